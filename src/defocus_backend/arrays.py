@@ -1,0 +1,254 @@
+"""The only place that knows dtype, value range, channel axis and NaN: numpy arrays in, torch out, and back.
+
+Inside the library an image is float32 ``(C, H, W)`` in the unit range. What the unit range means in
+the caller's own values is decided here once and undone here once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.errors import InputError
+
+LUMA = (0.298936021293776, 0.587043074451121, 0.114020904255103)
+"""Rec. 601 weights of red, green and blue, as in MATLAB's rgb2gray."""
+
+_PERCENTILES = (0.1, 99.9)
+_SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image ready for computing, with all that is needed to hand a result back in the caller's form.
+
+    Attributes
+    ----------
+    pixels : (C, H, W) float32 tensor
+        Unit range; C is 1 or 3. Pixels that were NaN or infinite hold the value of a near valid one.
+    valid : (H, W) bool tensor or None
+        False where the input was NaN or infinite; None if it never was.
+    alpha : (H, W) array or None
+        Alpha channel, passed through untouched.
+    low, high : float
+        Values of the input that became 0 and 1.
+    dtype : numpy.dtype
+        Of the input.
+    channel_axis : int or None
+        Of the input.
+    """
+
+    pixels: Tensor
+    valid: Tensor | None
+    alpha: NDArray[Any] | None
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+    channel_axis: int | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
+
+    @property
+    def gray(self) -> Tensor:
+        """Luma (H, W) in the unit range."""
+        if self.pixels.shape[0] == 1:
+            return self.pixels[0]
+        red, green, blue = self.pixels
+        return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
+
+    def to(self, device: torch.device) -> Image:
+        """The same image on another device."""
+        valid = None if self.valid is None else self.valid.to(device)
+        return replace(self, pixels=self.pixels.to(device), valid=valid)
+
+    def crop(self, window: tuple[slice, slice]) -> Image:
+        """The rows and columns of a window, with everything else unchanged."""
+        return replace(
+            self,
+            pixels=self.pixels[:, window[0], window[1]],
+            valid=None if self.valid is None else self.valid[window],
+            alpha=None if self.alpha is None else self.alpha[window],
+        )
+
+    def restore(self, pixels: Tensor) -> NDArray[Any]:
+        """Turn unit-range pixels (C, H, W) into an array of the input's dtype, layout and range.
+
+        Whole-number dtypes are rounded and clipped to their range, floats within [0, 1] to [0, 1];
+        other floats are left as they are. Pixels that were NaN are NaN again, alpha comes back.
+        """
+        values = pixels.detach().to("cpu", torch.float64 if self.dtype.itemsize > 4 else torch.float32).numpy()
+        values = values * (self.high - self.low) + self.low
+        if self.dtype == np.bool_:
+            result = values >= 0.5
+        elif np.issubdtype(self.dtype, np.integer):
+            info = np.iinfo(self.dtype)
+            result = np.clip(np.rint(values), info.min, info.max).astype(self.dtype)
+        else:
+            if (self.low, self.high) == (0.0, 1.0):
+                values = np.clip(values, 0, 1)
+            if self.valid is not None:
+                values = np.where(self.valid.cpu().numpy(), values, np.nan)
+            result = values.astype(self.dtype)
+        if self.channel_axis is None:
+            return np.ascontiguousarray(result[0])
+        if self.alpha is not None:
+            result = np.concatenate([result, self.alpha[None]])
+        return np.ascontiguousarray(np.moveaxis(result, 0, self.channel_axis))
+
+
+def as_image(
+    image: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    argument: str = "image",
+) -> Image:
+    """Check an image of any dtype and layout and bring it to the unit range.
+
+    Parameters
+    ----------
+    image : (H, W) or, with `channel_axis`, (H, W, C) array_like
+        bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA).
+    channel_axis : int or None
+        Axis of the channels; None for a gray image.
+    value_range : (float, float) or None
+        Values that become 0 and 1. By default: the whole range of bool and uint8; [0, 1] for floats
+        within it; for all else, such as 16-bit microscopy which fills a small part of its range, the
+        0.1 and 99.9 percentiles. Values outside are not clipped.
+    argument : str
+        Name of the argument in error messages.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    InputError
+        For anything that is not such an image, or whose pixels are all NaN.
+    """
+    array = _numeric(image, argument)
+    channel_axis = _check_axes(array, channel_axis, argument)
+    channels = array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
+    count = channels.shape[0]
+    if count not in (1, 2, 3, 4):
+        raise InputError(
+            argument,
+            f"{count} channels on axis {channel_axis}",
+            "1 (gray), 2 (gray+alpha), 3 (RGB) or 4 (RGBA)",
+        )
+    alpha = np.array(channels[-1]) if count in (2, 4) else None
+    colours = channels[:-1] if alpha is not None else channels
+    finite = None
+    if np.issubdtype(array.dtype, np.floating):
+        mask = np.isfinite(colours).all(axis=0)
+        if not mask.any():
+            raise InputError(argument, "an image without a finite value", "at least one finite pixel")
+        if not mask.all():
+            finite, colours = mask, _fill(colours, mask)
+    low, high = _range(colours, value_range, argument)
+    pixels = torch.from_numpy(_to_unit(colours, low, high))
+    return Image(
+        pixels=pixels,
+        valid=None if finite is None else torch.from_numpy(finite),
+        alpha=alpha,
+        low=low,
+        high=high,
+        dtype=array.dtype,
+        channel_axis=channel_axis,
+    )
+
+
+def as_map(values: ArrayLike, shape: tuple[int, int], *, argument: str = "sigma") -> Tensor:
+    """Check a map (H, W), such as sigma in pixels, and return it as float32; NaN stays NaN.
+
+    Raises
+    ------
+    InputError
+        If it is not two-dimensional numbers of the image's shape.
+    """
+    array = _numeric(values, argument)
+    if array.shape != shape:
+        raise InputError(argument, f"shape {array.shape}", f"the image's shape {shape}")
+    return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def to_map(values: Tensor, valid: Tensor | None = None) -> NDArray[np.float32]:
+    """A map (H, W) as a float32 array, NaN where `valid` is False."""
+    if valid is not None:
+        values = torch.where(valid.to(values.device), values, torch.nan)
+    return np.ascontiguousarray(values.detach().to("cpu", torch.float32).numpy())
+
+
+def _numeric(values: ArrayLike, argument: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(argument, type(values).__name__, "an array of numbers") from error
+    kinds = array.dtype
+    real = kinds == np.bool_ or np.issubdtype(kinds, np.integer) or np.issubdtype(kinds, np.floating)
+    if not real:
+        raise InputError(argument, f"dtype {kinds}", "bool, whole numbers or floats")
+    if array.size == 0:
+        raise InputError(argument, f"shape {array.shape}", "at least one pixel")
+    return array
+
+
+def _check_axes(array: NDArray[Any], channel_axis: int | None, argument: str) -> int | None:
+    if channel_axis is None:
+        if array.ndim != 2:
+            hint = "; pass channel_axis=-1 for a colour image" if array.ndim == 3 else ""
+            raise InputError(argument, f"shape {array.shape}", f"two dimensions (H, W){hint}")
+        return None
+    if array.ndim != 3:
+        raise InputError(argument, f"shape {array.shape}", "three dimensions where channel_axis is given")
+    if not isinstance(channel_axis, int) or not -3 <= channel_axis < 3:
+        raise InputError("channel_axis", repr(channel_axis), "None or an axis from -3 to 2")
+    return channel_axis % 3
+
+
+def _fill(colours: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Give invalid pixels the value of their nearest valid one, so that no filter meets a NaN."""
+    from scipy import ndimage
+
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    return np.asarray(colours[:, nearest[0], nearest[1]])
+
+
+def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argument: str) -> tuple[float, float]:
+    if value_range is not None:
+        low, high = (float(v) for v in value_range)
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise InputError("value_range", repr(value_range), "two finite values, the lower first")
+        return low, high
+    dtype = colours.dtype
+    if dtype == np.bool_:
+        return 0.0, 1.0
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    least, most = float(colours.min()), float(colours.max())
+    if np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1:
+        return 0.0, 1.0
+    # A sample of the pixels settles a percentile; sorting twenty million would cost a second.
+    stride = max(1, colours.size // _SAMPLE)
+    low, high = (float(v) for v in np.percentile(colours.reshape(-1)[::stride].astype(np.float64), _PERCENTILES))
+    if high <= low:
+        low, high = least, most
+    scale = max(abs(low), abs(high), 1e-30)
+    if not np.isfinite(high - low):
+        raise InputError(argument, f"values from {least:g} to {most:g}", "a span that fits in double precision")
+    return (low, high) if high - low > 1e-7 * scale else (low, low + scale)
+
+
+def _to_unit(colours: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    wide = np.float64 if colours.dtype.itemsize > 2 else np.float32
+    unit = (colours.astype(wide) - wide(low)) / wide(high - low)
+    return np.ascontiguousarray(unit, dtype=np.float32)

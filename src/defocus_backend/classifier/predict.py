@@ -1,0 +1,314 @@
+"""From an image to a blur level for every window and, by eq 6, for every pixel.
+
+Windows lie on a regular grid that covers the image; what it lacks at the border is mirrored, the same
+on both sides. Large images are read tile by tile, and a tile's windows do not depend on the tiling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW, PixelNet
+from defocus_backend.progress import Reporter
+
+UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
+"""Standard deviation in pixels of a classifier that cannot tell at all: the uniform distribution."""
+
+_TILE_WINDOWS = 96
+_TILE_PIXELS = 1536
+_PATCH_BATCH = 512
+# Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
+_FLAT_VARIANCE = (0.5 / 255) ** 2
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Where the 32x32 windows lie along both axes of an image.
+
+    Attributes
+    ----------
+    height, width : int
+        Image size.
+    step : int
+        Distance between windows in pixels.
+    """
+
+    height: int
+    width: int
+    step: int
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of windows along y and x, just enough to cover the image."""
+        return self._count(self.height), self._count(self.width)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """First pixel of the first window, zero or negative: half of the mirrored border."""
+        return tuple(-((WINDOW + (n - 1) * self.step - s) // 2) for n, s in self._axes())  # type: ignore[return-value]
+
+    def _axes(self) -> list[tuple[int, int]]:
+        return [(self._count(self.height), self.height), (self._count(self.width), self.width)]
+
+    def _count(self, size: int) -> int:
+        return max(0, math.ceil((size - WINDOW) / self.step)) + 1
+
+    def tiles(self, side: int = _TILE_WINDOWS) -> Iterator[tuple[slice, slice]]:
+        """Blocks of at most side x side windows, as slices of window indices."""
+        ny, nx = self.counts
+        for y in range(0, ny, side):
+            for x in range(0, nx, side):
+                yield slice(y, min(y + side, ny)), slice(x, min(x + side, nx))
+
+
+def mirror(index: Tensor, size: int) -> Tensor:
+    """Indices beyond an axis of the given size, mirrored about its first and last pixel's outer edge."""
+    folded = index.remainder(2 * size)
+    return torch.where(folded < size, folded, 2 * size - 1 - folded)
+
+
+@dataclass(frozen=True)
+class WindowLevels:
+    """What a classifier says of every window.
+
+    Attributes
+    ----------
+    sigma : (ny, nx) tensor
+        Expectation over the 20 levels, in pixels.
+    deviation : (ny, nx) tensor
+        Standard deviation of that distribution, in pixels.
+    confidence : (ny, nx) tensor
+        0 where the distribution is uniform or the window is flat, 1 where it is certain.
+    grid : WindowGrid
+        Where the windows lie.
+    """
+
+    sigma: Tensor
+    deviation: Tensor
+    confidence: Tensor
+    grid: WindowGrid
+
+
+@dataclass(frozen=True)
+class PixelLevels:
+    """The same for every pixel: `sigma` and `deviation` in pixels and `confidence`, tensors (H, W)."""
+
+    sigma: Tensor
+    deviation: Tensor
+    confidence: Tensor
+
+
+def count_tiles(name: str, shape: tuple[int, int], step: int) -> int:
+    """Number of tiles in which a network goes through an image (H, W)."""
+    if NETWORKS[name].per_pixel:
+        return len(list(_pixel_tiles(shape)))
+    return len(list(WindowGrid(*shape, step).tiles()))
+
+
+@torch.inference_mode()
+def classify_windows(
+    gray: Tensor, network: nn.Module, name: str, *, step: int, reporter: Reporter | None = None
+) -> WindowLevels:
+    """Classify every window of an image.
+
+    Parameters
+    ----------
+    gray : (H, W) float32 tensor
+        Unit range; any size from 1x1 up.
+    network : nn.Module
+        Trained, in evaluation mode, on the device of `gray`.
+    name : str
+        Its key in `NETWORKS`.
+    step : {4, 8, 16, 32}
+        Distance between windows in pixels.
+    reporter : Reporter or None
+        Advanced once a tile of windows.
+
+    Returns
+    -------
+    WindowLevels
+    """
+    grid = WindowGrid(int(gray.shape[0]), int(gray.shape[1]), step)
+    # A run over the whole tile shares what neighbouring windows have in common; windows that do not
+    # overlap have nothing in common.
+    dense = NETWORKS[name].dense_stride
+    whole = dense is not None and step < WINDOW
+    maps = torch.empty(3, *grid.counts, device=gray.device)
+    for rows, columns in grid.tiles():
+        region = _region(gray, grid, rows, columns)
+        if whole and dense is not None:
+            logits = _dense_logits(region, network, step, dense)
+        else:
+            logits = _patch_logits(region, network, step)
+        maps[:, rows, columns] = _summarise(logits, region, step)
+        if reporter is not None:
+            reporter.advance()
+    return WindowLevels(maps[0], maps[1], maps[2], grid)
+
+
+def _region(gray: Tensor, grid: WindowGrid, rows: slice, columns: slice) -> Tensor:
+    """The pixels under a block of windows, mirrored where they lie outside the image."""
+    index = []
+    for part, origin, size in zip((rows, columns), grid.origin, gray.shape, strict=True):
+        first = origin + part.start * grid.step
+        last = origin + (part.stop - 1) * grid.step + WINDOW
+        index.append(mirror(torch.arange(first, last, device=gray.device), size))
+    return gray[index[0][:, None], index[1][None, :]]
+
+
+def _dense_logits(region: Tensor, network: nn.Module, step: int, stride: int) -> Tensor:
+    """Logits (20, ny, nx) from runs over the whole region, one for each offset finer than the stride."""
+    ny, nx = ((s - WINDOW) // step + 1 for s in region.shape)
+    if step >= stride:
+        every = step // stride
+        return network(region[None, None])[0][:, ::every, ::every]
+    logits = region.new_empty(LEVELS, ny, nx)
+    for y in range(0, stride, step):
+        for x in range(0, stride, step):
+            part = region[y:, x:]
+            if min(part.shape) >= WINDOW:
+                # A transposed or strided one-channel batch costs several times a plain one.
+                logits[:, y // step :: stride // step, x // step :: stride // step] = network(
+                    part.contiguous()[None, None]
+                )[0]
+    return logits
+
+
+def _patch_logits(region: Tensor, network: nn.Module, step: int) -> Tensor:
+    """Logits (20, ny, nx) patch by patch."""
+    windows = region.unfold(0, WINDOW, step).unfold(1, WINDOW, step)
+    ny, nx = windows.shape[:2]
+    logits = region.new_empty(ny * nx, LEVELS)
+    rows = max(1, _PATCH_BATCH // nx)
+    for y in range(0, ny, rows):
+        patches = windows[y : y + rows].reshape(-1, 1, WINDOW, WINDOW).contiguous()
+        logits[y * nx : y * nx + len(patches)] = network(patches).flatten(1)
+    return logits.T.reshape(LEVELS, ny, nx)
+
+
+def _summarise(logits: Tensor, region: Tensor, step: int) -> Tensor:
+    """Expected sigma, its standard deviation and confidence (3, ny, nx)."""
+    sigma, deviation, certain = _moments(logits)
+    variance = _window_variance(region, step)
+    return torch.stack([sigma, deviation, certain * variance / (variance + _FLAT_VARIANCE)])
+
+
+def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, standard deviation (pixels) and certainty (0..1) of the distributions along dimension 0."""
+    probability = logits.softmax(0)
+    levels = torch.arange(LEVELS, dtype=probability.dtype, device=probability.device)
+    sigma = torch.tensordot(levels, probability, dims=1)
+    square = torch.tensordot(levels**2, probability, dims=1)
+    deviation = (square - sigma**2).clamp_min(0).sqrt()
+    return sigma, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
+
+
+def _window_variance(region: Tensor, step: int) -> Tensor:
+    # Shifting by the mean first keeps float32 from cancelling on a bright, flat image.
+    centred = (region - region.mean())[None, None]
+    pool = nn.functional.avg_pool2d
+    small = 4
+    moments = torch.cat([pool(centred, small), pool(centred**2, small)])
+    mean, square = pool(moments, WINDOW // small, step // small)[:, 0]
+    return (square - mean**2).clamp_min(0)
+
+
+def _pixel_tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    """Cores of the tiles of a per-pixel network; their origins are multiples of its coarsest stride."""
+    for y in range(0, shape[0], _TILE_PIXELS):
+        for x in range(0, shape[1], _TILE_PIXELS):
+            yield slice(y, min(y + _TILE_PIXELS, shape[0])), slice(x, min(x + _TILE_PIXELS, shape[1]))
+
+
+@torch.inference_mode()
+def classify_pixels(gray: Tensor, network: nn.Module, *, reporter: Reporter | None = None) -> PixelLevels:
+    """Classify every pixel with a per-pixel network.
+
+    Parameters
+    ----------
+    gray : (H, W) float32 tensor
+        Unit range; any size from 1x1 up. What lies beyond the border is mirrored.
+    network : nn.Module
+        Trained, in evaluation mode, on the device of `gray`.
+    reporter : Reporter or None
+        Advanced once a tile.
+
+    Returns
+    -------
+    PixelLevels
+        `sigma` and `deviation` in pixels and `confidence`, each (H, W).
+    """
+    shape = int(gray.shape[0]), int(gray.shape[1])
+    maps = torch.empty(3, *shape, device=gray.device)
+    for rows, columns in _pixel_tiles(shape):
+        region, inner = _padded_tile(gray, rows, columns)
+        sigma, deviation, certain = _moments(network(region[None, None])[0])
+        half = torch.stack([sigma, deviation, certain])[None]
+        full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
+        full[2] *= _local_contrast(region)
+        maps[:, rows, columns] = full[:, inner[0], inner[1]]
+        if reporter is not None:
+            reporter.advance()
+    return PixelLevels(*maps)
+
+
+def _padded_tile(gray: Tensor, rows: slice, columns: slice) -> tuple[Tensor, tuple[slice, slice]]:
+    """The pixels of a tile and of its surroundings, mirrored beyond the border, and where the tile is."""
+    index, inner = [], []
+    for part, size in zip((rows, columns), gray.shape, strict=True):
+        before = min(part.start, PixelNet.halo) if part.start else PixelNet.margin
+        length = before + part.stop - part.start
+        after = min(size - part.stop, PixelNet.halo) if part.stop < size else PixelNet.margin
+        total = -(-(length + after) // PixelNet.align) * PixelNet.align
+        first = part.start - before
+        index.append(mirror(torch.arange(first, first + total, device=gray.device), size))
+        inner.append(slice(before, length))
+    return gray[index[0][:, None], index[1][None, :]].contiguous(), (inner[0], inner[1])
+
+
+def _local_contrast(region: Tensor) -> Tensor:
+    """Near 0 where the surroundings hold nothing but rounding, near 1 elsewhere."""
+    centred = (region - region.mean())[None, None]
+    pool = nn.functional.avg_pool2d
+    moments = pool(torch.cat([centred, centred**2]), WINDOW, WINDOW // 2, padding=WINDOW // 4)
+    variance = (moments[1] - moments[0] ** 2).clamp_min(0)
+    share = variance / (variance + _FLAT_VARIANCE)
+    return nn.functional.interpolate(share[None], size=region.shape, mode="bilinear")[0, 0]
+
+
+def spread_windows(values: Tensor, grid: WindowGrid) -> Tensor:
+    """Eq 6: every pixel is the mean over all windows that hold it.
+
+    Parameters
+    ----------
+    values : (..., ny, nx) tensor
+        One value a window.
+    grid : WindowGrid
+        Where the windows lie.
+
+    Returns
+    -------
+    (..., H, W) tensor
+        Constant on cells of step x step pixels.
+    """
+    cells = _mean_over_windows(_mean_over_windows(values, grid.step, -1), grid.step, -2)
+    y, x = (-o for o in grid.origin)
+    full = cells.repeat_interleave(grid.step, -2)[..., y : y + grid.height, :]
+    return full.repeat_interleave(grid.step, -1)[..., x : x + grid.width].contiguous()
+
+
+def _mean_over_windows(values: Tensor, step: int, dim: int) -> Tensor:
+    """Along one axis: cell i is held by the windows i - 32/step + 1 ... i, those of them that exist."""
+    covers = WINDOW // step
+    count = values.shape[dim]
+    padded = nn.functional.pad(values.transpose(dim, -1), (covers, covers - 1))
+    sums = padded.double().cumsum(-1)
+    total = sums[..., covers:] - sums[..., :-covers]
+    index = torch.arange(count + covers - 1, device=values.device)
+    held = (index.clamp(max=count - 1) - (index - covers + 1).clamp_min(0) + 1).to(total)
+    return (total / held).to(values.dtype).transpose(dim, -1)

@@ -1,0 +1,184 @@
+"""Shipped and user-made weights: safetensors only, each shipped file checked against its model card.
+
+A model card is a JSON file beside the weights: what it is, how it was trained, what it scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last, fold_batch_norm, network
+from defocus_backend.errors import FileError, InputError, WeightsError
+
+FORMAT = "napari-defocus 1"
+"""Written into the header of every weights file that this project makes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known of one set of weights.
+
+    Attributes
+    ----------
+    name : str
+        Name under which the weights are chosen.
+    network : str
+        Architecture, a key of `NETWORKS`.
+    description : str
+        One line for a list.
+    recipe : dict
+        Training parameters.
+    command : str
+        Command that trains them again.
+    data : str
+        What they were trained on.
+    scores : dict
+        Scores on photographs that were not trained on, by protocol.
+    limits : str
+        What they are known to do badly.
+    sha256 : str
+        Hash of the weights file.
+    """
+
+    name: str
+    network: str
+    description: str
+    recipe: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    data: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    limits: str = ""
+    sha256: str = ""
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("defocus_backend"))) / "weights"
+
+
+def shipped_weights() -> dict[str, ModelCard]:
+    """Model cards of the weights that come with the package, by name."""
+    cards = (_read_card(path) for path in sorted(_folder().glob("*.json")))
+    return {card.name: card for card in cards}
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        return ModelCard(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"weights: model card {path} cannot be read ({error})") from error
+
+
+def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
+    """Load a trained network, ready for inference.
+
+    Parameters
+    ----------
+    weights : str or Path
+        Name of shipped weights, or path of a ``.safetensors`` file made by ``defocus train``.
+    device : torch.device or str
+        Where the network shall run.
+
+    Returns
+    -------
+    network : nn.Module
+        In evaluation mode, float32, batch normalisation folded into the convolutions.
+    name : str
+        Its architecture, a key of `NETWORKS`.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, from elsewhere, or not the one its card describes.
+    """
+    path, card = _locate(weights)
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    return _load(path, card.sha256 if card else "", stamp, str(device))
+
+
+def _locate(weights: str | Path) -> tuple[Path, ModelCard | None]:
+    shipped = shipped_weights()
+    if isinstance(weights, str) and weights in shipped:
+        return _folder() / f"{weights}.safetensors", shipped[weights]
+    path = Path(weights)
+    if path.suffix != ".safetensors":
+        raise InputError("weights", repr(str(weights)), "a .safetensors file or one of " + ", ".join(shipped))
+    return path, None
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, sha256: str, stamp: int, device: str) -> tuple[nn.Module, str]:  # noqa: ARG001 stamp
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise WeightsError(f"weights: {path} does not exist")
+    if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise WeightsError(f"weights: {path} is not the file its model card describes; install the package again")
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"weights: {path} is damaged or no safetensors file ({error})") from error
+    name = header.get("network", "")
+    if header.get("format") != FORMAT or name not in NETWORKS:
+        raise WeightsError(f"weights: {path} was not made by `defocus train` (network {name!r} is unknown)")
+    module = network(name).build()
+    values = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    if not all(bool(torch.isfinite(v).all()) for v in values.values()):
+        raise WeightsError(f"weights: {path} holds values that are not finite")
+    try:
+        module.load_state_dict(values)
+    except RuntimeError as error:
+        raise WeightsError(f"weights: {path} does not fit the network {name}") from error
+    module = channels_last(fold_batch_norm(module).requires_grad_(False), torch.device(device))
+    return module, name
+
+
+def save_network(module: nn.Module, path: Path, card: ModelCard, *, half_precision: bool = False) -> ModelCard:
+    """Write weights and their model card, each whole or not at all.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A trained network (not folded).
+    path : Path
+        Target ending in ``.safetensors``; the card goes beside it as ``.json``.
+    card : ModelCard
+        Its hash is filled in here.
+    half_precision : bool
+        Store float16, which halves the file.
+
+    Returns
+    -------
+    ModelCard
+        The card as written.
+    """
+    from dataclasses import replace
+
+    from safetensors.torch import save
+
+    from defocus_backend.io import write_whole
+
+    if path.suffix != ".safetensors":
+        raise InputError("out", str(path), "a name ending in .safetensors")
+    state = {
+        k: (v.half() if half_precision and v.is_floating_point() else v).contiguous()
+        for k, v in module.state_dict().items()
+    }
+    data = save(state, metadata={"format": FORMAT, "network": card.network, "levels": str(LEVELS)})
+    card = replace(card, sha256=hashlib.sha256(data).hexdigest())
+    try:
+        write_whole(path, data)
+        write_whole(path.with_suffix(".json"), (json.dumps(asdict(card), indent=2) + "\n").encode())
+    except OSError as error:
+        raise FileError(f"out: {path} cannot be written ({error})") from error
+    return card

@@ -1,0 +1,261 @@
+"""From an image to its defocus map: classify, spread over the pixels, refine (paper, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.arrays import Image, as_image, to_map
+from defocus_backend.classifier.networks import LEVELS, NETWORKS
+from defocus_backend.classifier.predict import (
+    PixelLevels,
+    classify_pixels,
+    classify_windows,
+    count_tiles,
+    spread_windows,
+)
+from defocus_backend.classifier.weights import load_network
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.errors import InputError
+from defocus_backend.filters import CellGrid, cell_mean, smooth_guide_model, weighted_statistics
+from defocus_backend.params import DefocusParams
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+
+_D = DefocusParams
+_LEAST_CONFIDENCE = 0.01
+"""Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
+
+
+@dataclass(frozen=True)
+class DefocusMap:
+    """How blurred every pixel is.
+
+    Attributes
+    ----------
+    sigma : (H, W) float32 array
+        Refined defocus map: standard deviation of the blur in pixels, 0 to 19. NaN where the image was.
+    raw : (H, W) float32 array
+        The map before refinement (eq 6), in pixels.
+    guide : (H, W) float32 array
+        The smoothed image that guided the refinement, unit range; the image itself without refinement.
+    confidence : (H, W) float32 array
+        0 where nothing can be told (flat, dark, saturated, ambiguous), 1 where the classifier is certain.
+    deviation : (H, W) float32 array
+        Standard deviation of the classifier's own distribution, in pixels.
+    """
+
+    sigma: NDArray[np.float32]
+    raw: NDArray[np.float32]
+    guide: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    def in_focus(self, sharp_below: float = 1.0) -> NDArray[np.bool_]:
+        """Binary map (H, W): True where sigma is below `sharp_below` pixels; False where it is NaN."""
+        if not sharp_below > 0:
+            raise InputError("sharp_below", repr(sharp_below), "more than 0 pixels")
+        return np.asarray(self.sigma < sharp_below)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The maps of `DefocusMap` as float32 tensors (H, W) on the device, without NaN."""
+
+    sigma: Tensor
+    raw: Tensor
+    guide: Tensor
+    confidence: Tensor
+    deviation: Tensor
+
+
+class DefocusEstimator:
+    """A loaded network with its settings, to be used on any number of images.
+
+    Parameters
+    ----------
+    params : DefocusParams
+        Method and refinement.
+    weights : str, Path or None
+        Shipped weights by name or a ``.safetensors`` file, whose network then takes the place of the
+        method; by default the shipped weights of the method.
+    device : torch.device
+        Where to compute.
+
+    Raises
+    ------
+    WeightsError, InputError
+    """
+
+    def __init__(self, params: DefocusParams, *, weights: str | Path | None, device: torch.device) -> None:
+        self.params = params
+        self.network, self.name = load_network(weights or params.method, device=device)
+
+    @torch.inference_mode()
+    def estimate(
+        self,
+        image: Image,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> Estimate:
+        """All maps of one image, which must be on the estimator's device."""
+        gray = image.gray.contiguous()
+        reporter = Reporter(count_tiles(self.name, image.shape, self.params.step), "tiles", progress, cancel)
+        reporter.check()
+        levels = self._classify(gray, reporter)
+        confidence = levels.confidence
+        if image.valid is not None:
+            confidence = confidence * image.valid
+        sigma, guide = levels.sigma, gray
+        if self.params.refine:
+            trust = confidence if self.params.confidence_weighted else None
+            sigma, guide = refine_map(levels.sigma, gray, self.params, confidence=trust)
+        return Estimate(sigma, levels.sigma, guide, confidence, levels.deviation)
+
+    def _classify(self, gray: Tensor, reporter: Reporter) -> PixelLevels:
+        if NETWORKS[self.name].per_pixel:
+            return classify_pixels(gray, self.network, reporter=reporter)
+        windows = classify_windows(gray, self.network, self.name, step=self.params.step, reporter=reporter)
+        stacked = torch.stack([windows.sigma, windows.deviation, windows.confidence])
+        return PixelLevels(*spread_windows(stacked, windows.grid))
+
+
+def refine_map(
+    sigma: Tensor, gray: Tensor, params: DefocusParams, *, confidence: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Make a map follow the edges of its image (paper, section 3.3).
+
+    The guide is the image smoothed by the iterated weighted guided filter on itself, so that its
+    texture is not carried into the map. With a confidence c the map is GF(c M) / GF(c), by which
+    confident places speak for their neighbours.
+
+    Parameters
+    ----------
+    sigma : (H, W) tensor
+        Map in pixels.
+    gray : (H, W) tensor
+        The image, unit range.
+    params : DefocusParams
+        Radius, eps, iterations and subsample.
+    confidence : (H, W) tensor or None
+        Between 0 and 1.
+
+    Returns
+    -------
+    sigma, guide : (H, W) tensors
+        The refined map, within the range of the input map, and the guide in the unit range.
+    """
+    grid = CellGrid(int(gray.shape[0]), int(gray.shape[1]), params.subsample)
+    radius, eps, iterations = params.radius, params.eps, params.iterations
+    origin = gray.mean()
+    cells = cell_mean(gray - origin, params.subsample)
+    smoother = smooth_guide_model(cells, grid, radius=radius, eps=eps, iterations=iterations)
+    statistics = weighted_statistics(smoother.on_cells(cells), grid, radius=radius, eps=eps)
+    guide = smoother.rows(gray - origin)
+    if confidence is None:
+        source = cell_mean(sigma[None], params.subsample)
+        refined = statistics.model(source, iterations=iterations).rows(guide)[0]
+    else:
+        trust = confidence.clamp_min(_LEAST_CONFIDENCE)
+        source = torch.stack([cell_mean(sigma * trust, params.subsample), cell_mean(trust, params.subsample)])
+        weighted, weight = statistics.model(source, iterations=iterations).rows(guide)
+        refined = weighted / weight.clamp_min(_LEAST_CONFIDENCE / 2)
+    return refined.clamp(float(sigma.min()), float(sigma.max())).clamp_(0, LEVELS - 1), guide + origin
+
+
+def defocus_map(
+    image: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    method: str = _D.method,
+    weights: str | Path | None = None,
+    step: int = _D.step,
+    refine: bool = _D.refine,
+    radius: int = _D.radius,
+    eps: float = _D.eps,
+    iterations: int = _D.iterations,
+    subsample: int = _D.subsample,
+    confidence_weighted: bool = _D.confidence_weighted,
+    value_range: tuple[float, float] | None = None,
+    device: str | torch.device = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> DefocusMap:
+    """How blurred every pixel of an image is, in pixels of Gaussian sigma.
+
+    Parameters
+    ----------
+    image : (H, W) or, with `channel_axis`, (H, W, C) array_like
+        Any dtype and size; colour is judged by its luma.
+    channel_axis : int or None
+        Axis of the colour channels; None for a gray image.
+    method : str
+        Network: ``"blurnet"``, ``"mobilenetv2"`` (the paper's) or ``"pixelnet"``.
+    weights : str, Path or None
+        Other shipped weights by name, or a ``.safetensors`` file made by ``defocus train``, whose
+        network takes the place of `method`.
+    step : {4, 8, 16, 32}
+        Distance between neighbouring windows in pixels; the per-pixel network has none.
+    refine : bool
+        Refine the map by the iterated weighted guided filter.
+    radius, eps, iterations : int, float, int
+        Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper.
+    subsample : int
+        The filter's coefficients are found on cells of so many pixels a side; 1 is the paper's filter.
+    confidence_weighted : bool
+        Let confident places speak for those that cannot tell.
+    value_range : (float, float) or None
+        Values that count as black and white. By default the range of bool and uint8, [0, 1] for floats
+        within it, else the 0.1 and 99.9 percentiles.
+    device : str or torch.device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+    progress, cancel : callable or None
+        Called between tiles, see `defocus_backend.progress`.
+
+    Returns
+    -------
+    DefocusMap
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+
+    References
+    ----------
+    F. J. Galetto, G. Deng, "Single image deep defocus estimation and its applications", 2021.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> import defocus_backend as db
+    >>> found = db.defocus_map(data.camera())
+    >>> found.sigma.shape
+    (512, 512)
+    """
+    params = DefocusParams(
+        method=method,
+        step=step,
+        refine=refine,
+        radius=radius,
+        eps=eps,
+        iterations=iterations,
+        subsample=subsample,
+        confidence_weighted=confidence_weighted,
+    )
+    where = resolve_device(device)
+    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
+    estimator = DefocusEstimator(params, weights=weights, device=where)
+    with device_errors("use device='cpu' or a smaller image"):
+        found = estimator.estimate(source, progress=progress, cancel=cancel)
+    return DefocusMap(
+        sigma=to_map(found.sigma, source.valid),
+        raw=to_map(found.raw, source.valid),
+        guide=to_map(found.guide, source.valid),
+        confidence=to_map(found.confidence),
+        deviation=to_map(found.deviation, source.valid),
+    )

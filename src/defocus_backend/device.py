@@ -1,0 +1,77 @@
+"""Where the torch code runs, and how it treats memory there."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+
+from defocus_backend.errors import DeviceError, InputError
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"`` into a device that is present.
+
+    Raises
+    ------
+    InputError
+        If the name is not a device's.
+    DeviceError
+        If the device is absent on this machine.
+    """
+    if isinstance(device, str) and device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise InputError("device", repr(device), "auto, cpu, cuda, cuda:N or mps") from error
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (wanted.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if wanted.type not in present:
+        raise InputError("device", repr(device), "auto, cpu, cuda, cuda:N or mps")
+    if not present[wanted.type]:
+        raise DeviceError(f"device: {device} is not present on this machine; use cpu or auto")
+    return wanted
+
+
+@contextlib.contextmanager
+def device_errors(advice: str) -> Iterator[None]:
+    """Turn torch's out-of-memory errors into a `DeviceError` that ends with the advice given."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"device: out of memory; {advice}") from error
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+            raise DeviceError(f"device: out of memory; {advice}") from error
+        raise
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep freed blocks instead of handing them back to the kernel.
+
+    Large activations are otherwise unmapped and faulted in again at every layer, which was measured
+    to cost up to twenty times the arithmetic. It holds for the whole process, so only programs that
+    own their process call it (the command line, training), never the library on import.
+
+    Returns
+    -------
+    bool
+        Whether the allocator took the setting; False where it is not glibc.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    limit = 2**31 - 1
+    return bool(mallopt(mmap_threshold, limit)) and bool(mallopt(trim_threshold, limit))

@@ -1,0 +1,46 @@
+"""Filling what is hidden from what is seen around it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def fill_from_surroundings(image: Tensor, known: Tensor) -> Tensor:
+    """Replace unknown pixels by a smooth continuation of the known ones (pull-push, Gortler et al. 1996).
+
+    The weighted image is averaged down to a single pixel; on the way back up every level keeps what
+    it knows and takes the rest from the coarser one. Linear in the number of pixels.
+
+    Parameters
+    ----------
+    image : (C, H, W) tensor
+        Any range.
+    known : (H, W) tensor
+        0 where the pixel is to be replaced, 1 where it is to be kept, and anything between.
+
+    Returns
+    -------
+    (C, H, W) tensor
+        Equal to `image` where `known` is 1; the image itself if nothing is known.
+    """
+    weight = known.to(image).clamp(0, 1)[None]
+    if not bool((weight > 0).any()):
+        return image
+    filled = _pull_push(image * weight, weight)
+    return weight * image + (1 - weight) * filled
+
+
+def _pull_push(weighted: Tensor, weight: Tensor) -> Tensor:
+    height, width = weighted.shape[-2:]
+    if height == 1 and width == 1:
+        return weighted / weight.clamp_min(1e-12)
+    pool = {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}
+    both = functional.avg_pool2d(torch.cat([weighted, weight])[None], **pool)[0]
+    small, share = both[:-1], both[-1:]
+    # A coarse pixel that knows a little is as good as one that knows all: saturate its weight.
+    certainty = (share * 4).clamp(max=1)
+    coarse = _pull_push(small / share.clamp_min(1e-12) * certainty, certainty)
+    up = functional.interpolate(coarse[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    return weighted + (1 - weight) * up

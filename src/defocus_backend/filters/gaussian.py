@@ -1,0 +1,135 @@
+"""Gaussian blur with the border rules of `scipy.ndimage`, affordable at any sigma."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from defocus_backend.errors import InputError
+from defocus_backend.filters.box import check_image
+
+BORDER_MODES = ("reflect", "mirror", "nearest")
+"""``reflect``: c b a | a b c d | d c b; ``mirror``: c b | a b c d | c b; ``nearest``: a a | a b c d | d d."""
+
+_LEAST_BLOCK = 32
+"""Outputs of one matrix product; fewer would leave the time to call overhead, more to multiplying zeros."""
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a border mode that is not in `BORDER_MODES`.
+
+    Raises
+    ------
+    InputError
+        Naming ``mode``.
+    """
+    if mode not in BORDER_MODES:
+        raise InputError("mode", repr(mode), f"one of {', '.join(BORDER_MODES)}")
+
+
+def border_index(length: int, start: int, stop: int, *, mode: str, device: torch.device | None = None) -> Tensor:
+    """Where a line of `length` pixels is read for the positions ``start .. stop - 1``, outside it too.
+
+    Parameters
+    ----------
+    length : int
+        Number of pixels of the line.
+    start, stop : int
+        Range of positions; any distance outside the line is allowed.
+    mode : {"reflect", "mirror", "nearest"}
+        Continuation of the line, as in `scipy.ndimage`; see `BORDER_MODES`.
+    device : torch.device, optional
+        Where the result lives.
+
+    Returns
+    -------
+    (stop - start,) tensor of int64
+        Indices in ``0 .. length - 1``.
+
+    Raises
+    ------
+    InputError
+        If the mode is unknown.
+    """
+    check_mode(mode)
+    i = torch.arange(start, stop, device=device)
+    if mode == "nearest" or length == 1:
+        return i.clamp(0, length - 1)
+    period = 2 * length if mode == "reflect" else 2 * length - 2
+    i = i.remainder(period)
+    return torch.minimum(i, (period - 1 if mode == "reflect" else period) - i)
+
+
+def gaussian_blur(x: Tensor, sigma: float, *, truncate: float = 4.0, mode: str = "reflect") -> Tensor:
+    """Convolve with a sampled, normalised Gaussian; the same numbers as `scipy.ndimage.gaussian_filter`.
+
+    Parameters
+    ----------
+    x : (..., H, W) tensor of float32 or float64
+        Images; may be smaller than the kernel.
+    sigma : float
+        Standard deviation in pixels, 0 or more; 0 returns `x` itself.
+    truncate : float
+        The kernel ends at this many sigmas, rounded to the pixel.
+    mode : {"reflect", "mirror", "nearest"}
+        Continuation of the image beyond its border; see `BORDER_MODES`.
+
+    Returns
+    -------
+    (..., H, W) tensor
+        Same dtype and device as `x`.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used.
+    """
+    check_image("x", x)
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise InputError("sigma", repr(sigma), "a finite number of pixels, 0 or more")
+    if not (math.isfinite(truncate) and truncate > 0):
+        raise InputError("truncate", repr(truncate), "a finite number above 0")
+    check_mode(mode)
+    reach = int(truncate * sigma + 0.5)
+    if reach == 0:
+        return x
+    offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
+    # Rounded to the images' type only after the sum has been made 1 in float64.
+    kernel = (kernel / kernel.sum()).to(dtype=x.dtype).to(device=x.device)
+    return _convolve(_convolve(x, kernel, dim=-2, mode=mode), kernel, dim=-1, mode=mode)
+
+
+def _convolve(x: Tensor, kernel: Tensor, *, dim: int, mode: str) -> Tensor:
+    """Convolution along one axis as products with a banded matrix.
+
+    A block of outputs is one product with the block's inputs: up to twice the multiplications of a direct
+    convolution, but in the matrix product, which runs near the peak of the machine where torch's
+    one-channel convolution on a CPU does not. Milliseconds for 1 megapixel of float32 on one thread at sigma
+    1 / 5 / 20 / 100: 7 / 8 / 17 / 90; conv2d 77 / 157 / 350 / -; SciPy 31 / 59 / 205 / -.
+    """
+    n, reach = x.shape[dim], kernel.numel() // 2
+    block = min(n, max(_LEAST_BLOCK, reach))
+    band = _band(kernel, block)
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for start in range(0, n, block):
+        size = min(block, n - start)
+        low, high = start - reach, start + size + reach
+        if low >= 0 and high <= n:
+            inputs = x.narrow(dim, low, high - low)
+        else:
+            inputs = x.index_select(dim, border_index(n, low, high, mode=mode, device=x.device))
+        matrix = band[:size, : size + 2 * reach]
+        product = matrix @ inputs if dim == -2 else inputs @ matrix.mT
+        out.narrow(dim, start, size).copy_(product)
+    return out
+
+
+def _band(kernel: Tensor, size: int) -> Tensor:
+    """Matrix (size, size + len(kernel) - 1) whose row i holds the kernel from column i on."""
+    columns = torch.arange(size + kernel.numel() - 1, device=kernel.device)
+    lag = columns - torch.arange(size, device=kernel.device)[:, None]
+    inside = (lag >= 0) & (lag < kernel.numel())
+    return torch.where(inside, kernel[lag.clamp(0, kernel.numel() - 1)], kernel.new_zeros(()))

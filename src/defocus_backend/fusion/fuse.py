@@ -1,0 +1,273 @@
+"""Multi-focus fusion in two passes over the slices, so that memory does not grow with their number.
+
+Equations 13 to 16 of Galetto and Deng (2021), for any number of slices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.arrays import Image, to_map
+from defocus_backend.defocus import DefocusEstimator
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.errors import InputError
+from defocus_backend.fusion.blend import new_blend
+from defocus_backend.fusion.decision import RunningMinimum, decision_weight
+from defocus_backend.fusion.stack import FocalStack, StackLike
+from defocus_backend.params import DefocusParams, FusionParams
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+
+_F, _D = FusionParams, DefocusParams
+_INVALID_WEIGHT = 1e-12
+"""Weight of a NaN pixel: nothing beside any valid one, yet never a division by zero."""
+_ADVICE = "use device='cpu', smaller slices or keep_slices=False"
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Result of `fuse`.
+
+    Attributes
+    ----------
+    image : (H, W[, C]) array
+        All-in-focus image, dtype and layout of one slice.
+    index : (H, W) int32 array
+        Number of the slice with the least blur, from 0.
+    sigma : (H, W) float32 array
+        That least blur, in pixels; NaN where no slice was valid.
+    confidence : (H, W) float32 array
+        Confidence of that blur, 0 to 1.
+    sigmas, decisions, weights : (N, H, W) arrays or None
+        Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
+        every slice; None unless `keep_slices` was set.
+    """
+
+    image: NDArray[Any]
+    index: NDArray[np.int32]
+    sigma: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    sigmas: NDArray[np.float32] | None = None
+    decisions: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float32] | None = None
+
+
+def fuse(
+    stack: StackLike,
+    *,
+    channel_axis: int | None = None,
+    blend: str = _F.blend,
+    radius: int = _F.radius,
+    eps: float = _F.eps,
+    delta: float = _F.delta,
+    method: str = _D.method,
+    weights: str | Path | None = None,
+    step: int = _D.step,
+    refine: bool = _D.refine,
+    refine_radius: int = _D.radius,
+    refine_eps: float = _D.eps,
+    iterations: int = _D.iterations,
+    subsample: int = _D.subsample,
+    confidence_weighted: bool = _D.confidence_weighted,
+    value_range: tuple[float, float] | None = None,
+    keep_slices: bool = False,
+    device: str | torch.device = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> Fusion:
+    """Fuse a focal stack into one image that is sharp wherever any slice is.
+
+    Parameters
+    ----------
+    stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
+        The slices, see `defocus_backend.fusion.stack.FocalStack`; read twice, one slice at a time.
+    channel_axis : int or None
+        Channel axis of one slice.
+    blend : {"decision", "pyramid"}
+        Weighted sum of the slices (eq 13), or the same weights on Laplacian pyramids.
+    radius, eps, delta : int, float, float
+        Guided filter of the decision maps (eq 15; pixels, unit range) and floor of the weights (eq 16).
+    method, weights, step, refine, iterations, subsample, confidence_weighted
+        Defocus map of each slice, see `defocus_map`.
+    refine_radius, refine_eps : int, float
+        `radius` and `eps` of `defocus_map`.
+    value_range : (float, float) or None
+        Values that count as 0 and 1; by default one range for the whole stack, found as in `defocus_map`.
+    keep_slices : bool
+        Also return the maps of every slice, which takes memory in proportion to N.
+    device : str or torch.device
+        Where to compute.
+    progress, cancel : callable or None
+        Called once a slice and pass, see `defocus_backend.progress`.
+
+    Returns
+    -------
+    Fusion
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+    """
+    params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
+    maps = DefocusParams(
+        method=method,
+        step=step,
+        refine=refine,
+        radius=refine_radius,
+        eps=refine_eps,
+        iterations=iterations,
+        subsample=subsample,
+        confidence_weighted=confidence_weighted,
+    )
+    where = resolve_device(device)
+    slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
+    reporter = Reporter(2 * len(slices), "slices", progress, cancel)
+    reporter.check()
+    estimator = DefocusEstimator(maps, weights=weights, device=where)
+    with torch.inference_mode(), device_errors(_ADVICE):
+        least = RunningMinimum(slices.shape, where)
+        kept: list[NDArray[np.float32]] = []
+        for image in slices:
+            estimate = estimator.estimate(image.to(where), cancel=cancel)
+            sigma = (
+                estimate.sigma if image.valid is None else estimate.sigma.masked_fill(~image.valid.to(where), torch.nan)
+            )
+            least.update(sigma, estimate.confidence)
+            if keep_slices:
+                kept.append(to_map(sigma))
+            reporter.advance()
+        fused, shares = _blend_slices(slices, least.index, params, where, keep_slices, reporter)
+    index = least.index.cpu().numpy()
+    return Fusion(
+        image=fused,
+        index=index,
+        sigma=to_map(least.sigma, least.sigma.isfinite()),
+        confidence=to_map(least.confidence),
+        sigmas=np.stack(kept) if keep_slices else None,
+        decisions=index == np.arange(len(slices))[:, None, None] if keep_slices else None,
+        weights=shares,
+    )
+
+
+def _blend_slices(
+    slices: FocalStack,
+    index: Tensor,
+    params: FusionParams,
+    device: torch.device,
+    keep_weights: bool,
+    reporter: Reporter,
+    window: tuple[slice, slice] | None = None,
+) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """Pass two: eqs 13, 15 and 16 over all slices, or over one window of each."""
+    blend, weights = new_blend(params.blend), []
+    first: Image | None = None
+    seen = torch.zeros(index.shape, dtype=torch.bool, device=device)
+    for number, source in enumerate(slices):
+        part = source if window is None else source.crop(window)
+        first = first or part
+        image = part.to(device)
+        weight = decision_weight(index == number, image.gray, params)
+        if image.valid is None:
+            seen.fill_(True)
+        else:
+            weight = torch.where(image.valid, weight, _INVALID_WEIGHT)
+            seen |= image.valid
+        blend.add(image.pixels, weight)
+        if keep_weights:
+            weights.append(weight.cpu())
+        reporter.advance()
+    assert first is not None
+    stacked = torch.stack(weights) if keep_weights else None
+    shares = None if stacked is None else (stacked / stacked.sum(0)).numpy()
+    return replace(first, valid=seen).restore(blend.result()), shares
+
+
+def fuse_by_index(
+    stack: StackLike,
+    index: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    blend: str = _F.blend,
+    radius: int = _F.radius,
+    eps: float = _F.eps,
+    delta: float = _F.delta,
+    value_range: tuple[float, float] | None = None,
+    region: tuple[slice, slice] | None = None,
+    device: str | torch.device = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> NDArray[Any]:
+    """Fuse a stack by a decision map that is already known, such as one that a user has painted.
+
+    Parameters
+    ----------
+    stack, channel_axis, blend, radius, eps, delta, value_range, device, progress, cancel
+        See `fuse`.
+    index : (H, W) array_like of whole numbers
+        Slice to take at every pixel, 0 to N - 1.
+    region : (slice, slice) or None
+        Rows and columns to compute and return; the surroundings that the filter needs are read too.
+        With the "decision" blend the result equals that part of the whole.
+
+    Returns
+    -------
+    (h, w[, C]) array
+        The fused image, or its region, in dtype and layout of one slice.
+
+    Raises
+    ------
+    InputError, DeviceError, Cancelled
+    """
+    params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
+    where = resolve_device(device)
+    slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
+    chosen = np.asarray(index)
+    if chosen.shape != slices.shape or not np.issubdtype(chosen.dtype, np.integer):
+        raise InputError("index", f"{chosen.dtype} of shape {chosen.shape}", f"whole numbers {slices.shape}")
+    if chosen.min() < 0 or chosen.max() >= len(slices):
+        raise InputError("index", f"slices {chosen.min()} to {chosen.max()}", f"0 to {len(slices) - 1}")
+    reporter = Reporter(len(slices), "slices", progress, cancel)
+    reporter.check()
+    halo = 0 if region is None else 2 * params.radius
+    outer, inner = _with_halo(region, slices.shape, halo)
+    with torch.inference_mode(), device_errors(_ADVICE):
+        part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
+        fused, _ = _blend_slices(slices, part, params, where, False, reporter, outer)
+    return fused[inner] if channel_axis is None else _crop_channels(fused, inner, channel_axis)
+
+
+def _with_halo(
+    region: tuple[slice, slice] | None, shape: tuple[int, int], halo: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The region grown by the halo, and where the region lies within it."""
+    if region is None:
+        whole = (slice(0, shape[0]), slice(0, shape[1]))
+        return whole, whole
+    outer, inner = [], []
+    for part, size in zip(region, shape, strict=True):
+        start, stop, stride = part.indices(size)
+        if stride != 1 or stop <= start:
+            raise InputError("region", repr(region), f"two slices of step 1 within {shape}")
+        first = max(0, start - halo)
+        outer.append(slice(first, min(size, stop + halo)))
+        inner.append(slice(start - first, stop - first))
+    return (outer[0], outer[1]), (inner[0], inner[1])
+
+
+def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis: int) -> NDArray[Any]:
+    moved = np.moveaxis(fused, channel_axis, 0)[:, inner[0], inner[1]]
+    return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
+
+
+_OWNED = {"radius": "refine_radius", "eps": "refine_eps"}
+
+
+def fusion_option_names() -> dict[str, str]:
+    """How `fuse` names each field of `DefocusParams`, for interfaces that offer both groups."""
+    return {f.name: _OWNED.get(f.name, f.name) for f in fields(DefocusParams)}

@@ -1,0 +1,116 @@
+"""A focal stack as a source of slices that can be read more than once, in whatever form it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from defocus_backend.arrays import Image, as_image
+from defocus_backend.errors import InputError
+
+StackLike = ArrayLike | Iterable[ArrayLike] | Callable[[], Iterable[ArrayLike]]
+"""What `fuse` takes as a stack."""
+
+_RANGE_SLICES = 9
+
+
+class FocalStack:
+    """Slices of one size, type and value range, read one at a time.
+
+    Parameters
+    ----------
+    stack : array, list, dask array, re-iterable or callable
+        ``(N, H, W[, C])``; anything that can be iterated twice; or a function without arguments that
+        returns an iterator of slices. A plain iterator is kept in memory, since fusion reads twice.
+    channel_axis : int or None
+        Channel axis of one slice.
+    value_range : (float, float) or None
+        As for `as_image`; by default found once, from a few slices, for the whole stack.
+    argument : str
+        Name in error messages.
+    """
+
+    def __init__(
+        self,
+        stack: StackLike,
+        *,
+        channel_axis: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        argument: str = "stack",
+    ) -> None:
+        self._read, self._length = _reader(stack, argument)
+        self._channel_axis = channel_axis
+        self._argument = argument
+        first = self._first()
+        self.shape = first.shape
+        self.channels = int(first.pixels.shape[0])
+        self.dtype = first.dtype
+        self.value_range = value_range or self._find_range(stack, first)
+
+    def __len__(self) -> int:
+        """Number of slices; counted by reading once where the source does not know it."""
+        if self._length is None:
+            self._length = sum(1 for _ in self._read())
+        return self._length
+
+    def __iter__(self) -> Iterator[Image]:
+        """Slices in order, checked against the first."""
+        count = 0
+        for count, values in enumerate(self._read(), start=1):
+            image = self._as_image(values, count - 1, self.value_range)
+            if image.shape != self.shape or image.pixels.shape[0] != self.channels:
+                raise InputError(
+                    f"{self._argument}[{count - 1}]",
+                    f"shape {tuple(image.pixels.shape)} (C, H, W)",
+                    f"the first slice's shape {(self.channels, *self.shape)}",
+                )
+            if image.dtype != self.dtype:
+                raise InputError(
+                    f"{self._argument}[{count - 1}]",
+                    f"dtype {image.dtype}",
+                    f"the first slice's {self.dtype}",
+                )
+            yield image
+        if self._length is not None and count != self._length:
+            raise InputError(self._argument, f"{count} slices on a later reading", f"{self._length} as before")
+
+    def _first(self) -> Image:
+        values = next(iter(self._read()), None)
+        if values is None:
+            raise InputError(self._argument, "no slices", "at least one")
+        return self._as_image(values, 0, None)
+
+    def _as_image(self, values: ArrayLike, number: int, value_range: tuple[float, float] | None) -> Image:
+        return as_image(
+            values,
+            channel_axis=self._channel_axis,
+            value_range=value_range,
+            argument=f"{self._argument}[{number}]",
+        )
+
+    def _find_range(self, stack: StackLike, first: Image) -> tuple[float, float]:
+        """One range for all slices: that of the first for 8-bit data, else the widest of a few."""
+        if first.dtype in (np.uint8, np.bool_) or not isinstance(stack, Sequence | np.ndarray):
+            return first.low, first.high
+        numbers = np.unique(np.linspace(0, len(self) - 1, _RANGE_SLICES).round().astype(int))
+        found = [self._as_image(np.asarray(stack[int(n)]), int(n), None) for n in numbers]
+        return min(i.low for i in found), max(i.high for i in found)
+
+
+def _reader(stack: StackLike, argument: str) -> tuple[Callable[[], Iterator[Any]], int | None]:
+    if callable(stack):
+        return lambda: iter(stack()), None
+    if isinstance(stack, str | bytes) or not hasattr(stack, "__iter__"):
+        raise InputError(argument, type(stack).__name__, "an array (N, H, W[, C]) or a series of slices")
+    if isinstance(stack, Iterator):
+        stack = list(stack)
+    if hasattr(stack, "ndim") and stack.ndim < 3:
+        raise InputError(argument, f"shape {tuple(stack.shape)}", "three or more dimensions (N, H, W[, C])")
+    kept: Any = stack
+    if hasattr(kept, "__getitem__") and hasattr(kept, "__len__"):
+        # By index rather than by iteration: a dask array then computes one slice at a time.
+        return lambda: (np.asarray(kept[n]) for n in range(len(kept))), len(kept)
+    return lambda: iter(kept), len(kept) if hasattr(kept, "__len__") else None

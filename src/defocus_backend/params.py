@@ -1,0 +1,143 @@
+"""Defaults, units and ranges of every operation, in one place for library, command line and widgets.
+
+Each class is a frozen dataclass; its fields carry what an interface needs to show them. Values are
+checked on construction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from defocus_backend.errors import InputError
+
+
+def _option(
+    default: Any,
+    text: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: tuple[Any, ...] = (),
+) -> Any:
+    """A field with what an interface shows: help, unit, inclusive range or exclusive lower bound, choices."""
+    shown = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
+    return field(default=default, metadata=shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Base of all parameter groups: checks every field against its declared range."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            check_value(f.name, getattr(self, f.name), f.metadata, type(f.default))
+
+    @classmethod
+    def describe(cls) -> dict[str, Mapping[str, Any]]:
+        """For every field: its default, help, unit, range and choices."""
+        return {f.name: {"default": f.default, **f.metadata} for f in fields(cls)}
+
+
+def check_value(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:
+    """Raise `InputError` unless the value has the type and lies in the range of its field."""
+    choices = metadata["choices"]
+    if choices:
+        if value not in choices or isinstance(value, bool):
+            raise InputError(name, repr(value), "one of " + ", ".join(map(str, choices)))
+        return
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise InputError(name, repr(value), "True or False")
+        return
+    if kind not in (int, float):
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or (kind is int and int(value) != value):
+        raise InputError(name, repr(value), "a whole number" if kind is int else "a finite number")
+    low, high, above = metadata["low"], metadata["high"], metadata["above"]
+    if low is not None and value < low:
+        raise InputError(name, repr(value), f"at least {low}")
+    if above is not None and value <= above:
+        raise InputError(name, repr(value), f"more than {above}")
+    if high is not None and value > high:
+        raise InputError(name, repr(value), f"at most {high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefocusParams(Params):
+    """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
+
+    method: str = _option("blurnet", "Network that judges the blur.", choices=("blurnet", "mobilenetv2", "pixelnet"))
+    step: int = _option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
+    refine: bool = _option(True, "Refine the map with the iterated weighted guided filter.")
+    radius: int = _option(16, "Radius of the refining filter.", unit="px", low=1, high=512)
+    eps: float = _option(0.005, "Regularisation of the refining filter, on the unit range.", above=0.0)
+    iterations: int = _option(7, "Iterations of guide smoothing and of refinement.", low=1, high=50)
+    subsample: int = _option(
+        4,
+        "Grid on which the filter's coefficients are computed; 1 is exact, 4 is fast.",
+        unit="px",
+        low=1,
+        high=16,
+    )
+    confidence_weighted: bool = _option(
+        True, "Let confident windows decide where others cannot tell (flat, dark, saturated)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharpenParams(Params):
+    """Adaptive unsharp masking (paper, eqs 7 to 10); betas on the map divided by 19."""
+
+    max_gain: float = _option(2.0, "Largest sharpening gain, lambda_max of eq 8.", low=0.0, high=20.0)
+    alpha1: float = _option(30.0, "Slope at which the gain rises with blur, eq 9.", above=0.0, high=500.0)
+    beta1: float = _option(0.15, "Blur / 19 px at which the gain has risen to half, eq 9.", low=0.0, high=1.0)
+    alpha2: float = _option(92.0, "Slope at which the gain falls with blur, eq 10.", above=0.0, high=500.0)
+    beta2: float = _option(0.4, "Blur / 19 px at which the gain has fallen to half, eq 10.", low=0.0, high=1.0)
+    low_pass: float = _option(2.0, "Sigma of the Gaussian low pass B of eq 7.", unit="px", above=0.0, high=50.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShallowParams(Params):
+    """Shallow depth of field (paper, eqs 11 and 12)."""
+
+    sharp_below: float = _option(1.0, "Blur up to which a pixel stays sharp, c0.", unit="px", low=0.0, high=9.9)
+    blur_above: float = _option(7.0, "Blur from which a pixel is fully blurred, c1.", unit="px", above=0.0, high=9.99)
+    sharp_weight: float = _option(0.999, "Weight of the sharp image at c0, W0.", above=0.5, high=0.999999)
+    blur_weight: float = _option(0.001, "Weight of the sharp image at c1, W1.", above=0.0, high=0.499)
+    sharpen_gain: float = _option(0.25, "Unsharp-mask gain of the sharp part.", low=0.0, high=20.0)
+    blur: str = _option(
+        "guided",
+        "How the background is blurred: iterated guided filter or lens disc.",
+        choices=("guided", "lens"),
+    )
+    radius: int = _option(33, "Radius of the guided filter.", unit="px", low=1, high=512)
+    eps: float = _option(128.0, "Regularisation of the guided filter, on the 0..255 scale.", above=0.0)
+    iterations: int = _option(5, "Iterations of the guided filter.", low=1, high=50)
+    lens_radius: float = _option(12.0, "Radius of the lens disc.", unit="px", above=0.0, high=200.0)
+    highlights: float = _option(
+        2.2,
+        "Exponent of the tone curve undone before the lens disc; larger keeps highlights brighter.",
+        low=1.0,
+        high=6.0,
+    )
+    fill_subject: bool = _option(True, "Paint the subject over before blurring, so that its colour does not bleed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionParams(Params):
+    """Multi-focus fusion (paper, eqs 13 to 16)."""
+
+    blend: str = _option(
+        "decision",
+        "Weighted sum of the slices, or the same weights on Laplacian pyramids.",
+        choices=("decision", "pyramid"),
+    )
+    radius: int = _option(7, "Radius of the guided filter on the decision maps, eq 15.", unit="px", low=1, high=256)
+    eps: float = _option(1e-3, "Regularisation of that filter, on the unit range.", above=0.0)
+    delta: float = _option(1e-6, "Floor added to every weight, eq 16.", above=0.0, high=0.1)

@@ -1,0 +1,52 @@
+"""Progress and cancellation as plain callbacks, so that no user interface leaks into the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from defocus_backend.errors import Cancelled
+
+ProgressCallback = Callable[[int, int, str], None]
+"""Called as ``progress(done, total, what)`` with counts in the unit that `what` names (tiles, slices)."""
+
+CancelCallback = Callable[[], bool]
+"""Asked between units of work; return True to stop with `Cancelled`."""
+
+
+class Reporter:
+    """Counts the units of one job, reports each to the caller and stops where the caller asks for it.
+
+    Parameters
+    ----------
+    total : int
+        Number of units in the job.
+    what : str
+        The unit, for display: ``"tiles"``, ``"slices"``.
+    progress, cancel : callable or None
+        The caller's callbacks.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> None:
+        self.total = total
+        self.what = what
+        self.done = 0
+        self._progress = progress
+        self._cancel = cancel
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the caller wants to stop."""
+        if self._cancel is not None and self._cancel():
+            raise Cancelled(f"cancelled after {self.done} of {self.total} {self.what}")
+
+    def advance(self, units: int = 1) -> None:
+        """Count finished units, report them, then look whether to stop."""
+        self.done += units
+        if self._progress is not None:
+            self._progress(self.done, self.total, self.what)
+        self.check()

@@ -1,0 +1,232 @@
+"""Shallow depth of field: what is out of focus is blurred further, what is sharp stays sharp.
+
+Equations 11 and 12 of Galetto and Deng (2021), made monotone: as printed, eq 12 is symmetric about a
+blur of 10 px and would bring the most blurred pixels back into focus.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.arrays import as_image, as_map, to_map
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.errors import InputError
+from defocus_backend.filters import gaussian_blur, guided_filter
+from defocus_backend.filters.disc import blur_in_light
+from defocus_backend.filters.fill import fill_from_surroundings
+from defocus_backend.params import ShallowParams, SharpenParams
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+
+_P = ShallowParams
+_TURN = 10.0
+"""Blur in pixels at which the weight of eq 12 is zero; beyond it the weight stays zero."""
+
+
+@dataclass(frozen=True)
+class ShallowDepthOfField:
+    """Result of `shallow_depth_of_field`.
+
+    Attributes
+    ----------
+    image : array
+        Dtype and layout of the input.
+    weights : (H, W) float32 array
+        W of eq 12: 1 where the pixel stays sharp, 0 where it is fully blurred.
+    background : array
+        B of eq 11, the blurred image, as the input.
+    sharpened : array
+        S of eq 11, the sharpened image, as the input.
+    """
+
+    image: NDArray[Any]
+    weights: NDArray[np.float32]
+    background: NDArray[Any]
+    sharpened: NDArray[Any]
+
+
+def weight_parameters(params: ShallowParams) -> tuple[float, float]:
+    """Exponent gamma and scale s of eq 12 from the two points (c0, W0) and (c1, W1).
+
+    Raises
+    ------
+    InputError
+        If c0 is not below c1.
+    """
+    near, far = params.sharp_below, params.blur_above
+    if not near < far:
+        raise InputError("sharp_below", f"{near:g} px", f"less than blur_above, {far:g} px")
+    high, low = -math.log1p(-params.sharp_weight), -math.log1p(-params.blur_weight)
+    gamma = (math.log(high) - math.log(low)) / (math.log(_TURN - near) - math.log(_TURN - far))
+    return gamma, (_TURN - near) / high ** (1 / gamma)
+
+
+def weight_curve(sigma: Tensor, params: ShallowParams, focus: float | None = None) -> Tensor:
+    """Eq 12 on sigma in pixels, any shape, clamped so that it never rises; NaN gives weight 0."""
+    gamma, scale = weight_parameters(params)
+    blur = sigma if focus is None else (sigma - focus).abs()
+    blur = torch.nan_to_num(blur, nan=_TURN).clamp(0, _TURN)
+    return -torch.expm1(-(((_TURN - blur) / scale) ** gamma))
+
+
+def shallow_weights(
+    sigma: ArrayLike,
+    *,
+    sharp_below: float = _P.sharp_below,
+    blur_above: float = _P.blur_above,
+    sharp_weight: float = _P.sharp_weight,
+    blur_weight: float = _P.blur_weight,
+    focus: float | None = None,
+) -> NDArray[np.float32]:
+    """Weight of the sharp image at every pixel (eq 12).
+
+    Parameters
+    ----------
+    sigma : (H, W) array_like
+        Defocus map in pixels.
+    sharp_below, blur_above : float
+        Blurs c0 and c1 in pixels at which the weights `sharp_weight` and `blur_weight` are reached.
+    sharp_weight, blur_weight : float
+        W0, near 1, and W1, near 0.
+    focus : float or None
+        Blur in pixels that shall count as in focus; the distance from it takes the place of sigma.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Between 0 and 1, never rising with sigma; 0 where sigma is NaN.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of range, or c0 not below c1.
+    """
+    params = ShallowParams(
+        sharp_below=sharp_below, blur_above=blur_above, sharp_weight=sharp_weight, blur_weight=blur_weight
+    )
+    values = as_map(sigma, np.shape(sigma)) if np.ndim(sigma) == 2 else as_map(sigma, (0, 0))
+    return to_map(weight_curve(values, params, _check_focus(focus)))
+
+
+def shallow_depth_of_field(
+    image: ArrayLike,
+    sigma: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    sharp_below: float = _P.sharp_below,
+    blur_above: float = _P.blur_above,
+    sharp_weight: float = _P.sharp_weight,
+    blur_weight: float = _P.blur_weight,
+    sharpen_gain: float = _P.sharpen_gain,
+    blur: str = _P.blur,
+    radius: int = _P.radius,
+    eps: float = _P.eps,
+    iterations: int = _P.iterations,
+    lens_radius: float = _P.lens_radius,
+    highlights: float = _P.highlights,
+    fill_subject: bool = _P.fill_subject,
+    focus: float | None = None,
+    value_range: tuple[float, float] | None = None,
+    device: str | torch.device = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> ShallowDepthOfField:
+    """Blur what is out of focus further and leave what is sharp (eq 11).
+
+    Parameters
+    ----------
+    image : (H, W) or, with `channel_axis`, (H, W, C) array_like
+        Any dtype; an alpha channel is passed through.
+    sigma : (H, W) array_like
+        Its defocus map in pixels.
+    channel_axis : int or None
+        Axis of the colour channels.
+    sharp_below, blur_above, sharp_weight, blur_weight, focus
+        Weight map, see `shallow_weights`.
+    sharpen_gain : float
+        Gain of the unsharp mask on the sharp part.
+    blur : {"guided", "lens"}
+        Iterated self-guided filter as in the paper, or the disc of a lens.
+    radius, eps, iterations : int, float, int
+        Of the guided filter: pixels, squared gray values of the 0..255 scale, repetitions.
+    lens_radius, highlights : float
+        Of the lens: radius in pixels; exponent from gray value to light.
+    fill_subject : bool
+        Continue the background under the subject before blurring, so that the subject's colour does
+        not bleed into the background.
+    value_range : (float, float) or None
+        See `defocus_map`.
+    device : str or torch.device
+        Where to compute.
+    progress, cancel : callable or None
+        See `defocus_backend.progress`.
+
+    Returns
+    -------
+    ShallowDepthOfField
+
+    Raises
+    ------
+    InputError, DeviceError, Cancelled
+    """
+    params = ShallowParams(
+        sharp_below=sharp_below,
+        blur_above=blur_above,
+        sharp_weight=sharp_weight,
+        blur_weight=blur_weight,
+        sharpen_gain=sharpen_gain,
+        blur=blur,
+        radius=radius,
+        eps=eps,
+        iterations=iterations,
+        lens_radius=lens_radius,
+        highlights=highlights,
+        fill_subject=fill_subject,
+    )
+    where = resolve_device(device)
+    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
+    weights = weight_curve(as_map(sigma, source.shape).to(where), params, _check_focus(focus))
+    with torch.inference_mode(), device_errors("use a smaller image or device='cpu'"):
+        sharpened = source.pixels + params.sharpen_gain * (
+            source.pixels - gaussian_blur(source.pixels, SharpenParams.low_pass)
+        )
+        behind = fill_from_surroundings(source.pixels, 1 - weights) if fill_subject else source.pixels
+        background = _blur_background(behind, params, progress, cancel)
+        mixed = weights * sharpened + (1 - weights) * background
+    return ShallowDepthOfField(
+        image=source.restore(mixed),
+        weights=to_map(weights),
+        background=source.restore(background),
+        sharpened=source.restore(sharpened),
+    )
+
+
+def _blur_background(
+    pixels: Tensor, params: ShallowParams, progress: ProgressCallback | None, cancel: CancelCallback | None
+) -> Tensor:
+    if params.blur == "lens":
+        reporter = Reporter(1, "blurs", progress, cancel)
+        reporter.check()
+        blurred = blur_in_light(pixels, params.lens_radius, params.highlights)
+        reporter.advance()
+        return blurred
+    reporter = Reporter(params.iterations, "filter iterations", progress, cancel)
+    reporter.check()
+    # Coefficients vary on the scale of the radius: an eighth of it samples them finely enough.
+    subsample = max(1, params.radius // 8)
+    for _ in range(params.iterations):
+        pixels = guided_filter(pixels, pixels, radius=params.radius, eps=params.eps / 255**2, subsample=subsample)
+        reporter.advance()
+    return pixels
+
+
+def _check_focus(focus: float | None) -> float | None:
+    if focus is not None and not (math.isfinite(focus) and focus >= 0):
+        raise InputError("focus", repr(focus), "a blur of at least 0 px")
+    return focus

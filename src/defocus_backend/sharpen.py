@@ -1,0 +1,140 @@
+"""Adaptive unsharp masking: more where an image is slightly soft, none where sharp or far out of focus.
+
+Equations 7 to 10 of Galetto and Deng (2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.arrays import as_image, as_map, to_map
+from defocus_backend.classifier.networks import LEVELS
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.filters import gaussian_blur
+from defocus_backend.params import SharpenParams
+
+_P = SharpenParams
+MAX_SIGMA = LEVELS - 1
+
+
+@dataclass(frozen=True)
+class Sharpened:
+    """Result of `sharpen`.
+
+    Attributes
+    ----------
+    image : array
+        The sharpened image, dtype and layout of the input.
+    gain : (H, W) float32 array
+        Gain lambda of eq 8 at every pixel.
+    low_pass : array
+        The low-passed image B of eq 7, as the input.
+    """
+
+    image: NDArray[Any]
+    gain: NDArray[np.float32]
+    low_pass: NDArray[Any]
+
+
+def gain_curve(sigma: Tensor, params: SharpenParams) -> Tensor:
+    """Eqs 8 to 10 on sigma in pixels, any shape; the betas refer to sigma / 19. NaN gives gain 0."""
+    level = torch.nan_to_num(sigma, nan=float(MAX_SIGMA)) / MAX_SIGMA
+    rising = torch.sigmoid(params.alpha1 * (level - params.beta1))
+    # 1 - sigmoid(t) is sigmoid(-t), without the rounding of the subtraction.
+    falling = torch.sigmoid(-params.alpha2 * (level - params.beta2))
+    return torch.where(sigma.isnan(), 0.0, params.max_gain * rising * falling)
+
+
+def gain_map(
+    sigma: ArrayLike,
+    *,
+    max_gain: float = _P.max_gain,
+    alpha1: float = _P.alpha1,
+    beta1: float = _P.beta1,
+    alpha2: float = _P.alpha2,
+    beta2: float = _P.beta2,
+) -> NDArray[np.float32]:
+    """Sharpening gain at every pixel from its blur (eqs 8 to 10).
+
+    Parameters
+    ----------
+    sigma : (H, W) array_like
+        Defocus map in pixels of Gaussian sigma. It is divided by 19, never by its own maximum.
+    max_gain : float
+        Gain lambda_max that the curve approaches between its two flanks.
+    alpha1, alpha2 : float
+        Slopes of the rising and the falling flank.
+    beta1, beta2 : float
+        Values of sigma / 19 at which the flanks are at one half.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Gain between 0 and `max_gain`; 0 where sigma is NaN.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range or a map that is not two-dimensional.
+    """
+    params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2)
+    values = as_map(sigma, np.shape(sigma)) if np.ndim(sigma) == 2 else as_map(sigma, (0, 0))
+    return to_map(gain_curve(values, params))
+
+
+def sharpen(
+    image: ArrayLike,
+    sigma: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    max_gain: float = _P.max_gain,
+    alpha1: float = _P.alpha1,
+    beta1: float = _P.beta1,
+    alpha2: float = _P.alpha2,
+    beta2: float = _P.beta2,
+    low_pass: float = _P.low_pass,
+    value_range: tuple[float, float] | None = None,
+    device: str | torch.device = "auto",
+) -> Sharpened:
+    """Sharpen an image by how blurred each of its pixels is (eq 7 with the gain of eq 8).
+
+    Parameters
+    ----------
+    image : (H, W) or, with `channel_axis`, (H, W, C) array_like
+        Any dtype; an alpha channel is passed through.
+    sigma : (H, W) array_like
+        Its defocus map in pixels, as from `defocus_map`.
+    channel_axis : int or None
+        Axis of the colour channels.
+    max_gain, alpha1, beta1, alpha2, beta2 : float
+        Gain curve, see `gain_map`.
+    low_pass : float
+        Sigma in pixels of the Gaussian low pass B.
+    value_range : (float, float) or None
+        See `defocus_map`.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Sharpened
+        Clipped to the range of the input's dtype once, at the end.
+
+    Raises
+    ------
+    InputError, DeviceError
+    """
+    params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2, low_pass=low_pass)
+    where = resolve_device(device)
+    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
+    gain = gain_curve(as_map(sigma, source.shape).to(where), params)
+    with torch.inference_mode(), device_errors("sharpen a part of the image or use device='cpu'"):
+        smooth = gaussian_blur(source.pixels, params.low_pass)
+        sharp = source.pixels + gain * (source.pixels - smooth)
+    return Sharpened(image=source.restore(sharp), gain=to_map(gain), low_pass=source.restore(smooth))

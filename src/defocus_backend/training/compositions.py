@@ -1,0 +1,300 @@
+"""Composed scenes whose sigma is known at every pixel, to train and to measure per-pixel networks.
+
+A scene is a sharp picture blurred evenly or along a ramp, or two layers at different depths whose
+common edge is blurred as a lens does: the front layer's coverage is blurred with its own sigma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import fft
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from defocus_backend.training.degrade import Degradation, Gray, degrade, transfer
+from defocus_backend.training.patches import MAX_SIGMA, load_gray, shrink, texture
+
+KINDS = ("uniform", "ramp", "step", "layered")
+_BORDER = 32
+_TONE = 2.2
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene: picture (S, S) in gray values, its sigma in pixels, and how far that label is trusted."""
+
+    picture: Gray
+    sigma: Gray
+    trust: Gray
+    kind: str
+    psf: str
+
+
+class SharpPictures:
+    """Square crops of photographs, with the trust that their own sharpness deserves.
+
+    Parts of a photograph may be out of focus by themselves. Where a window has structure but no fine
+    detail, a label that counts only the blur added here would be wrong: trust is low there.
+    """
+
+    def __init__(self, photos: list[Path], side: int) -> None:
+        self.side = side + 2 * _BORDER
+        self._pictures = []
+        for path in photos:
+            image = load_gray(path)
+            if max(image.shape) > 1536:
+                image = shrink(image)
+            if min(image.shape) >= self.side:
+                self._pictures.append((image.astype(np.uint8), (trust_map(image) * 255).astype(np.uint8)))
+
+    def draw(self, rng: np.random.Generator) -> tuple[Gray, Gray]:
+        """A crop (gray values) and its trust, the more trusted of a few tries."""
+        best: tuple[float, NDArray[np.uint8], NDArray[np.uint8]] | None = None
+        for _ in range(3):
+            image, trust = self._pictures[rng.integers(len(self._pictures))]
+            y, x = (int(rng.integers(s - self.side + 1)) for s in image.shape)
+            window = np.s_[y : y + self.side, x : x + self.side]
+            share = float(trust[window][::8, ::8].mean())
+            if best is None or share > best[0]:
+                best = share, image[window], trust[window]
+        assert best is not None
+        turn, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
+        crop, share_of = (np.rot90(part, turn)[:, :: -1 if flip else 1] for part in best[1:])
+        return crop.astype(np.float32), share_of.astype(np.float32) / np.float32(255)
+
+
+def trust_map(image: Gray, side: int = 17) -> Gray:
+    """1 where a photograph is sharp or flat, 0.05 where it has structure without fine detail (H, W)."""
+    from scipy import ndimage
+
+    reach = side // 2
+    padded = np.pad(image, reach, mode="symmetric")
+    phi = texture(padded, side)
+    mean = ndimage.uniform_filter(image, side, mode="reflect")
+    variance = np.maximum(ndimage.uniform_filter(image**2, side, mode="reflect") - mean**2, 0)
+    # Share of the variance that the Laplacian holds: .03 for a lone sharp step, .01 for the step
+    # blurred by 1 px, .002 by 2 px; fine texture holds far more.
+    sharp = np.clip((phi / (variance + 4) - 0.003) / 0.009, 0, 1)
+    flat = np.clip((4 - variance) / 3, 0, 1)
+    return np.asarray(np.maximum(np.maximum(sharp, flat), 0.05), dtype=np.float32)
+
+
+def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
+    """Bright threads and dots on a dark ground, like a fluorescence picture (side, side), gray values."""
+    points = []
+    for _ in range(int(rng.integers(3, 30))):
+        length = int(rng.integers(50, 3 * side))
+        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, rng.uniform(0.01, 0.12), length))
+        path = rng.uniform(0, side, 2) + 0.7 * np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), 0)
+        points.append(np.column_stack([path, np.full(length, rng.uniform(0.3, 1))]))
+    dots = int(rng.integers(0, 150))
+    points.append(np.column_stack([rng.uniform(0, side, (dots, 2)), rng.uniform(0.5, 4, dots)]))
+    every = np.concatenate(points)
+    cell = np.floor(every[:, :2]).astype(int)
+    picture = np.zeros((side, side), dtype=np.float32)
+    # Bilinear splatting keeps threads at sub-pixel places instead of on stairs.
+    for dy in (0, 1):
+        for dx in (0, 1):
+            share = np.prod(1 - np.abs(every[:, :2] - cell - (dy, dx)), axis=1) * every[:, 2]
+            np.add.at(picture, tuple(np.mod(cell + np.array([dy, dx]), side).T), share)
+    low = rng.uniform(2, 40)
+    return np.asarray(np.clip(low + picture * rng.uniform(40, 160), 0, 255), dtype=np.float32)
+
+
+def draw_mask(side: int, rng: np.random.Generator) -> Gray:
+    """Shape of a front layer (side, side), 0 or 1: a half-plane, a blob, bars or discs."""
+    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
+    kind = rng.integers(4)
+    if kind == 0:
+        return half_plane(side, rng)
+    if kind == 1:
+        width = rng.uniform(8, 40)
+        noise = fft.dctn(rng.standard_normal((side, side)).astype(np.float32), norm="ortho")
+        smooth = fft.idctn(noise * transfer(side, side, width), norm="ortho")
+        return (smooth > np.quantile(smooth, rng.uniform(0.3, 0.7))).astype(np.float32)
+    mask = np.zeros((side, side), dtype=bool)
+    for _ in range(int(rng.integers(1, 6))):
+        if kind == 2:
+            angle = rng.uniform(0, np.pi)
+            across = (xx - rng.uniform(0, side)) * np.cos(angle) + (yy - rng.uniform(0, side)) * np.sin(angle)
+            mask |= np.abs(across) < np.exp(rng.uniform(0, np.log(16)))
+        else:
+            radius = rng.uniform(10, 90)
+            mask |= (xx - rng.uniform(0, side)) ** 2 + (yy - rng.uniform(0, side)) ** 2 < radius**2
+    return mask.astype(np.float32)
+
+
+def half_plane(side: int, rng: np.random.Generator) -> Gray:
+    """A straight edge of any direction through the middle part of a square (side, side), 0 or 1."""
+    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    across = (xx - side / 2) * np.cos(angle) + (yy - side / 2) * np.sin(angle)
+    return (across + rng.uniform(-0.2, 0.2) * side > 0).astype(np.float32)
+
+
+def draw_blur(rng: np.random.Generator) -> float:
+    """Sigma of a layer in pixels: often sharp, often slight, all others alike."""
+    chance = rng.random()
+    if chance < 0.15:
+        return 0.0
+    return float(rng.uniform(0, 4.5) if chance < 0.55 else rng.uniform(0, MAX_SIGMA))
+
+
+class _Lens:
+    """Blurs pictures of one size with one kind of point spread function, in gray values or in light."""
+
+    def __init__(self, psf: str, in_light: bool) -> None:
+        self.psf, self.in_light = psf, in_light
+
+    def spectrum(self, picture: Gray) -> Gray:
+        values = 255 * (picture / 255) ** _TONE if self.in_light else picture
+        transformed: Gray = fft.dctn(values, norm="ortho")
+        return transformed
+
+    def blur(self, transformed: Gray, sigma: float) -> Gray:
+        if sigma >= 0.05:
+            transformed = transformed * transfer(transformed.shape[0], transformed.shape[1], sigma, self.psf)
+        blurred: Gray = fft.idctn(transformed, norm="ortho")
+        return blurred
+
+    def develop(self, light: Gray) -> Gray:
+        """Back from light to gray values."""
+        if not self.in_light:
+            return light
+        return np.asarray(255 * np.maximum(light / 255, 0) ** (1 / _TONE), dtype=np.float32)
+
+
+def compose(
+    pictures: SharpPictures,
+    rng: np.random.Generator,
+    degradation: Degradation,
+    *,
+    kind: str | None = None,
+    psf: str | None = None,
+    sigmas: tuple[float, float] | None = None,
+    synthetic: float = 0.0,
+) -> Scene:
+    """Compose one scene.
+
+    Parameters
+    ----------
+    pictures : SharpPictures
+        Source of sharp crops.
+    rng : numpy.random.Generator
+        Source of all chance.
+    degradation : Degradation
+        Applied after the blur.
+    kind, psf, sigmas : optional
+        One of `KINDS`; ``"gaussian"`` or ``"disc"``; sigma of the front and the back layer (for a
+        uniform scene the first). Drawn where not given.
+    synthetic : float
+        Share of scenes made of drawn filaments instead of photographs.
+
+    Returns
+    -------
+    Scene
+    """
+    psf = psf or ("disc" if rng.random() < degradation.disc else "gaussian")
+    kind = kind or str(rng.choice(["uniform", "ramp", "layered"], p=[0.2, 0.25, 0.55]))
+    drawn = rng.random() < synthetic
+    lens = _Lens(psf, in_light=not drawn and rng.random() < 0.3)
+    front, trust = _crop(pictures, drawn, rng)
+    near, far = sigmas or _draw_pair(kind, rng)
+    if kind == "uniform":
+        light, sigma = lens.blur(lens.spectrum(front), near), np.full_like(front, near)
+    elif kind == "ramp":
+        light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
+    else:
+        back, back_trust = _crop(pictures, drawn, rng)
+        mask = half_plane(pictures.side, rng) if kind == "step" else draw_mask(pictures.side, rng)
+        light, sigma, trust = _layers(lens, (front, trust), (back, back_trust), mask, near, far)
+    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
+    picture = degrade(lens.develop(light)[inner], degradation, rng)
+    return Scene(picture, np.ascontiguousarray(sigma[inner]), np.ascontiguousarray(trust[inner]), kind, psf)
+
+
+def _crop(pictures: SharpPictures, drawn: bool, rng: np.random.Generator) -> tuple[Gray, Gray]:
+    if drawn:
+        picture = draw_filaments(pictures.side, rng)
+        return picture, np.ones_like(picture)
+    return pictures.draw(rng)
+
+
+def _draw_pair(kind: str, rng: np.random.Generator) -> tuple[float, float]:
+    near, far = draw_blur(rng), draw_blur(rng)
+    if kind == "layered" and rng.random() < 0.5:
+        # The case that matters most in use: one layer is in focus, the other visibly is not.
+        near, far = (0.0, max(far, 1.0)) if rng.random() < 0.5 else (max(near, 1.0), 0.0)
+    return near, far
+
+
+def _ramp(lens: _Lens, picture: Gray, low: float, high: float, rng: np.random.Generator) -> tuple[Gray, Gray]:
+    """A plane tilted in depth, interpolated between evenly blurred pictures."""
+    side = picture.shape[0]
+    yy, xx = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    along = (xx * np.cos(angle) + yy * np.sin(angle)) * rng.uniform(0.4, 1.2) + 0.5
+    position = np.clip(along, 0, 1).astype(np.float32)
+    count = max(2, int((high - low) / 0.7) + 1)
+    transformed = lens.spectrum(picture)
+    blurred = np.stack([lens.blur(transformed, float(s)) for s in np.linspace(low, high, count)])
+    index = np.minimum((position * (count - 1)).astype(int), count - 2)
+    share = position * (count - 1) - index
+    first, second = (np.take_along_axis(blurred, index[None] + k, 0)[0] for k in (0, 1))
+    return first * (1 - share) + second * share, low + (high - low) * position
+
+
+def _layers(
+    lens: _Lens, front: tuple[Gray, Gray], back: tuple[Gray, Gray], mask: Gray, near: float, far: float
+) -> tuple[Gray, Gray, Gray]:
+    """Front over back, the front's colour and coverage blurred together so that its rim is right."""
+    values = 255 * (front[0] / 255) ** _TONE if lens.in_light else front[0]
+    coverage = np.clip(lens.blur(fft.dctn(mask, norm="ortho"), near), 0, 1)
+    veil = lens.blur(fft.dctn(values * mask, norm="ortho"), near)
+    light = veil + (1 - coverage) * lens.blur(lens.spectrum(back[0]), far)
+    seen = coverage > 0.5
+    sigma = np.where(seen, np.float32(near), np.float32(far))
+    return light, sigma.astype(np.float32), np.where(seen, front[1], back[1])
+
+
+class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Batches of composed scenes; item ``i`` is the same in every run.
+
+    Items are ``(picture, sigma, trust)``, each ``(B, 1, S, S)``: unit range, pixels, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        photos: list[Path],
+        *,
+        batches: int,
+        batch_size: int,
+        side: int,
+        degradation: Degradation,
+        seed: int,
+        synthetic: float = 0.12,
+    ) -> None:
+        self.pictures = SharpPictures(photos, side)
+        self._batches, self._size, self._seed = batches, batch_size, seed
+        self._degradation, self._synthetic = degradation, synthetic
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng((self._seed, index))
+        scenes = [compose(self.pictures, rng, self._degradation, synthetic=self._synthetic) for _ in range(self._size)]
+
+        def stacked(parts: list[NDArray[np.float32]]) -> Tensor:
+            return torch.from_numpy(np.stack(parts)[:, None].astype(np.float32))
+
+        return (
+            stacked([s.picture for s in scenes]) / 255,
+            stacked([s.sigma for s in scenes]),
+            stacked([s.trust for s in scenes]),
+        )

@@ -1,0 +1,148 @@
+"""Sharp photographs made blurred, noisy and compressed, as cameras and microscopes make them.
+
+All gray values here are float32 on the 0..255 scale. Blur is applied in the cosine domain, which is
+exact for a picture mirrored at its border and costs the same for every sigma.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, special
+
+Gray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """How often and how strongly a training picture is degraded after it was blurred.
+
+    Attributes
+    ----------
+    disc : float
+        Share of pictures blurred with a disc (a lens) instead of a Gaussian of the same variance.
+    contrast : float
+        Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
+    min_contrast : float
+        Lowest contrast factor.
+    noise : float
+        Share of pictures with Poisson-Gaussian noise.
+    max_noise : float
+        Largest noise standard deviation at mid-gray, in gray values.
+    jpeg : float
+        Share of pictures compressed with a quality between 60 and 100.
+    """
+
+    disc: float = 0.4
+    contrast: float = 0.5
+    min_contrast: float = 0.15
+    noise: float = 0.6
+    max_noise: float = 6.0
+    jpeg: float = 0.2
+
+
+CLEAN = Degradation(disc=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
+LIGHT = Degradation(disc=0.3, contrast=0.35, noise=0.35, max_noise=5.0, jpeg=0.1)
+FULL = Degradation()
+
+DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
+"""Degradations by the name that the command line takes; all but "clean" still round to 8 bits."""
+
+
+def spectrum(image: Gray) -> Gray:
+    """Cosine transform of an image (H, W), to be blurred many times by `blur_spectrum`."""
+    transformed: Gray = fft.dctn(image.astype(np.float32), norm="ortho")
+    return transformed
+
+
+def transfer(height: int, width: int, sigma: float, psf: str = "gaussian") -> Gray:
+    """Optical transfer function of a blur on the cosine frequencies of an image.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the image.
+    sigma : float
+        Standard deviation of the point spread function in pixels, the same for both kinds.
+    psf : {"gaussian", "disc"}
+        A disc of radius R has the variance of a Gaussian with sigma R / 2.
+
+    Returns
+    -------
+    (H, W) float32 array
+        1 at frequency zero.
+    """
+    fy = np.arange(height, dtype=np.float32)[:, None] / (2 * height)
+    fx = np.arange(width, dtype=np.float32)[None, :] / (2 * width)
+    if psf == "gaussian":
+        decay = -2 * np.pi**2 * sigma**2
+        return np.asarray(np.exp(decay * fy**2) * np.exp(decay * fx**2), dtype=np.float32)
+    radial = np.maximum(2 * np.pi * (2 * sigma) * np.sqrt(fy**2 + fx**2), 1e-6)
+    return np.asarray(2 * special.j1(radial) / radial, dtype=np.float32)
+
+
+def blur_spectrum(transformed: Gray, sigma: float, psf: str = "gaussian") -> Gray:
+    """Blur an image given by its `spectrum`; sigma in pixels, result (H, W) on the image's own scale."""
+    if sigma < 0.05:
+        return np.asarray(fft.idctn(transformed, norm="ortho"), dtype=np.float32)
+    blurred: Gray = fft.idctn(transformed * transfer(*transformed.shape, sigma, psf), norm="ortho")
+    return blurred
+
+
+def blur(image: Gray, sigma: float, psf: str = "gaussian") -> Gray:
+    """Blur an image (H, W), mirrored at its border, with a Gaussian or a disc of the same variance."""
+    return blur_spectrum(spectrum(image), sigma, psf)
+
+
+def quantise(image: Gray) -> Gray:
+    """Round to the 256 gray values of an 8-bit camera, still as float32."""
+    return np.clip(np.rint(image), 0, 255)
+
+
+def compress(image: Gray, quality: int) -> Gray:
+    """Send an image through JPEG at a quality from 1 to 100."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(quantise(image).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer), dtype=np.float32)
+
+
+def add_noise(image: Gray, level: float, rng: np.random.Generator) -> Gray:
+    """Poisson-Gaussian noise: half its variance at mid-gray is photon noise, which grows with the signal.
+
+    `level` is the standard deviation at gray 128, in gray values.
+    """
+    deviation = level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32)
+    return image + deviation * rng.standard_normal(image.shape, dtype=np.float32)
+
+
+def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
+    """Contrast, offset, noise, compression and 8-bit rounding, each with its own chance.
+
+    Parameters
+    ----------
+    image : (H, W) float32 array
+        Gray values 0..255, already blurred.
+    how : Degradation
+        Shares and strengths.
+    rng : numpy.random.Generator
+        Source of all chance.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Whole gray values 0..255.
+    """
+    if rng.random() < how.contrast:
+        factor = np.float32(np.exp(rng.uniform(np.log(how.min_contrast), 0)))
+        offset = np.float32(rng.uniform(0, 255 * (1 - factor)))
+        image = image * factor + offset
+    if rng.random() < how.noise:
+        image = add_noise(image, rng.uniform(0, how.max_noise), rng)
+    if rng.random() < how.jpeg:
+        return compress(image, int(rng.integers(60, 101)))
+    return quantise(image)

@@ -1,0 +1,280 @@
+"""Training with checkpoints: a run that is stopped at any moment goes on from where it was.
+
+Batch ``i`` depends on the seed and on ``i`` alone, so a resumed run sees the data that the
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from defocus_backend.classifier.networks import LEVELS, channels_last, network
+from defocus_backend.errors import Cancelled, FileError, InputError
+from defocus_backend.progress import CancelCallback
+from defocus_backend.training.compositions import ComposedScenes
+from defocus_backend.training.degrade import DEGRADATIONS
+from defocus_backend.training.evaluate import Scores, evaluate, expected_sigma
+from defocus_backend.training.patches import (
+    PROTOCOLS,
+    ContextPatches,
+    IsolatedPatches,
+    held_out_patches,
+    list_photos,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParams:
+    """One training run of a window classifier, complete enough to repeat it.
+
+    Attributes
+    ----------
+    network : str
+        Name in `defocus_backend.classifier.networks.NETWORKS`.
+    protocol : {"context", "isolated"}
+        How patches are blurred, see `defocus_backend.training.patches`.
+    degradation : {"clean", "light", "full"}
+        Noise, contrast and compression of context patches; isolated ones are always clean.
+    steps, batch_size : int
+        Number of optimiser steps and patches (or scenes) in each.
+    side : int
+        Side of the scenes on which per-pixel networks learn, a multiple of 32.
+    learning_rate : float
+        Peak of a cosine schedule with a short warm-up.
+    expectation_weight : float
+        Weight of the absolute error of the expected sigma beside the cross-entropy.
+    average_decay : float
+        Decay of the running average of the weights, which is what is kept in the end.
+    seed : int
+        Seeds data, network and order.
+    """
+
+    network: str = "blurnet"
+    protocol: str = "context"
+    degradation: str = "light"
+    steps: int = 6000
+    batch_size: int = 512
+    side: int = 256
+    learning_rate: float = 3e-3
+    expectation_weight: float = 0.2
+    average_decay: float = 0.998
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        network(self.network)
+        if self.protocol not in PROTOCOLS:
+            raise InputError("protocol", repr(self.protocol), " or ".join(PROTOCOLS))
+        if self.degradation not in DEGRADATIONS:
+            raise InputError("degradation", repr(self.degradation), "one of " + ", ".join(DEGRADATIONS))
+        for name in ("steps", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InputError(name, repr(getattr(self, name)), "a positive number")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a training loop says after each step: running means of loss, accuracy and error in pixels."""
+
+    step: int
+    loss: float
+    accuracy: float
+    mae: float
+
+
+def soft_labels(sigma: Tensor) -> Tensor:
+    """Distribution over the levels whose mean is sigma: shared between its two whole neighbours.
+
+    Parameters
+    ----------
+    sigma : (N, 1, ...) tensor
+        In pixels, 0 to 19.
+
+    Returns
+    -------
+    (N, 20, ...) tensor
+    """
+    low = sigma.floor().clamp(0, LEVELS - 2)
+    upper = sigma - low
+    target = sigma.new_zeros(len(sigma), LEVELS, *sigma.shape[2:])
+    target.scatter_(1, low.long(), 1 - upper)
+    return target.scatter_(1, low.long() + 1, upper)
+
+
+def train(
+    photos: Path,
+    params: TrainingParams,
+    run: Path,
+    *,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    checkpoint_seconds: float = 100.0,
+    report: Callable[[StepReport], None] | None = None,
+    cancel: CancelCallback | None = None,
+) -> nn.Module:
+    """Train a window classifier on a folder of photographs.
+
+    Parameters
+    ----------
+    photos : Path
+        Folder of sharp pictures of any size and format.
+    params : TrainingParams
+        The recipe.
+    run : Path
+        Folder for the checkpoint; made if absent.
+    resume : bool
+        Go on from the checkpoint in `run` if there is one; its recipe must be the same.
+    device : torch.device or str
+        On CUDA the forward pass runs in mixed precision.
+    workers : int
+        Processes that prepare data.
+    checkpoint_seconds : float
+        Longest time between two checkpoints.
+    report : callable
+        Called with a `StepReport` after every step.
+    cancel : callable
+        Return True to stop; a checkpoint is written first.
+
+    Returns
+    -------
+    nn.Module
+        The averaged network in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    InputError, FileError, Cancelled
+    """
+    device = torch.device(device)
+    checkpoint = run / "checkpoint.pt"
+    if checkpoint.exists() and not resume:
+        raise FileError(f"out: {checkpoint} exists; resume it or choose another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(params.seed)
+    model = channels_last(network(params.network).build(), device)
+    average = AveragedModel(model, avg_fn=_warming_average(params.average_decay), use_buffers=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=1e-4)
+    warm_up = min(100, params.steps // 5)
+    schedule = torch.optim.lr_scheduler.SequentialLR(
+        optimiser,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimiser, 0.05, total_iters=max(1, warm_up)),
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, params.steps - warm_up), eta_min=1e-6),
+        ],
+        [warm_up],
+    )
+    state: dict[str, Any] = {"model": model, "average": average, "optimiser": optimiser, "schedule": schedule}
+    first = _restore(checkpoint, state, params) if checkpoint.exists() else 0
+
+    data = _dataset(list_photos(photos), params)
+    loader = DataLoader(
+        Subset(data, range(first, params.steps)),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
+    )
+    running = _RunningMeans()
+    saved = time.monotonic()
+    model.train()
+    for step, (pictures, sigma, trust) in enumerate(loader, start=first + 1):
+        pictures = pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
+        sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
+        with torch.autocast(device.type, enabled=device.type == "cuda", dtype=torch.bfloat16):
+            logits = model(pictures)
+        loss, accuracy, mae = _loss(logits.float(), sigma, trust, params.expectation_weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(model)
+        if report is not None:
+            report(running.update(step, loss.item(), accuracy.item(), mae.item()))
+        stop = cancel is not None and cancel()
+        if stop or step == params.steps or time.monotonic() - saved > checkpoint_seconds:
+            _save(checkpoint, state, params, step)
+            saved = time.monotonic()
+        if stop:
+            raise Cancelled(f"training stopped after step {step} of {params.steps}; resume it from {run}")
+    averaged: nn.Module = average.module
+    return averaged.eval().cpu()
+
+
+def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, Scores]:
+    """Scores of a window classifier on a folder of photographs, by both protocols."""
+    paths = list_photos(photos)
+    return {p: evaluate(model, held_out_patches(paths, p, per_photo=per_photo)) for p in PROTOCOLS}
+
+
+def _dataset(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:
+    common: dict[str, Any] = {"batches": params.steps, "batch_size": params.batch_size, "seed": params.seed}
+    if network(params.network).per_pixel:
+        return ComposedScenes(photos, side=params.side, degradation=DEGRADATIONS[params.degradation], **common)
+    if params.protocol == "isolated":
+        return IsolatedPatches(photos, **common)
+    return ContextPatches(photos, degradation=DEGRADATIONS[params.degradation], **common)
+
+
+def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, expectation_weight: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy with soft labels plus the error of the expectation, both weighted by trust."""
+    logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
+    sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
+    share = trust / trust.sum()
+    entropy = -(soft_labels(sigma) * logits.log_softmax(1)).sum(1, keepdim=True)
+    error = ((expected_sigma(logits.softmax(1))[:, None] - sigma).abs() * share).sum()
+    with torch.no_grad():
+        accuracy = ((logits.argmax(1, keepdim=True) == sigma.round()) * share).sum()
+    return (entropy * share).sum() + expectation_weight * error, accuracy, error
+
+
+def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential average that starts short: the first weights and variances are far from any later ones."""
+
+    def average(mean: Tensor, value: Tensor, seen: Tensor | int) -> Tensor:
+        if not mean.is_floating_point():
+            return value
+        keep = min(decay, (1 + int(seen)) / (10 + int(seen)))
+        return mean.lerp(value, 1 - keep)
+
+    return average
+
+
+class _RunningMeans:
+    """Exponential means of loss, accuracy and error, unbiased at the start."""
+
+    def __init__(self, decay: float = 0.98) -> None:
+        self._decay, self._sums, self._weight = decay, [0.0, 0.0, 0.0], 0.0
+
+    def update(self, step: int, *values: float) -> StepReport:
+        self._weight = self._decay * self._weight + 1 - self._decay
+        self._sums = [self._decay * s + (1 - self._decay) * v for s, v in zip(self._sums, values, strict=True)]
+        return StepReport(step, *(s / self._weight for s in self._sums))
+
+
+def _save(path: Path, state: dict[str, Any], params: TrainingParams, step: int) -> None:
+    """Write the checkpoint beside its target and rename it: a killed run leaves the previous one whole."""
+    part = path.with_suffix(".part")
+    torch.save({k: v.state_dict() for k, v in state.items()} | {"params": asdict(params), "step": step}, part)
+    part.replace(path)
+
+
+def _restore(path: Path, state: dict[str, Any], params: TrainingParams) -> int:
+    try:
+        stored = torch.load(path, weights_only=True)
+    except Exception as error:
+        raise FileError(f"resume: {path} cannot be read ({type(error).__name__})") from error
+    if stored["params"] != asdict(params):
+        changed = sorted(k for k, v in asdict(params).items() if stored["params"].get(k) != v)
+        raise InputError("resume", f"a run with another {', '.join(changed)}", f"the recipe stored in {path}")
+    for name, part in state.items():
+        part.load_state_dict(stored[name])
+    return int(stored["step"])
