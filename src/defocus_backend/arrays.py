@@ -84,13 +84,17 @@ class Image:
         Whole-number dtypes are rounded and clipped to their range, floats within [0, 1] to [0, 1];
         other floats are left as they are. Pixels that were NaN are NaN again, alpha comes back.
         """
-        values = pixels.detach().to("cpu", torch.float64 if self.dtype.itemsize > 4 else torch.float32).numpy()
+        # float32 holds 24 bits exactly: enough for whole numbers of two bytes and for floats of four.
+        wide = self.dtype.itemsize > (2 if np.issubdtype(self.dtype, np.integer) else 4)
+        values = pixels.detach().to("cpu", torch.float64 if wide else torch.float32).numpy()
         values = values * (self.high - self.low) + self.low
         if self.dtype == np.bool_:
             result = values >= 0.5
         elif np.issubdtype(self.dtype, np.integer):
             info = np.iinfo(self.dtype)
-            result = np.clip(np.rint(values), info.min, info.max).astype(self.dtype)
+            # The largest 64-bit integer is no float: stay at the float below the next whole number.
+            largest = np.nextafter(values.dtype.type(info.max) + 1, 0, dtype=values.dtype)
+            result = np.clip(np.rint(values), info.min, largest).astype(self.dtype)
         else:
             if (self.low, self.high) == (0.0, 1.0):
                 values = np.clip(values, 0, 1)
@@ -249,6 +253,8 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
 
 
 def _to_unit(colours: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    wide = np.float64 if colours.dtype.itemsize > 2 else np.float32
-    unit = (colours.astype(wide) - wide(low)) / wide(high - low)
-    return np.ascontiguousarray(unit, dtype=np.float32)
+    # Large offsets of wide types would lose their digits in float32.
+    wide: NDArray[Any] = colours.astype(np.float64 if colours.dtype.itemsize > 2 else np.float32)
+    wide -= low
+    wide /= high - low
+    return np.ascontiguousarray(wide, dtype=np.float32)

@@ -166,7 +166,7 @@ def save_network(module: nn.Module, path: Path, card: ModelCard, *, half_precisi
 
     from safetensors.torch import save
 
-    from defocus_backend.io import write_whole
+    from defocus_backend.io.atomic import write_whole
 
     if path.suffix != ".safetensors":
         raise InputError("out", str(path), "a name ending in .safetensors")

@@ -36,8 +36,8 @@ def _pull_push(weighted: Tensor, weight: Tensor) -> Tensor:
     height, width = weighted.shape[-2:]
     if height == 1 and width == 1:
         return weighted / weight.clamp_min(1e-12)
-    pool = {"kernel_size": 2, "ceil_mode": True, "count_include_pad": False}
-    both = functional.avg_pool2d(torch.cat([weighted, weight])[None], **pool)[0]
+    layers = torch.cat([weighted, weight])[None]
+    both = functional.avg_pool2d(layers, 2, ceil_mode=True, count_include_pad=False)[0]
     small, share = both[:-1], both[-1:]
     # A coarse pixel that knows a little is as good as one that knows all: saturate its weight.
     certainty = (share * 4).clamp(max=1)

@@ -259,7 +259,7 @@ class GuideStatistics:
         given, src = src.dtype, src.to(self.guide.dtype)
         mean = box_mean(src, self.radius)
         a = box_mean(self.guide * src, self.radius).sub_(self.mean * mean).div_(self.denominator)
-        b = mean.sub_(a * self.mean)
+        b = mean - a * self.mean
         return box_mean(a, self.radius).to(given), box_mean(b, self.radius).to(given)
 
     @torch.no_grad()

@@ -101,16 +101,15 @@ class FocalStack:
 
 
 def _reader(stack: StackLike, argument: str) -> tuple[Callable[[], Iterator[Any]], int | None]:
-    if callable(stack):
-        return lambda: iter(stack()), None
-    if isinstance(stack, str | bytes) or not hasattr(stack, "__iter__"):
-        raise InputError(argument, type(stack).__name__, "an array (N, H, W[, C]) or a series of slices")
-    if isinstance(stack, Iterator):
-        stack = list(stack)
-    if hasattr(stack, "ndim") and stack.ndim < 3:
-        raise InputError(argument, f"shape {tuple(stack.shape)}", "three or more dimensions (N, H, W[, C])")
-    kept: Any = stack
-    if hasattr(kept, "__getitem__") and hasattr(kept, "__len__"):
+    """A function that starts a new reading, and the number of slices where it is known."""
+    source: Any = list(stack) if isinstance(stack, Iterator) else stack
+    if callable(source):
+        return lambda: iter(source()), None
+    if isinstance(source, str | bytes) or not hasattr(source, "__iter__"):
+        raise InputError(argument, type(source).__name__, "an array (N, H, W[, C]) or a series of slices")
+    if hasattr(source, "ndim") and source.ndim < 3:
+        raise InputError(argument, f"shape {tuple(source.shape)}", "three or more dimensions (N, H, W[, C])")
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         # By index rather than by iteration: a dask array then computes one slice at a time.
-        return lambda: (np.asarray(kept[n]) for n in range(len(kept))), len(kept)
-    return lambda: iter(kept), len(kept) if hasattr(kept, "__len__") else None
+        return lambda: (np.asarray(source[n]) for n in range(len(source))), len(source)
+    return lambda: iter(source), len(source) if hasattr(source, "__len__") else None

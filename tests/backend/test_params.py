@@ -1,0 +1,38 @@
+"""Every default is valid, every bound refuses, and every field tells an interface what it needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from defocus_backend.errors import InputError
+from defocus_backend.params import DefocusParams, FusionParams, Params, SharpenParams, ShallowParams
+
+GROUPS = (DefocusParams, SharpenParams, ShallowParams, FusionParams)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_defaults_are_valid_and_described(group: type[Params]) -> None:
+    group()
+    for name, about in group.describe().items():
+        assert about["help"].endswith("."), name
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_values_outside_their_range_are_refused_by_name(group: type[Params]) -> None:
+    for name, about in group.describe().items():
+        bad: list[object] = ["nonsense", None, float("nan")]
+        if about["low"] is not None:
+            bad.append(about["low"] - 1)
+        if about["above"] is not None:
+            bad.append(about["above"])
+        if about["high"] is not None:
+            bad.append(about["high"] + 1)
+        for value in bad:
+            with pytest.raises(InputError) as caught:
+                group(**{name: value})
+            assert caught.value.argument == name
+
+
+def test_a_step_between_the_offered_ones_is_refused() -> None:
+    with pytest.raises(InputError, match="one of 4, 8, 16, 32"):
+        DefocusParams(step=12)

@@ -1,0 +1,71 @@
+"""Equations 7 to 10."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from defocus_backend.errors import InputError
+from defocus_backend.sharpen import gain_map, sharpen
+
+
+def gain(level: np.ndarray, a1: float, b1: float, a2: float, b2: float, most: float) -> np.ndarray:
+    """Eqs 8 to 10 as they are printed, on the map scaled to [0, 1]."""
+    rising = 1 / (1 + np.exp(-a1 * (level - b1)))
+    falling = 1 - 1 / (1 + np.exp(-a2 * (level - b2)))
+    return most * rising * falling
+
+
+@pytest.mark.parametrize("values", [(50, 0.1, 25, 0.3, 1), (30, 0.15, 92, 0.4, 2)])
+def test_gain_is_the_printed_equation(values: tuple[float, ...]) -> None:
+    level = np.linspace(0, 1, 101)[None]
+    a1, b1, a2, b2, most = values
+    found = gain_map(19 * level, alpha1=a1, beta1=b1, alpha2=a2, beta2=b2, max_gain=most)
+    np.testing.assert_allclose(found, gain(level, *values), atol=1e-5)
+
+
+def test_flanks_are_at_half_where_the_betas_say() -> None:
+    found = gain_map(np.array([[0.15 * 19, 0.4 * 19]]), max_gain=2, alpha1=100, beta1=0.15, alpha2=100, beta2=0.4)
+    np.testing.assert_allclose(found, [[1, 1]], atol=1e-4)
+
+
+def test_scale_does_not_depend_on_the_map() -> None:
+    """Divided by 19, never by the map's own maximum: a part has the gain that it has in the whole."""
+    sigma = np.random.default_rng(0).uniform(0, 19, (20, 20))
+    np.testing.assert_array_equal(gain_map(sigma)[:5, :5], gain_map(sigma[:5, :5]))
+
+
+def test_sharpening_is_unsharp_masking_with_that_gain(colour_photo: np.ndarray) -> None:
+    image = colour_photo[:80, :90]
+    sigma = np.random.default_rng(0).uniform(0, 10, image.shape[:2])
+    found = sharpen(image, sigma, channel_axis=-1, low_pass=1.5)
+    smooth = ndimage.gaussian_filter(image.astype(float), (1.5, 1.5, 0))
+    expected = image + gain_map(sigma)[..., None] * (image - smooth)
+    assert found.image.dtype == np.uint8
+    np.testing.assert_allclose(found.image, np.clip(np.rint(expected), 0, 255), atol=1)
+    np.testing.assert_allclose(found.low_pass, smooth, atol=0.51)
+    np.testing.assert_array_equal(found.gain, gain_map(sigma))
+
+
+def test_sharp_and_far_out_of_focus_stay_as_they_are(photo: np.ndarray) -> None:
+    for level in (0.0, 19.0):
+        assert np.array_equal(sharpen(photo, np.full(photo.shape, level)).image, photo)
+
+
+def test_nan_gets_no_gain() -> None:
+    assert gain_map(np.array([[np.nan, 4.0]])).tolist()[0][0] == 0
+
+
+@pytest.mark.parametrize("argument", ["max_gain", "alpha1", "beta1", "alpha2", "beta2", "low_pass"])
+def test_bad_parameters_are_named(argument: str) -> None:
+    with pytest.raises(InputError) as caught:
+        sharpen(np.zeros((4, 4)), np.zeros((4, 4)), **{argument: -1})
+    assert caught.value.argument == argument
+
+
+def test_map_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="sigma"):
+        sharpen(np.zeros((4, 4)), np.zeros((4, 5)))
+    with pytest.raises(InputError, match="sigma"):
+        gain_map(np.zeros(4))
