@@ -1,0 +1,115 @@
+"""A run over the whole image says what patch by patch says, and eq 6 is the mean over windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from defocus_backend.classifier import predict
+from defocus_backend.classifier.networks import BlurNet, MobileNetV2, PixelNet, fold_batch_norm
+from defocus_backend.classifier.predict import WindowGrid, classify_pixels, classify_windows, mirror, spread_windows
+from defocus_backend.classifier.weights import load_network
+
+SHAPES = [(200, 311), (64, 64), (33, 40), (5, 7), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def blurnet(random_weights: dict[str, Path]) -> torch.nn.Module:
+    return load_network(random_weights["blurnet"])[0]
+
+
+@pytest.mark.parametrize("step", [4, 8, 16, 32])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dense_equals_patch_by_patch(blurnet: torch.nn.Module, shape: tuple[int, int], step: int) -> None:
+    torch.manual_seed(1)
+    gray = torch.rand(shape)
+    grid = WindowGrid(*shape, step)
+    rows, columns = (slice(0, n) for n in grid.counts)
+    region = predict._region(gray, grid, rows, columns)
+    with torch.inference_mode():
+        dense = predict._dense_logits(region, blurnet, step, BlurNet.stride)
+        patches = predict._patch_logits(region, blurnet, step)
+    assert dense.std() > 0.01, "a network that says the same everywhere proves nothing"
+    assert (dense - patches).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("step", [4, 8, 16, 32])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_pixel_is_the_mean_of_the_windows_that_hold_it(shape: tuple[int, int], step: int) -> None:
+    grid = WindowGrid(*shape, step)
+    values = np.random.default_rng(0).uniform(0, 19, grid.counts)
+    total, held = np.zeros(shape), np.zeros(shape)
+    for i in range(grid.counts[0]):
+        for j in range(grid.counts[1]):
+            y, x = grid.origin[0] + i * step, grid.origin[1] + j * step
+            window = np.s_[max(y, 0) : y + 32, max(x, 0) : x + 32]
+            total[window] += values[i, j]
+            held[window] += 1
+    assert held.min() >= 1, "every pixel is covered"
+    spread = spread_windows(torch.from_numpy(values), grid).numpy()
+    np.testing.assert_allclose(spread, total / held, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_padding_is_the_same_on_both_sides(shape: tuple[int, int]) -> None:
+    grid = WindowGrid(*shape, 8)
+    for origin, count, size in zip(grid.origin, grid.counts, shape, strict=True):
+        after = origin + (count - 1) * 8 + 32 - size
+        assert 0 <= after - -origin <= 1
+
+
+def test_mirror_is_numpys_symmetric_padding() -> None:
+    for size in (1, 2, 5):
+        index = mirror(torch.arange(-7, size + 9), size).numpy()
+        np.testing.assert_array_equal(index, np.pad(np.arange(size), (7, 9), mode="symmetric"))
+
+
+def test_tiles_do_not_show(blurnet: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    gray = torch.rand(300, 420)
+    whole = classify_windows(gray, blurnet, "blurnet", step=4)
+    monkeypatch.setattr(WindowGrid.tiles, "__defaults__", (11,))
+    tiled = classify_windows(gray, blurnet, "blurnet", step=4)
+    for name in ("sigma", "deviation", "confidence"):
+        assert (getattr(whole, name) - getattr(tiled, name)).abs().max() < 1e-3, name
+
+
+def test_pixel_tiles_do_not_show(random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    network, _ = load_network(random_weights["pixelnet"])
+    gray = torch.rand(700, 500)
+    whole = classify_pixels(gray, network)
+    monkeypatch.setattr(predict, "_TILE_PIXELS", 256)
+    tiled = classify_pixels(gray, network)
+    assert whole.sigma.std() > 1e-3
+    assert (whole.sigma - tiled.sigma).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pixel_network_takes_any_size(random_weights: dict[str, Path], shape: tuple[int, int]) -> None:
+    network, _ = load_network(random_weights["pixelnet"])
+    found = classify_pixels(torch.rand(shape), network)
+    assert found.sigma.shape == shape
+    assert ((found.sigma >= 0) & (found.sigma <= 19)).all()
+
+
+def test_a_flat_window_cannot_tell(blurnet: torch.nn.Module) -> None:
+    for level in (0.0, 0.5, 1.0):
+        found = classify_windows(torch.full((64, 64), level), blurnet, "blurnet", step=8)
+        assert (found.confidence < 1e-3).all()
+
+
+@pytest.mark.parametrize("build", [BlurNet, MobileNetV2, PixelNet])
+def test_folding_keeps_the_function(build: type[torch.nn.Module]) -> None:
+    torch.manual_seed(0)
+    module = build()
+    module(torch.rand(8, 1, 32, 32))  # running statistics that are not the initial ones
+    module.eval()
+    x = torch.rand(3, 1, 64, 64) if build is not MobileNetV2 else torch.rand(3, 1, 32, 32)
+    torch.testing.assert_close(fold_batch_norm(module)(x), module(x), atol=1e-4, rtol=1e-4)
+
+
+def test_brightness_does_not_matter_to_blurnet(blurnet: torch.nn.Module) -> None:
+    patch = torch.rand(1, 1, 32, 32) * 0.5
+    torch.testing.assert_close(blurnet(patch), blurnet(patch + 0.4), atol=1e-4, rtol=1e-4)

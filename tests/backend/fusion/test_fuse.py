@@ -1,0 +1,185 @@
+"""Equations 13 to 16, streaming, and what a stack may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from defocus_backend.errors import Cancelled, InputError
+from defocus_backend.filters import guided_filter
+from defocus_backend.fusion import fuse, fuse_by_index
+from defocus_backend.fusion.blend import collapse, laplacian_pyramid
+from defocus_backend.fusion.decision import RunningMinimum
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    """Five unrelated textures (5, 70, 90) uint8: what matters here is not that they are focal slices."""
+    return np.random.default_rng(0).integers(0, 256, (5, 70, 90), dtype=np.uint8)
+
+
+@pytest.fixture
+def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
+    return lambda stack, **options: fuse(stack, weights=random_weights["blurnet"], device="cpu", **options)
+
+
+def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> None:
+    found = run(stack, keep_slices=True, radius=5, eps=1e-2, delta=1e-3)
+    np.testing.assert_array_equal(found.index, found.sigmas.argmin(0))
+    np.testing.assert_array_equal(found.decisions, found.sigmas == found.sigmas.min(0))
+    np.testing.assert_array_equal(found.sigma, found.sigmas.min(0))
+    unit = torch.from_numpy(stack / 255.0)
+    decisions = torch.from_numpy(found.decisions).double()
+    weights = guided_filter(unit, decisions, radius=5, eps=1e-2).clamp(0, 1) + 1e-3
+    weights = (weights / weights.sum(0)).numpy()
+    np.testing.assert_allclose(found.weights, weights, atol=1e-4)
+    np.testing.assert_allclose(found.image, (weights * stack).sum(0), atol=0.52)
+    assert found.image.dtype == np.uint8
+
+
+def test_ties_go_to_the_lowest_index_and_nan_never_wins() -> None:
+    least = RunningMinimum((1, 3), torch.device("cpu"))
+    for values in ([1.0, torch.nan, torch.nan], [1.0, 5.0, torch.nan], [0.5, 5.0, torch.nan]):
+        least.update(torch.tensor([values]), torch.ones(1, 3))
+    assert least.index.tolist() == [[2, 1, 0]]
+    assert least.sigma.tolist() == [[0.5, 5.0, torch.inf]]
+
+
+@pytest.mark.parametrize("blend", ["decision", "pyramid"])
+def test_equal_slices_fuse_to_themselves(run: Callable[..., Any], photo: np.ndarray, blend: str) -> None:
+    found = run([photo[:101, :77]] * 3, blend=blend)
+    assert np.abs(found.image.astype(int) - photo[:101, :77]).max() <= 1
+    assert (found.index == 0).all()
+
+
+def test_every_form_of_a_stack_gives_the_same(run: Callable[..., Any], stack: np.ndarray) -> None:
+    dask = pytest.importorskip("dask.array")
+    expected = run(stack).image
+    forms: list[Any] = [
+        list(stack),
+        tuple(stack),
+        iter(list(stack)),
+        (s for s in stack),
+        lambda: iter(stack),
+        dask.from_array(stack, chunks=(1, 70, 90)),
+        np.asfortranarray(stack),
+    ]
+    for form in forms:
+        np.testing.assert_array_equal(run(form).image, expected)
+
+
+def test_slices_are_read_one_at_a_time(run: Callable[..., Any], stack: np.ndarray) -> None:
+    """No more than two slices are alive at any moment, however long the stack is."""
+    import weakref
+
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def read() -> Any:
+        nonlocal most
+        for values in np.concatenate([stack] * 3):
+            fresh = values.copy()
+            alive.append(weakref.ref(fresh))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield fresh
+            del fresh
+
+    run(read)
+    assert len(alive) > 30
+    assert most <= 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.bool_])
+def test_dtype_and_colour_survive(run: Callable[..., Any], dtype: type, colour_photo: np.ndarray) -> None:
+    image = colour_photo[:64, :80].astype(np.float32) / 255
+    scaled = (
+        image > 0.5 if dtype is np.bool_ else (image * {np.uint8: 255, np.uint16: 4000}.get(dtype, 1)).astype(dtype)
+    )
+    found = run([scaled, scaled], channel_axis=-1)
+    assert found.image.dtype == dtype
+    assert found.image.shape == scaled.shape
+    np.testing.assert_allclose(found.image.astype(float), scaled.astype(float), atol=2e-3 * float(scaled.max()))
+
+
+def test_nan_in_one_slice_is_filled_from_another(run: Callable[..., Any], stack: np.ndarray) -> None:
+    holed = (stack / 255.0).astype(np.float32)
+    holed[0, 10:20, 10:20] = np.nan
+    holed[:, 50, 50] = np.nan
+    for order in (holed, holed[::-1]):
+        found = run(order)
+        assert np.isnan(found.image).sum() == 1
+        assert np.isnan(found.image[50, 50])
+        assert np.isnan(found.sigma[50, 50])
+
+
+def test_painted_index_is_fused_as_given(stack: np.ndarray) -> None:
+    index = np.zeros(stack.shape[1:], int)
+    index[:, 45:] = 3
+    image = fuse_by_index(stack, index, device="cpu")
+    assert np.abs(image[:, :30].astype(int) - stack[0][:, :30]).max() <= 1
+    assert np.abs(image[:, 60:].astype(int) - stack[3][:, 60:]).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_a_region_equals_that_part_of_the_whole(channels: int | None) -> None:
+    rng = np.random.default_rng(1)
+    shape = (4, 90, 100) if channels is None else (4, 90, 100, channels)
+    stack = rng.integers(0, 256, shape, dtype=np.uint8)
+    index = rng.integers(0, 4, (9, 10)).repeat(10, 0).repeat(10, 1)
+    axis = None if channels is None else -1
+    region = np.s_[30:55, 40:100]
+    whole = fuse_by_index(stack, index, channel_axis=axis, device="cpu")
+    part = fuse_by_index(stack, index, channel_axis=axis, region=region, device="cpu")
+    assert np.abs(part.astype(int) - whole[region]).max() <= 1
+    assert (part == whole[region]).mean() > 0.999
+
+
+def test_pyramid_comes_back() -> None:
+    image = torch.rand(3, 77, 130)
+    torch.testing.assert_close(collapse(laplacian_pyramid(image)), image, atol=1e-5, rtol=0)
+
+
+def test_progress_counts_every_slice_twice_and_cancel_stops(run: Callable[..., Any], stack: np.ndarray) -> None:
+    seen: list[tuple[int, int, str]] = []
+    run(stack, progress=lambda *report: seen.append(report))
+    assert seen == [(n, 10, "slices") for n in range(1, 11)]
+    seen.clear()
+    with pytest.raises(Cancelled):
+        run(stack, progress=lambda *report: seen.append(report), cancel=lambda: len(seen) >= 3)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ([], "no slices"),
+        (5, "int"),
+        ("stack.tif", "str"),
+        (np.zeros((4, 4)), "three or more dimensions"),
+        ([np.zeros((4, 4)), np.zeros((4, 5))], r"stack\[1\].*shape"),
+        ([np.zeros((4, 4)), np.zeros((4, 4), np.uint8)], r"stack\[1\].*dtype"),
+        ([np.zeros((4, 4, 3))], "channel_axis"),
+    ],
+)
+def test_refusals(run: Callable[..., Any], bad: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        run(bad)
+
+
+@pytest.mark.parametrize(
+    "index", [np.zeros((3, 3), int), np.zeros((70, 90)), np.full((70, 90), 5), np.full((70, 90), -1)]
+)
+def test_bad_index_is_refused(stack: np.ndarray, index: np.ndarray) -> None:
+    with pytest.raises(InputError, match="index"):
+        fuse_by_index(stack, index)
+
+
+@pytest.mark.parametrize("region", [np.s_[5:5, 0:9], np.s_[0:9:2, 0:9]])
+def test_bad_region_is_refused(stack: np.ndarray, region: tuple[slice, slice]) -> None:
+    with pytest.raises(InputError, match="region"):
+        fuse_by_index(stack, np.zeros((70, 90), int), region=region)

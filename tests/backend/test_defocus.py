@@ -1,0 +1,139 @@
+"""The defocus map from end to end: units, shapes, refusals, and the trained network on a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from defocus_backend.defocus import defocus_map, refine_map
+from defocus_backend.errors import Cancelled, DefocusError, DeviceError, InputError
+from defocus_backend.filters import smooth_guide, weighted_guided_filter
+from defocus_backend.params import DefocusParams
+
+MAPS = ("sigma", "raw", "guide", "confidence", "deviation")
+
+
+@pytest.fixture
+def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
+    return lambda image, **options: defocus_map(image, weights=random_weights["blurnet"], device="cpu", **options)
+
+
+@pytest.mark.parametrize("step", [4, 8, 16, 32])
+@pytest.mark.parametrize("network", ["blurnet", "mobilenetv2", "pixelnet"])
+def test_maps_have_the_images_shape_and_units(random_weights: dict[str, Path], network: str, step: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (61, 90), dtype=np.uint8)
+    found = defocus_map(image, weights=random_weights[network], step=step, device="cpu")
+    for name in MAPS:
+        values = getattr(found, name)
+        assert values.shape == (61, 90), name
+        assert values.dtype == np.float32, name
+    assert found.sigma.min() >= 0
+    assert found.sigma.max() <= 19
+    assert found.confidence.min() >= 0
+    assert found.confidence.max() <= 1
+    assert found.in_focus(5).dtype == bool
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.data(),
+    dtype=st.sampled_from([np.bool_, np.uint8, np.uint16, np.int32, np.float16, np.float32, np.float64]),
+    colour=st.booleans(),
+)
+def test_any_image_gives_a_map_or_a_clear_error(run: Callable[..., Any], data: Any, dtype: type, colour: bool) -> None:
+    dims = 3 if colour else 2
+    shape = data.draw(hnp.array_shapes(min_dims=dims, max_dims=dims, max_side=40))
+    image = data.draw(hnp.arrays(dtype, shape, fill=st.nothing() if colour else None))
+    try:
+        found = run(image, channel_axis=-1 if colour else None, step=32, iterations=1)
+    except DefocusError as error:
+        assert "expected" in str(error)
+        return
+    known = np.isfinite(image.astype(float))
+    known = known if not colour else known[..., : 3 if shape[-1] > 2 else 1].all(-1)
+    assert np.array_equal(np.isnan(found.sigma), ~known)
+    assert (found.confidence[~known] == 0).all()
+
+
+def test_constant_images_have_no_confidence(run: Callable[..., Any]) -> None:
+    for value in (0, 100, 255):
+        assert run(np.full((50, 60), value, np.uint8)).confidence.max() < 1e-3
+
+
+def test_tiles_do_not_show(run: Callable[..., Any], photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from defocus_backend.classifier.predict import WindowGrid
+
+    whole = run(photo)
+    monkeypatch.setattr(WindowGrid.tiles, "__defaults__", (13,))
+    assert np.abs(run(photo).sigma - whole.sigma).max() < 1e-3
+
+
+def test_refinement_with_even_confidence_is_the_papers(photo: np.ndarray) -> None:
+    """GF(c M) / GF(c) with one c everywhere is GF(M), and GF is the iterated filter of the smooth guide."""
+    gray = torch.from_numpy(photo[:120, :150] / np.float32(255))
+    sigma = torch.rand(15, 19).repeat_interleave(8, 0).repeat_interleave(8, 1)[:, :150] * 19
+    params = DefocusParams(subsample=1)
+    guide = smooth_guide(gray, radius=16, eps=0.005, iterations=7)
+    expected = weighted_guided_filter(guide, sigma, radius=16, eps=0.005, iterations=7).clamp(sigma.min(), sigma.max())
+    plain, found_guide = refine_map(sigma, gray, params)
+    weighted, _ = refine_map(sigma, gray, params, confidence=torch.full_like(sigma, 0.5))
+    torch.testing.assert_close(found_guide, guide, atol=1e-4, rtol=0)
+    torch.testing.assert_close(plain, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(weighted, plain, atol=2e-3, rtol=0)
+
+
+def test_confident_places_speak_for_the_others() -> None:
+    gray = torch.full((64, 64), 0.5)
+    sigma = torch.where(torch.arange(64) % 8 < 4, 2.0, 15.0).expand(64, 64)
+    confidence = torch.where(sigma < 10, 1.0, 0.0)
+    refined, _ = refine_map(sigma, gray, DefocusParams(), confidence=confidence)
+    assert (refined < 3).all()
+
+
+def test_sigma_is_the_blur_that_was_applied(photo: np.ndarray) -> None:
+    """With the shipped weights, on a photograph blurred by a known sigma, where it has texture."""
+    textured = ndimage.gaussian_filter(np.abs(ndimage.laplace(photo.astype(float))), 8) > 12
+    median = []
+    for sigma in (1.5, 3, 5):
+        blurred = ndimage.gaussian_filter(photo.astype(float), sigma)
+        found = defocus_map(np.rint(blurred).astype(np.uint8), device="cpu")
+        median.append(float(np.median(found.sigma[textured])))
+    np.testing.assert_allclose(median, (1.5, 3, 5), atol=1.0)
+
+
+def test_brightness_and_bit_depth_do_not_matter(photo: np.ndarray) -> None:
+    eight = defocus_map(photo, device="cpu").sigma
+    sixteen = defocus_map(photo.astype(np.uint16) * 100 + 3000, value_range=(3000, 28500), device="cpu").sigma
+    np.testing.assert_allclose(sixteen, eight, atol=1e-2)
+
+
+def test_cancel_and_progress(run: Callable[..., Any]) -> None:
+    seen = []
+    run(np.zeros((40, 40), np.uint8), progress=lambda *report: seen.append(report))
+    assert seen == [(1, 1, "tiles")]
+    with pytest.raises(Cancelled):
+        run(np.zeros((40, 40), np.uint8), cancel=lambda: True)
+
+
+def test_devices_are_checked(run: Callable[..., Any]) -> None:
+    image = np.zeros((40, 40), np.uint8)
+    with pytest.raises(InputError, match="device"):
+        defocus_map(image, device="toaster")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="not present"):
+            defocus_map(image, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_gpu_agrees_with_cpu(photo: np.ndarray) -> None:
+    cpu, gpu = (defocus_map(photo, device=d).sigma for d in ("cpu", "cuda"))
+    assert np.abs(cpu - gpu).max() < 0.05

@@ -1,0 +1,233 @@
+"""Patches and scenes carry the blur that they say, and a stopped run goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from defocus_backend.errors import Cancelled, FileError, InputError
+from defocus_backend.training import degrade
+from defocus_backend.training.compositions import KINDS, SharpPictures, compose, trust_map
+from defocus_backend.training.evaluate import calibration_error, evaluate, expected_sigma
+from defocus_backend.training.patches import (
+    ContextPatches,
+    IsolatedPatches,
+    PatchSet,
+    blur_alone,
+    held_out_patches,
+    list_photos,
+    texture,
+)
+from defocus_backend.training.train import TrainingParams, soft_labels, train
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs of scikit-image in a folder, halved: at full size neither is sharp by eq 5."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("photos")
+    for name, picture in (("camera", data.camera()), ("astronaut", data.astronaut())):
+        Image.fromarray(picture).convert("L").reduce(2).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 6.0, 19.0])
+def test_cosine_blur_is_the_mirrored_gaussian(photo: np.ndarray, sigma: float) -> None:
+    image = photo[:200, :160].astype(np.float32)
+    expected = ndimage.gaussian_filter(image.astype(float), sigma, mode="reflect", truncate=8)
+    # A kernel sampled in space and a transfer function sampled in frequency part ways at one pixel.
+    np.testing.assert_allclose(degrade.blur(image, sigma), expected, atol=0.3 if sigma < 2 else 0.02)
+
+
+def test_disc_has_the_variance_of_the_gaussian() -> None:
+    point = np.zeros((129, 129), np.float32)
+    point[64, 64] = 1
+    yy, xx = np.mgrid[-64:65, -64:65]
+    for sigma in (2.0, 5.0):
+        for psf in ("gaussian", "disc"):
+            spread = degrade.blur(point, sigma, psf)
+            assert spread.sum() == pytest.approx(1, abs=1e-3)
+            assert (spread * yy**2).sum() == pytest.approx(sigma**2, rel=0.05), psf
+    disc = degrade.blur(point, 5.0, "disc")
+    assert disc[np.hypot(yy, xx) > 13].max() < 0.1 * disc.max(), "a disc ends at its radius of 2 sigma"
+
+
+def test_noise_has_the_level_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    for level in (2.0, 5.0):
+        noisy = degrade.add_noise(np.full((300, 300), 128, np.float32), level, rng)
+        assert noisy.std() == pytest.approx(level, rel=0.02)
+    bright, dark = (degrade.add_noise(np.full((300, 300), g, np.float32), 4, rng).std() for g in (240, 10))
+    assert bright > 1.2 * dark
+
+
+def test_texture_is_equation_5(photo: np.ndarray) -> None:
+    patch = photo[100:140, 120:160].astype(float)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    edges = ndimage.laplace(ndimage.correlate(patch, kernel))
+    found = texture(patch.astype(np.float32))
+    assert found.shape == (9, 9)
+    assert found[3, 4] == pytest.approx(edges[3:35, 4:36].var(), rel=1e-5)
+
+
+def test_isolated_blur_is_scipys(photo: np.ndarray) -> None:
+    patches = photo[:64, :32].reshape(2, 32, 32).astype(np.float32)
+    for sigma in (1.0, 7.0, 19.0):
+        expected = [ndimage.gaussian_filter(p.astype(float), sigma) for p in patches]
+        np.testing.assert_allclose(blur_alone(patches, sigma), np.rint(expected), atol=1)
+
+
+@pytest.mark.parametrize("protocol", ["context", "isolated"])
+def test_a_batch_depends_on_seed_and_number_alone(photos: Path, protocol: str) -> None:
+    def batches(seed: int) -> list[torch.Tensor]:
+        options = {"batches": 3, "batch_size": 40, "seed": seed}
+        data = (
+            IsolatedPatches(list_photos(photos), **options)
+            if protocol == "isolated"
+            else ContextPatches(list_photos(photos), degradation=degrade.FULL, **options)
+        )
+        return [data[2][0], data[0][0], data[1][1]]
+
+    for a, b in zip(batches(7), batches(7), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(batches(7)[0], batches(8)[0])
+    patches, _, label = batches(7)[0], None, batches(7)[2]
+    assert patches.shape == (40, 1, 32, 32)
+    assert (patches * 255 - (patches * 255).round()).abs().max() < 1e-3, "eight bits"
+    assert label.min() >= 0
+    assert label.max() <= 19
+
+
+def test_held_out_patches_have_every_level_equally(photos: Path) -> None:
+    for protocol in ("context", "isolated"):
+        found = held_out_patches(list_photos(photos), protocol, per_photo=3)
+        assert torch.bincount(found.sigma.long()).tolist() == [6] * 20
+    with pytest.raises(InputError, match="protocol"):
+        held_out_patches(list_photos(photos), "both")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scenes_sigma_is_that_of_its_layers(photos: Path, kind: str) -> None:
+    pictures = SharpPictures(list_photos(photos), 128)
+    scene = compose(pictures, np.random.default_rng(3), degrade.CLEAN, kind=kind, sigmas=(1.0, 6.0), psf="gaussian")
+    assert scene.picture.shape == scene.sigma.shape == scene.trust.shape == (128, 128)
+    levels = np.unique(scene.sigma)
+    if kind == "uniform":
+        assert levels.tolist() == [1]
+    elif kind == "ramp":
+        assert 1 <= levels.min() < levels.max() <= 6
+        assert len(levels) > 50
+    else:
+        assert set(levels.tolist()) <= {1, 6}
+        fine = ndimage.gaussian_filter(ndimage.laplace(scene.picture) ** 2, 4)
+        inside = [ndimage.binary_erosion(scene.sigma == s, iterations=12) for s in (1, 6)]
+        if all(i.any() for i in inside):
+            assert np.median(fine[inside[0]]) > 5 * np.median(fine[inside[1]])
+
+
+def test_trust_is_low_where_a_photo_is_out_of_focus_itself(photo: np.ndarray) -> None:
+    image = photo.astype(np.float32)
+    blurred = ndimage.gaussian_filter(image, 4)
+    structured = ndimage.gaussian_filter((blurred - ndimage.gaussian_filter(blurred, 12)) ** 2, 8) > 60
+    assert trust_map(image)[structured].mean() > 0.8
+    assert trust_map(blurred)[structured].mean() < 0.4
+    assert trust_map(np.full((40, 40), 90, np.float32)).min() == 1
+
+
+def test_soft_labels_have_sigma_as_their_mean() -> None:
+    sigma = torch.tensor([0.0, 0.25, 7.5, 18.99, 19.0])[:, None]
+    labels = soft_labels(sigma)
+    assert labels.shape == (5, 20)
+    assert torch.allclose(labels.sum(1), torch.ones(5))
+    assert torch.allclose(expected_sigma(labels), sigma[:, 0], atol=1e-5)
+    assert ((labels > 0).sum(1) <= 2).all()
+
+
+def test_scores_of_a_perfect_and_of_an_ignorant_classifier() -> None:
+    class Oracle(torch.nn.Linear):
+        def __init__(self, gain: float) -> None:
+            super().__init__(1, 1)
+            self.gain = gain
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            level = (x.mean((1, 2, 3)) * 100).round().long()
+            return torch.nn.functional.one_hot(level, 20).float() * self.gain
+
+    sigma = torch.arange(20.0).repeat(3)
+    patches = PatchSet((sigma / 100)[:, None, None, None].expand(-1, 1, 32, 32), sigma)
+    right, ignorant = evaluate(Oracle(100), patches), evaluate(Oracle(0), patches)
+    assert (right.accuracy, right.within_one) == (1, 1)
+    assert right.mae < 1e-4
+    assert ignorant.mae == pytest.approx(5.0)
+    assert ignorant.calibration_error < 0.01
+
+
+def test_calibration_error_is_the_gap_between_claim_and_truth() -> None:
+    claim = torch.full((100, 20), 0.2 / 19)
+    claim[:, 4] = 0.8
+    truth = torch.where(torch.arange(100) < 50, 4, 9)
+    assert calibration_error(claim, truth) == pytest.approx(0.3, abs=1e-4)
+
+
+SMALL = TrainingParams(steps=6, batch_size=16, degradation="clean", side=64)
+
+
+@pytest.mark.parametrize("name", ["blurnet", "mobilenetv2", "pixelnet"])
+def test_resumed_run_equals_uninterrupted_run(photos: Path, tmp_path: Path, name: str) -> None:
+    from dataclasses import replace
+
+    params = replace(SMALL, network=name, batch_size=2 if name == "pixelnet" else 16)
+    options = {"workers": 0}
+    whole = train(photos, params, tmp_path / "whole", **options)
+    steps: list[int] = []
+    with pytest.raises(Cancelled, match="after step 3 of 6"):
+        train(
+            photos, params, tmp_path / "parts", report=lambda r: steps.append(r.step),
+            cancel=lambda: len(steps) == 3, **options,
+        )  # fmt: skip
+    resumed = train(photos, params, tmp_path / "parts", resume=True, report=lambda r: steps.append(r.step), **options)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        if name == "mobilenetv2":
+            continue  # its dropout draws from a generator that a checkpoint does not hold
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_is_neither_overwritten_nor_mixed(photos: Path, tmp_path: Path) -> None:
+    train(photos, SMALL, tmp_path, workers=0)
+    with pytest.raises(FileError, match="exists"):
+        train(photos, SMALL, tmp_path, workers=0)
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="another seed"):
+        train(photos, replace(SMALL, seed=1), tmp_path, resume=True, workers=0)
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(FileError, match="cannot be read"):
+        train(photos, SMALL, tmp_path, resume=True, workers=0)
+
+
+def test_bad_photos_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="not a folder"):
+        list_photos(tmp_path / "none")
+    with pytest.raises(FileError, match="no picture"):
+        list_photos(tmp_path)
+    (tmp_path / "flat.png").write_bytes(b"nonsense")
+    with pytest.raises(FileError, match=r"flat\.png"):
+        train(tmp_path, SMALL, tmp_path / "run", workers=0)
+    Image.new("L", (200, 200), 90).save(tmp_path / "flat.png")
+    with pytest.raises(InputError, match="without a sharp patch"):
+        train(tmp_path, SMALL, tmp_path / "run2", workers=0)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"network": "resnet"}, {"protocol": "x"}, {"degradation": "x"}, {"steps": 0}, {"batch_size": -1}]
+)
+def test_bad_recipes_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(bad))):
+        TrainingParams(**bad)  # type: ignore[arg-type]
