@@ -43,6 +43,18 @@ def test_maps_have_the_images_shape_and_units(random_weights: dict[str, Path], n
     assert found.in_focus(5).dtype == bool
 
 
+def usable(image: np.ndarray, channel_axis: int | None) -> bool:
+    """What the documentation promises to accept: 1 to 4 channels, a finite pixel, a finite span of values."""
+    if channel_axis is not None and image.shape[-1] > 4:
+        return False
+    values = image.astype(np.float64)
+    if channel_axis is not None:
+        values = values[..., : 3 if image.shape[-1] > 2 else 1]
+    finite = np.isfinite(values) if channel_axis is None else np.isfinite(values).all(-1)
+    with np.errstate(over="ignore"):
+        return bool(finite.any()) and bool(np.isfinite(np.ptp(values[finite])))
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.data(),
@@ -53,11 +65,12 @@ def test_any_image_gives_a_map_or_a_clear_error(run: Callable[..., Any], data: A
     dims = 3 if colour else 2
     shape = data.draw(hnp.array_shapes(min_dims=dims, max_dims=dims, max_side=40))
     image = data.draw(hnp.arrays(dtype, shape, fill=st.nothing() if colour else None))
-    try:
-        found = run(image, channel_axis=-1 if colour else None, step=32, iterations=1)
-    except DefocusError as error:
-        assert "expected" in str(error)
+    axis = -1 if colour else None
+    if not usable(image, axis):
+        with pytest.raises(DefocusError, match="expected"):
+            run(image, channel_axis=axis)
         return
+    found = run(image, channel_axis=axis, step=32, iterations=1)
     known = np.isfinite(image.astype(float))
     known = known if not colour else known[..., : 3 if shape[-1] > 2 else 1].all(-1)
     assert np.array_equal(np.isnan(found.sigma), ~known)
@@ -124,7 +137,7 @@ def test_cancel_and_progress(run: Callable[..., Any]) -> None:
         run(np.zeros((40, 40), np.uint8), cancel=lambda: True)
 
 
-def test_devices_are_checked(run: Callable[..., Any]) -> None:
+def test_devices_are_checked() -> None:
     image = np.zeros((40, 40), np.uint8)
     with pytest.raises(InputError, match="device"):
         defocus_map(image, device="toaster")

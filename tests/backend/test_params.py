@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import DefocusParams, FusionParams, Params, SharpenParams, ShallowParams
+from defocus_backend.params import DefocusParams, FusionParams, Params, ShallowParams, SharpenParams
 
 GROUPS = (DefocusParams, SharpenParams, ShallowParams, FusionParams)
 

@@ -101,7 +101,13 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
     """
     path, card = _locate(weights)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    return _load(path, card.sha256 if card else "", stamp, str(device))
+    return _for_inference(path, card.sha256 if card else "", stamp, str(device))
+
+
+def load_trainable(weights: str | Path) -> tuple[nn.Module, str]:
+    """The same network as it was trained, to be trained further; arguments and errors as above."""
+    path, card = _locate(weights)
+    return _read_network(path, card.sha256 if card else "")
 
 
 def _locate(weights: str | Path) -> tuple[Path, ModelCard | None]:
@@ -115,7 +121,12 @@ def _locate(weights: str | Path) -> tuple[Path, ModelCard | None]:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, sha256: str, stamp: int, device: str) -> tuple[nn.Module, str]:  # noqa: ARG001 stamp
+def _for_inference(path: Path, sha256: str, stamp: int, device: str) -> tuple[nn.Module, str]:  # noqa: ARG001 stamp
+    module, name = _read_network(path, sha256)
+    return channels_last(fold_batch_norm(module).requires_grad_(False), torch.device(device)), name
+
+
+def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -139,7 +150,6 @@ def _load(path: Path, sha256: str, stamp: int, device: str) -> tuple[nn.Module, 
         module.load_state_dict(values)
     except RuntimeError as error:
         raise WeightsError(f"weights: {path} does not fit the network {name}") from error
-    module = channels_last(fold_batch_norm(module).requires_grad_(False), torch.device(device))
     return module, name
 
 

@@ -52,6 +52,10 @@ class SharpPictures:
             if min(image.shape) >= self.side:
                 self._pictures.append((image.astype(np.uint8), (trust_map(image) * 255).astype(np.uint8)))
 
+    def __len__(self) -> int:
+        """Number of photographs large enough to be cut from."""
+        return len(self._pictures)
+
     def draw(self, rng: np.random.Generator) -> tuple[Gray, Gray]:
         """A crop (gray values) and its trust, the more trusted of a few tries."""
         best: tuple[float, NDArray[np.uint8], NDArray[np.uint8]] | None = None

@@ -88,7 +88,8 @@ def blur_spectrum(transformed: Gray, sigma: float, psf: str = "gaussian") -> Gra
     """Blur an image given by its `spectrum`; sigma in pixels, result (H, W) on the image's own scale."""
     if sigma < 0.05:
         return np.asarray(fft.idctn(transformed, norm="ortho"), dtype=np.float32)
-    blurred: Gray = fft.idctn(transformed * transfer(transformed.shape[0], transformed.shape[1], sigma, psf), norm="ortho")
+    height, width = transformed.shape
+    blurred: Gray = fft.idctn(transformed * transfer(height, width, sigma, psf), norm="ortho")
     return blurred
 
 

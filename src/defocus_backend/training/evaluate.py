@@ -48,11 +48,14 @@ class Scores:
 
 @torch.inference_mode()
 def class_probabilities(network: nn.Module, patches: Tensor, *, batch_size: int = 512) -> Tensor:
-    """Distribution over the levels (N, 20) for patches (N, 1, 32, 32) in the unit range."""
+    """Distribution over the levels (N, 20) for patches (N, 1, 32, 32) in the unit range.
+
+    A per-pixel network's distributions are averaged over the patch.
+    """
     network.eval()
     device = next(network.parameters()).device
-    rows = [network(part.to(device)).flatten(1).softmax(1).cpu() for part in patches.split(batch_size)]
-    return torch.cat(rows)
+    rows = [network(part.to(device)).softmax(1) for part in patches.split(batch_size)]
+    return torch.cat([row.reshape(*row.shape[:2], -1).mean(2).cpu() for row in rows])
 
 
 def expected_sigma(probabilities: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ SHARP = 1000.0
 MAX_SIGMA = float(LEVELS - 1)
 PROTOCOLS = ("context", "isolated")
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
-_PLATE = 512
+_PLATE = 384
+_LARGE = 1536
 _GRID = 4
 
 
@@ -105,19 +106,19 @@ class Plate:
 
 
 def make_plates(image: Gray, *, sharp: float = SHARP) -> list[Plate]:
-    """Cut a photograph into pieces of at most 512 pixels and note where it is sharp and where flat.
+    """Cut a photograph into pieces of at most 384 pixels and note where it is sharp and where flat.
 
     Pieces without a sharp window are dropped: smooth parts of a photograph may be out of focus, and
     a network must not learn that they are level 0.
     """
-    if max(image.shape) > 3 * _PLATE:
+    if max(image.shape) > _LARGE:
         image = shrink(image)
     plates = []
-    for y in range(0, max(1, image.shape[0] - WINDOW), _PLATE):
-        for x in range(0, max(1, image.shape[1] - WINDOW), _PLATE):
+    if min(image.shape) < 4 * WINDOW:
+        return []
+    for y in _starts(image.shape[0]):
+        for x in _starts(image.shape[1]):
             piece = image[y : y + _PLATE, x : x + _PLATE]
-            if min(piece.shape) < 4 * WINDOW:
-                continue
             phi = texture(piece)[::_GRID, ::_GRID]
             mean = _window_mean(piece.astype(np.float64), WINDOW)
             spread = np.sqrt(np.maximum(_window_mean(piece.astype(np.float64) ** 2, WINDOW) - mean**2, 0))
@@ -126,6 +127,12 @@ def make_plates(image: Gray, *, sharp: float = SHARP) -> list[Plate]:
             if len(places):
                 plates.append(Plate(spectrum(piece), places.astype(np.int32), flat.astype(np.int32)))
     return plates
+
+
+def _starts(size: int) -> list[int]:
+    """First pixels of the pieces along an axis; the last piece ends with the image."""
+    last = max(0, size - _PLATE)
+    return [*range(0, last, _PLATE), last]
 
 
 def draw_sigma(rng: np.random.Generator) -> float:
@@ -152,7 +159,7 @@ class ContextPatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         batch_size: int,
         degradation: Degradation,
         seed: int,
-        per_picture: int = 32,
+        per_picture: int = 16,
         flat_share: float = 0.04,
     ) -> None:
         self.plates = [plate for path in photos for plate in make_plates(load_gray(path))]
@@ -214,7 +221,7 @@ def sharp_patches(photos: list[Path], *, sharp: float = SHARP) -> Gray:
     found = []
     for path in photos:
         image = load_gray(path)
-        if max(image.shape) > 3 * _PLATE:
+        if max(image.shape) > _LARGE:
             image = shrink(image)
         if min(image.shape) < WINDOW:
             continue
@@ -292,7 +299,7 @@ def held_out_patches(photos: list[Path], protocol: str, *, per_photo: int = 12, 
     patches, sigmas = [], []
     for path in photos:
         image = load_gray(path)
-        if max(image.shape) > 3 * _PLATE:
+        if max(image.shape) > _LARGE:
             image = shrink(image)
         places = np.argwhere(texture(image) > SHARP)
         if not len(places):

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from defocus_backend.classifier.networks import LEVELS, channels_last, network
+from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.progress import CancelCallback
 from defocus_backend.training.compositions import ComposedScenes
@@ -57,6 +58,8 @@ class TrainingParams:
         Decay of the running average of the weights, which is what is kept in the end.
     seed : int
         Seeds data, network and order.
+    start : str
+        Weights to start from, a shipped name or a ``.safetensors`` file; empty for random ones.
     """
 
     network: str = "blurnet"
@@ -69,6 +72,7 @@ class TrainingParams:
     expectation_weight: float = 0.2
     average_decay: float = 0.998
     seed: int = 0
+    start: str = ""
 
     def __post_init__(self) -> None:
         network(self.network)
@@ -160,7 +164,7 @@ def train(
         raise FileError(f"out: {checkpoint} exists; resume it or choose another folder")
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(params.seed)
-    model = channels_last(network(params.network).build(), device)
+    model = channels_last(_initial(params), device)
     average = AveragedModel(model, avg_fn=_warming_average(params.average_decay), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=1e-4)
     warm_up = min(100, params.steps // 5)
@@ -213,6 +217,15 @@ def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, S
     """Scores of a window classifier on a folder of photographs, by both protocols."""
     paths = list_photos(photos)
     return {p: evaluate(model, held_out_patches(paths, p, per_photo=per_photo)) for p in PROTOCOLS}
+
+
+def _initial(params: TrainingParams) -> nn.Module:
+    if not params.start:
+        return network(params.network).build()
+    model, name = load_trainable(params.start)
+    if name != params.network:
+        raise InputError("start", f"weights of {name}", f"weights of {params.network}")
+    return model
 
 
 def _dataset(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:

@@ -1,0 +1,46 @@
+# Everything that a fresh machine with Python needs, in .venv; each target sets up what it uses, once.
+#
+#   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
+#   make test     all tests; make lint, make types: the linter and the type checker
+#
+# PYTHON chooses the interpreter; PIP_INSTALL_ARGS is passed to every pip install.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
+# Tests of the plugin open a real viewer, which needs a display.
+DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/.ready-run
+	$(BIN)/defocus demo --out demo-output
+
+test: $(VENV)/.ready-test
+	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo-output build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[all,test]'
+	touch $@ $(VENV)/.ready-run
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.ready-test $(VENV)/.ready-run

@@ -1,0 +1,134 @@
+"""Take the pictures of the plugin's pages: python docs/make_screenshots.py (under xvfb where there is no display)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.yaml"))
+
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+import napari
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = (1400, 900)
+PLUGIN = "napari-defocus"
+
+
+def wait(until: Callable[[], bool] = lambda: False, seconds: float = 300) -> None:
+    """Handle events until something holds."""
+    end = time.monotonic() + seconds
+    while not until() and time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+def take(viewer: napari.Viewer, name: str, angles: tuple[float, float, float] | None = None) -> None:
+    """Write one picture of the whole window."""
+    viewer.reset_view()
+    if angles is not None:
+        viewer.scene.camera.angles = angles
+    wait(seconds=0.7)
+    IMAGES.mkdir(exist_ok=True)
+    path = IMAGES / f"plugin-{name}.png"
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    print(path)
+
+
+def open_with(sample: str, widget: str) -> tuple[napari.Viewer, Any]:
+    """A viewer with a sample and a widget."""
+    viewer = napari.Viewer(show=True, show_welcome_screen=False)
+    viewer.window.resize(*SIZE)
+    viewer.open_sample(PLUGIN, sample)
+    _, opened = viewer.window.add_plugin_dock_widget(PLUGIN, widget)
+    wait(seconds=0.2)
+    return viewer, opened
+
+
+def run(widget: Any, start: Callable[[], None] | None = None) -> Any:
+    """Run a widget to its end; its layers."""
+    (start or widget.run)()
+    wait(lambda: widget.current_run is None)
+    return widget.made_layers
+
+
+def settle(widget: Any) -> None:
+    """Wait for the live preview."""
+    wait(seconds=0.2)
+    wait(lambda: not widget._preview.busy)
+
+
+def defocus() -> None:
+    """Map, overlay and table."""
+    viewer, widget = open_with("photo", "Defocus map")
+    run(widget)
+    widget.sharp_below.setValue(2.0)
+    widget.overlay.setChecked(True)
+    height, width = viewer.layers["photo"].data.shape[:2]
+    objects = np.zeros((height, width), np.uint8)
+    objects[40:200, 180:300], objects[330:480, 40:300], objects[220:400, 400:500] = 1, 2, 3
+    viewer.add_labels(objects, name="objects", opacity=0.3).contour = 3
+    widget.measure()
+    wait(lambda: bool(widget.objects.rows), 20)
+    widget.objects.parent().parent().expand()
+    wait(seconds=0.3)
+    bar = widget.scroll_area.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    take(viewer, "defocus")
+    viewer.close()
+
+
+def sharpen() -> None:
+    """The gain curve over the histogram."""
+    viewer, widget = open_with("photo", "Adaptive sharpening")
+    run(widget, widget.compute_map)
+    widget.params["max_gain"].value = 4.0
+    settle(widget)
+    viewer.layers["photo defocus map"].visible = False
+    take(viewer, "sharpen")
+    viewer.close()
+
+
+def shallow() -> None:
+    """A click on what shall be in focus."""
+    viewer, widget = open_with("photo", "Shallow depth of field")
+    run(widget, widget.compute_map)
+    widget.range.setValue((1.0, 5.0))
+    widget.focus_at((400.0, 200.0))
+    settle(widget)
+    viewer.layers["photo defocus map"].visible = False
+    take(viewer, "shallow")
+    viewer.close()
+
+
+def fusion() -> None:
+    """Decision map, and the surface of the z-stack."""
+    viewer, widget = open_with("focal_stack", "Focus fusion")
+    made = run(widget)
+    viewer.layers["focal stack"].visible = False
+    made["index"].visible = True
+    made["index"].opacity = 0.35
+    take(viewer, "fusion")
+    viewer.close()
+    viewer, widget = open_with("z_stack", "Focus fusion")
+    run(widget)
+    widget.show_surface()
+    for layer in viewer.layers:
+        layer.visible = layer.name.endswith("surface")
+    bar = widget.scroll_area.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    take(viewer, "surface", (-25, 35, 125))
+    viewer.close()
+
+
+if __name__ == "__main__":
+    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion)}
+    for wanted in sys.argv[1:] or known:
+        known[wanted]()

@@ -1,0 +1,127 @@
+"""How blurred every pixel is, in pixels of Gaussian sigma, and what to do with it.
+
+Defocus maps from a single image, adaptive sharpening, shallow depth of field and focus stacking, after
+Galetto and Deng, "Single image deep defocus estimation and its applications" (2021).
+
+Importing the package is cheap: torch loads when the first function that computes is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
+    from defocus_backend.defocus import DefocusMap, defocus_map
+    from defocus_backend.errors import (
+        Cancelled,
+        DefocusError,
+        DeviceError,
+        FileError,
+        InputError,
+        WeightsError,
+    )
+    from defocus_backend.fusion import Fusion, fuse, fuse_by_index
+    from defocus_backend.io import (
+        Metadata,
+        Picture,
+        Stack,
+        open_stack,
+        read_image,
+        read_map,
+        write_image,
+        write_map,
+    )
+    from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
+    from defocus_backend.shallow import ShallowDepthOfField, shallow_depth_of_field, shallow_weights
+    from defocus_backend.sharpen import Sharpened, gain_map, sharpen
+
+    __version__: str
+
+_HOMES = {
+    "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
+    "defocus": ("DefocusMap", "defocus_map"),
+    "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
+    "fusion": ("Fusion", "fuse", "fuse_by_index"),
+    "io": ("Metadata", "Picture", "Stack", "open_stack", "read_image", "read_map", "write_image", "write_map"),
+    "params": ("DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
+    "shallow": ("ShallowDepthOfField", "shallow_depth_of_field", "shallow_weights"),
+    "sharpen": ("Sharpened", "gain_map", "sharpen"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("metrics", "render", "scenes")
+
+__all__ = [
+    "Cancelled",
+    "DefocusError",
+    "DefocusMap",
+    "DefocusParams",
+    "DeviceError",
+    "FileError",
+    "Fusion",
+    "FusionParams",
+    "InputError",
+    "Metadata",
+    "ModelCard",
+    "Picture",
+    "ShallowDepthOfField",
+    "ShallowParams",
+    "SharpenParams",
+    "Sharpened",
+    "Stack",
+    "WeightsError",
+    "__version__",
+    "defocus_map",
+    "fuse",
+    "fuse_by_index",
+    "gain_map",
+    "load_network",
+    "open_stack",
+    "read_image",
+    "read_map",
+    "save_network",
+    "shallow_depth_of_field",
+    "shallow_weights",
+    "sharpen",
+    "shipped_weights",
+    "write_image",
+    "write_map",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Find a public name where it lives, on first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("napari-defocus")
+    elif name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})
+
+
+class _Package(ModuleType):
+    """The package itself; keeps `sharpen` the function although a module of that name exists.
+
+    Importing a submodule binds it as an attribute of its package, whoever imports it and whenever.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,80 @@
+"""The group of commands: loads each on demand and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from defocus_backend.errors import Cancelled, DefocusError
+
+REFUSED = 2
+"""Exit code for input, files, weights or a device that cannot be used."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+_COMMANDS = {
+    "map": ("pictures", "How blurred every pixel is, in pixels of sigma."),
+    "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
+    "shallow": ("pictures", "Blur further what is out of focus already."),
+    "fuse": ("stacks", "Make one all-in-focus picture from a focal stack."),
+    "demo": ("demo", "Do all of this on photographs that are installed already."),
+    "models": ("training", "List the weights that come with the package."),
+    "train": ("training", "Train a network on a folder of photographs."),
+    "evaluate": ("training", "Score weights on photographs."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports the module of a command when the command is asked for, not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _COMMANDS:
+            return None
+        module = import_module(f"defocus_backend.cli.{_COMMANDS[name][0]}")
+        command: click.Command = getattr(module, f"{name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Cancelled as error:
+            _say(str(error))
+            ctx.exit(INTERRUPTED)
+        except DefocusError as error:
+            _say(str(error))
+            ctx.exit(REFUSED)
+        except KeyboardInterrupt:
+            _say("interrupted; nothing was written")
+            ctx.exit(INTERRUPTED)
+
+
+def _say(message: str) -> None:
+    click.echo(f"defocus: {' '.join(message.split())}", err=True)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="napari-defocus", prog_name="defocus")
+def main() -> None:
+    """How blurred is every pixel, and what to do with it.
+
+    Reads PNG, JPEG and TIFF, 8 and 16 bit and float; a TIFF with many pages is a focal stack. Maps are
+    written as float TIFF in pixels of Gaussian sigma and as coloured PNG.
+
+    \b
+    defocus map photo.jpg                 photo_sigma.tif, photo_sigma.png
+    defocus fuse stack/*.jpg --out made   made/stack_fused.jpg and its maps
+    defocus COMMAND --help                all options with unit, range and default
+    """

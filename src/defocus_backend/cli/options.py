@@ -1,0 +1,180 @@
+"""Options made from the parameter dataclasses, so that library and command line never drift apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from defocus_backend.params import DefocusParams, Params
+
+F = TypeVar("F", bound=Callable[..., Any])
+P = TypeVar("P", bound=Params)
+
+MAP_NAMES = {"radius": "refine_radius", "eps": "refine_eps", "iterations": "refine_iterations"}
+"""Options of the defocus map that other operations have too, by their name on the command line."""
+
+MAP_SECTION = "Defocus map"
+OUTPUT_SECTION = "Output"
+
+
+class SectionOption(click.Option):
+    """An option that the help lists under a heading."""
+
+    def __init__(self, *args: Any, section: str = OUTPUT_SECTION, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class SectionCommand(click.Command):
+    """A command whose help lists its options under headings, in the order of their first option."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                sections.setdefault(getattr(param, "section", "Run"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class _OneOf(click.Choice):
+    """A choice among values of any type."""
+
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self._values = {str(v): v for v in values}
+        super().__init__(list(self._values))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self._values[str(super().convert(str(value), param, ctx))]
+
+
+def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:
+    """`click.option` under a heading of the help."""
+    return click.option(*names, cls=SectionOption, section=section, **attributes)
+
+
+def params_options(group: type[Params], section: str, rename: Mapping[str, str] | None = None) -> Callable[[F], F]:
+    """Add an option for every field of a parameter dataclass, with its help, unit, range and default.
+
+    Parameters
+    ----------
+    group : type
+        The dataclass.
+    section : str
+        Heading in the help.
+    rename : mapping or None
+        Option names of fields that are not named after themselves.
+    """
+    names = rename or {}
+
+    def decorate(function: F) -> F:
+        for field, shown in reversed(group.describe().items()):
+            function = _field_option(names.get(field, field), shown, section)(function)
+        return function
+
+    return decorate
+
+
+def _field_option(name: str, shown: Mapping[str, Any], section: str) -> Callable[[F], F]:
+    flag, default = "--" + name.replace("_", "-"), shown["default"]
+    common: dict[str, Any] = {"section": section, "help": shown["help"], "show_default": True}
+    if isinstance(default, bool):
+        off = f"--no-{flag.removeprefix('--')}"
+        return option(f"{flag}/{off}", name, default=default, **common)
+    if shown["unit"] and not shown["choices"]:
+        common["metavar"] = shown["unit"].upper()
+    if shown["choices"]:
+        kind: click.ParamType = _OneOf(shown["choices"])
+        common["help"] = shown["help"].rstrip(".") + (f", in {shown['unit']}." if shown["unit"] else ".")
+        default = str(default)
+    elif isinstance(default, int):
+        kind = click.IntRange(shown["low"], shown["high"])
+    elif isinstance(default, float):
+        least = shown["low"] if shown["above"] is None else shown["above"]
+        kind = click.FloatRange(least, shown["high"], min_open=shown["above"] is not None)
+    else:
+        kind = click.STRING
+    return option(flag, name, type=kind, default=default, **common)
+
+
+def take(group: type[P], options: dict[str, Any], rename: Mapping[str, str] | None = None) -> P:
+    """Take the fields of a parameter dataclass out of the parsed options."""
+    names = rename or {}
+    return group(**{field: options.pop(names.get(field, field)) for field in group.describe()})
+
+
+def map_options(function: F) -> F:
+    """Options of the defocus map: those of `DefocusParams`, the weights and the value range."""
+    function = option(
+        "--range",
+        "value_range",
+        nargs=2,
+        type=float,
+        metavar="LOW HIGH",
+        section=MAP_SECTION,
+        help="Values that count as black and white; by default the whole range of 8-bit files, 0 to 1 for "
+        "floats within it, else the 0.1 and 99.9 percentiles.",
+    )(function)
+    function = option(
+        "--weights",
+        metavar="NAME|FILE",
+        section=MAP_SECTION,
+        help="Other weights: a name from `defocus models` or a .safetensors file from `defocus train`; their "
+        "network takes the place of --method.",
+    )(function)
+    return params_options(DefocusParams, MAP_SECTION, MAP_NAMES)(function)
+
+
+def run_options(function: F) -> F:
+    """Options that every computing command has: device, JSON summary, quiet."""
+    for decorate in (
+        option("--quiet", is_flag=True, section="Run", help="No progress bar and no list of what was written."),
+        option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object on stdout instead."),
+        option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="NAME",
+            section="Run",
+            help="auto, cpu, cuda, cuda:N or mps.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def output_options(function: F) -> F:
+    """Options that say where results go and how they look."""
+    function = option(
+        "--colours",
+        "colours",
+        nargs=2,
+        type=float,
+        default=(0.0, 19.0),
+        show_default=True,
+        metavar="LOW HIGH",
+        help="Sigma in px at the ends of the colour bar.",
+    )(function)
+    return option(
+        "--out",
+        metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=True),
+        help="Folder for the results, made if absent; by default they go beside the (first) input file.",
+    )(function)
+
+
+def picture_format_option(function: F) -> F:
+    """The format of resulting pictures."""
+    return option(
+        "--format",
+        "suffix",
+        type=click.Choice(["same", "png", "jpg", "tif"]),
+        default="same",
+        show_default=True,
+        help="Format of the resulting picture; the same as that of the input keeps its bit depth.",
+    )(function)

@@ -1,0 +1,223 @@
+"""Commands on single pictures: map, sharpen, shallow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from defocus_backend.cli.options import (
+    MAP_NAMES,
+    SectionCommand,
+    map_options,
+    option,
+    output_options,
+    params_options,
+    picture_format_option,
+    run_options,
+    take,
+)
+from defocus_backend.cli.run import Run, as_parameters, running
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io import WRITTEN_SUFFIXES, Picture, encode_image, read_image, read_map
+from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams
+from defocus_backend.render import Scale
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from defocus_backend.defocus import DefocusMap
+
+UNIT_SCALE = Scale(low=0, high=1, label="confidence (0 to 1)")
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+_MAP_FILE = option(
+    "--map",
+    "map_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.tif",
+    section="Defocus map",
+    help="Take this map, as `defocus map` writes it, instead of making one.",
+)
+
+
+class _Job:
+    """The pictures of one command: where results go and how maps are made."""
+
+    def __init__(self, command: str, files: tuple[Path, ...], options: dict[str, Any]) -> None:
+        self.command, self.files = command, files
+        self.out: Path | None = options.pop("out")
+        self.suffix: str = options.pop("suffix", "same")
+        low, high = options.pop("colours")
+        self.sigma_scale = Scale(low=low, high=high)
+        self.params = take(DefocusParams, options, MAP_NAMES)
+        self.weights: str | None = options.pop("weights")
+        self.value_range: tuple[float, float] | None = options.pop("value_range")
+        self.map_file: Path | None = options.pop("map_file", None)
+        self.run_options = {name: options.pop(name) for name in ("device", "quiet", "as_json")}
+        if self.map_file is not None and len(files) != 1:
+            raise InputError("--map", f"{len(files)} pictures", "one picture, to which the map belongs")
+
+    def each(self, parameters: dict[str, Any]) -> Iterator[tuple[Run, Picture, Path]]:
+        """Every picture with the stem of its results; all files appear after the last."""
+        for path in self.files:
+            _check_exists(path)
+        parameters = {**parameters, "weights": self.weights, "value_range": self.value_range}
+        if self.map_file is not None:
+            parameters = {**parameters, "map": str(self.map_file)}
+        given = [*self.files, *([self.map_file] if self.map_file else [])]
+        folders = {self.folder(path) for path in self.files}
+        with running(self.command, given, folders, parameters, **self.run_options) as run:
+            for path in self.files:
+                yield run, read_image(path), self.folder(path) / path.stem
+
+    def folder(self, path: Path) -> Path:
+        return path.parent if self.out is None else self.out
+
+    def find_map(self, run: Run, picture: Picture) -> DefocusMap:
+        """The defocus map of a picture, with a progress bar."""
+        from defocus_backend.defocus import defocus_map
+
+        with run.progress(picture.path.name) as progress:
+            return defocus_map(
+                picture.array,
+                channel_axis=picture.channel_axis,
+                **asdict(self.params),
+                weights=self.weights,
+                value_range=self.value_range,
+                device=run.device,
+                progress=progress,
+            )
+
+    def sigma(self, run: Run, picture: Picture, stem: Path) -> NDArray[np.float32]:
+        """The given map, or one made now, which is then among the results."""
+        if self.map_file is None:
+            sigma = self.find_map(run, picture).sigma
+            run.add_map("sigma", stem, sigma, self.sigma_scale, like=picture, source=picture.path)
+            return sigma
+        sigma = read_map(self.map_file)
+        if sigma.shape != picture.array.shape[:2]:
+            (h, w), (height, width) = sigma.shape, picture.array.shape[:2]
+            raise FileError(f"{self.map_file}: is {w}x{h} px; expected {width}x{height} px as {picture.path.name}")
+        return sigma
+
+
+def _check_exists(path: Path) -> None:
+    """Find a missing or unknown file before hours are spent on the others."""
+    if not path.is_file():
+        raise FileError(f"{path}: cannot be read ({'is a folder' if path.is_dir() else 'no such file'})")
+    if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+
+
+def _all(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+@click.command("map", cls=SectionCommand)
+@_all(_FILES, map_options, output_options)
+@option("--raw", is_flag=True, help="Also write the map before refinement, NAME_raw.")
+@option("--guide", is_flag=True, help="Also write the smoothed image that guides the refinement, NAME_guide.tif.")
+@option("--confidence", is_flag=True, help="Also write how sure the map is, 0 to 1, NAME_confidence.")
+@option(
+    "--threshold",
+    type=click.FloatRange(0, min_open=True),
+    metavar="PX",
+    help="Also write what is in focus, that is below this sigma, as a black and white NAME_in_focus.png.",
+)
+@run_options
+def map_command(
+    files: tuple[Path, ...], raw: bool, guide: bool, confidence: bool, threshold: float | None, **options: Any
+) -> None:
+    """How blurred every pixel is, in pixels of Gaussian sigma, 0 to 19.
+
+    For each FILE writes NAME_sigma.tif (float, px) and NAME_sigma.png (coloured, with a colour bar).
+    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture.
+    """
+    job = _Job("map", files, options)
+    for run, picture, stem in job.each(as_parameters(job.params, threshold=threshold)):
+        found = job.find_map(run, picture)
+        about: dict[str, Any] = {"like": picture, "source": picture.path}
+        run.add_map("sigma", stem, found.sigma, job.sigma_scale, **about)
+        if raw:
+            run.add_map("raw", stem, found.raw, job.sigma_scale, **about)
+        if guide:
+            run.add_map("guide", stem, found.guide, None, **about)
+        if confidence:
+            run.add_map("confidence", stem, found.confidence, UNIT_SCALE, **about)
+        if threshold is not None:
+            mask = encode_image(found.in_focus(threshold), ".png")
+            run.add("in focus", stem.with_name(f"{stem.name}_in_focus.png"), mask, source=picture.path)
+
+
+@click.command("sharpen", cls=SectionCommand)
+@_all(_FILES, params_options(SharpenParams, "Sharpening"), _MAP_FILE, map_options)
+@_all(output_options, picture_format_option, run_options)
+def sharpen_command(files: tuple[Path, ...], **options: Any) -> None:
+    """Sharpen where a picture is slightly soft; leave what is sharp and what is far out of focus.
+
+    For each FILE writes NAME_sharpened, NAME_gain (the sharpening gain at every pixel, .tif and .png) and,
+    unless it was given with --map, NAME_sigma (the defocus map, .tif and .png).
+    """
+    params = take(SharpenParams, options)
+    job = _Job("sharpen", files, options)
+    scale = Scale(low=0, high=max(params.max_gain, 1e-3), label="gain", colormap="magma")
+    for run, picture, stem in job.each(as_parameters(params, job.params)):
+        from defocus_backend.sharpen import sharpen
+
+        result = sharpen(
+            picture.array,
+            job.sigma(run, picture, stem),
+            channel_axis=picture.channel_axis,
+            **asdict(params),
+            value_range=job.value_range,
+            device=run.device,
+        )
+        run.add_picture("sharpened", stem, result.image, job.suffix, like=picture, source=picture.path)
+        run.add_map("gain", stem, result.gain, scale, like=picture, source=picture.path)
+
+
+@click.command("shallow", cls=SectionCommand)
+@_all(_FILES, params_options(ShallowParams, "Depth of field"))
+@option(
+    "--focus",
+    type=click.FloatRange(0, 19),
+    metavar="PX",
+    section="Depth of field",
+    help="Sigma that shall count as in focus instead of 0: brings another plane forward.",
+)
+@_all(_MAP_FILE, map_options, output_options, picture_format_option, run_options)
+def shallow_command(files: tuple[Path, ...], focus: float | None, **options: Any) -> None:
+    """Make a shallow depth of field: blur further what is out of focus already.
+
+    For each FILE writes NAME_shallow, NAME_weights (1 where the picture stays sharp, 0 where it is blurred,
+    .tif and .png) and, unless it was given with --map, NAME_sigma (the defocus map, .tif and .png).
+    """
+    params = take(ShallowParams, options)
+    job = _Job("shallow", files, options)
+    scale = Scale(low=0, high=1, label="weight of the sharp picture", colormap="gray")
+    for run, picture, stem in job.each(as_parameters(params, job.params, focus=focus)):
+        from defocus_backend.shallow import shallow_depth_of_field
+
+        sigma = job.sigma(run, picture, stem)
+        with run.progress(f"{picture.path.name}: background") as progress:
+            result = shallow_depth_of_field(
+                picture.array,
+                sigma,
+                channel_axis=picture.channel_axis,
+                **asdict(params),
+                focus=focus,
+                value_range=job.value_range,
+                device=run.device,
+                progress=progress,
+            )
+        run.add_picture("shallow", stem, result.image, job.suffix, like=picture, source=picture.path)
+        run.add_map("weights", stem, result.weights, scale, like=picture, source=picture.path)

@@ -1,0 +1,149 @@
+"""One run of a command: its progress bar, its files, which appear together or not at all, its summary."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from defocus_backend.errors import FileError
+from defocus_backend.io import WholeFiles, check_folder, encode_image, encode_map
+from defocus_backend.params import Params
+from defocus_backend.progress import ProgressCallback
+from defocus_backend.render import Scale, draw_map
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from defocus_backend.io import Picture
+
+
+class Run:
+    """What a command has made so far.
+
+    Attributes
+    ----------
+    device : str
+        Where it computes.
+    facts : dict
+        Further entries for the JSON summary.
+    """
+
+    def __init__(
+        self, command: str, inputs: list[Path], files: WholeFiles, *, device: str, quiet: bool, as_json: bool
+    ) -> None:
+        self.command, self.device, self.facts = command, device, dict[str, Any]()
+        self._inputs, self._files, self._quiet, self._json = inputs, files, quiet, as_json
+        self._given = {path.resolve() for path in inputs}
+        self._outputs: list[dict[str, str]] = []
+
+    @property
+    def count(self) -> int:
+        """How many files the run has made."""
+        return len(self._outputs)
+
+    def add(self, kind: str, path: Path, content: bytes, *, source: Path | None = None) -> None:
+        """Add a file to those that appear at the end."""
+        if path.resolve() in self._given:
+            raise FileError(f"{path}: is an input file; choose another folder with --out")
+        self._files.add(path, content)
+        entry = {"kind": kind, "path": str(path)}
+        self._outputs.append(entry if source is None else {**entry, "input": str(source)})
+
+    def add_map(
+        self,
+        kind: str,
+        stem: Path,
+        values: ArrayLike,
+        scale: Scale | None,
+        *,
+        like: Picture | None = None,
+        source: Path | None = None,
+    ) -> None:
+        """Add a map as float TIFF and, with a scale, as coloured PNG, named ``<stem>_<kind>``."""
+        label = scale.label if scale is not None else kind
+        tiff = stem.with_name(f"{stem.name}_{kind}.tif")
+        self.add(kind, tiff, encode_map(values, like=like, description=label), source=source)
+        if scale is not None:
+            self.add(f"{kind} picture", tiff.with_suffix(".png"), draw_map(values, scale), source=source)
+
+    def add_picture(
+        self, kind: str, stem: Path, pixels: ArrayLike, suffix: str, *, like: Picture, source: Path | None = None
+    ) -> None:
+        """Add a picture named ``<stem>_<kind>`` in the format of its source or in another."""
+        ending = like.path.suffix if suffix == "same" else f".{suffix}"
+        path = stem.with_name(f"{stem.name}_{kind}{ending}")
+        self.add(kind, path, encode_image(pixels, ending.lower(), like=like), source=source)
+
+    @contextlib.contextmanager
+    def progress(self, text: str) -> Iterator[ProgressCallback]:
+        """A progress bar on stderr, where that is a terminal."""
+        from tqdm import tqdm
+
+        hidden = True if self._quiet else None  # None: hidden unless stderr is a terminal
+        with tqdm(desc=text, disable=hidden, leave=False, file=sys.stderr, dynamic_ncols=True) as bar:
+
+            def show(done: int, total: int, what: str) -> None:
+                bar.total, bar.unit = total, f" {what}"
+                bar.update(done - bar.n)
+
+            yield show
+
+    def report(self, seconds: float, parameters: dict[str, Any]) -> None:
+        """Print the summary."""
+        if self._json:
+            summary = {
+                "command": self.command,
+                "inputs": [str(p) for p in self._inputs],
+                "outputs": self._outputs,
+                "parameters": parameters,
+                "device": self.device,
+                "seconds": round(seconds, 3),
+                **self.facts,
+            }
+            click.echo(json.dumps(summary))
+        elif not self._quiet:
+            width = max((len(o["kind"]) for o in self._outputs), default=0)
+            for entry in self._outputs:
+                click.echo(f"{entry['kind']:<{width}}  {entry['path']}")
+            click.echo(f"{seconds:.1f} s on {self.device}")
+
+
+@contextlib.contextmanager
+def running(
+    command: str,
+    inputs: Iterable[Path],
+    folders: Iterable[Path],
+    parameters: dict[str, Any],
+    *,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+    listed: bool = True,
+) -> Iterator[Run]:
+    """Run a command: look first whether its folders can be written, at the end put all files in place."""
+    for folder in folders:
+        check_folder(folder)
+    from defocus_backend.device import keep_freed_memory, resolve_device
+
+    keep_freed_memory()
+    where = str(resolve_device(device))
+    started = time.perf_counter()
+    with WholeFiles() as files:
+        run = Run(command, list(inputs), files, device=where, quiet=quiet, as_json=as_json)
+        yield run
+    if listed or as_json:
+        run.report(time.perf_counter() - started, parameters)
+
+
+def as_parameters(*groups: Params, **others: Any) -> dict[str, Any]:
+    """The parameter groups of a run for its summary, by operation, with what else was given."""
+    named = {type(g).__name__.removesuffix("Params").lower(): asdict(g) for g in groups}
+    return {**named, **{k: str(v) if isinstance(v, Path) else v for k, v in others.items()}}

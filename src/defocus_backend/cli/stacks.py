@@ -1,0 +1,112 @@
+"""The command on focal stacks: fuse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from defocus_backend.cli.options import (
+    MAP_NAMES,
+    SectionCommand,
+    map_options,
+    option,
+    output_options,
+    params_options,
+    picture_format_option,
+    run_options,
+    take,
+)
+from defocus_backend.cli.run import Run, as_parameters, running
+from defocus_backend.errors import InputError
+from defocus_backend.io import Metadata, Stack, encode_image, encode_map, open_stack
+from defocus_backend.params import DefocusParams, FusionParams
+from defocus_backend.render import Scale, draw_map
+
+if TYPE_CHECKING:
+    from defocus_backend.fusion import Fusion
+
+
+@click.command("fuse", cls=SectionCommand)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@params_options(FusionParams, "Fusion")
+@map_options
+@option(
+    "--name",
+    metavar="NAME",
+    help="Start of the results' names; by default what the names of the files have in common.",
+)
+@output_options
+@picture_format_option
+@option("--confidence", is_flag=True, help="Also write the confidence of the least sigma, NAME_confidence.")
+@option(
+    "--keep-slices",
+    is_flag=True,
+    help="Also write sigma, decision and weight of every slice as multi-page TIFF; takes memory for all.",
+)
+@run_options
+def fuse_command(
+    files: tuple[Path, ...], name: str | None, out: Path | None, keep_slices: bool, confidence: bool, **options: Any
+) -> None:
+    """Fuse a focal stack into one picture that is sharp wherever any slice is.
+
+    FILES are two or more pictures of one size, one slice each in the order given, or one multi-page TIFF.
+
+    Writes NAME_fused in the format and bit depth of the slices; NAME_index.tif (number of the sharpest slice,
+    from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png).
+    """
+    params, maps = take(FusionParams, options), take(DefocusParams, options, MAP_NAMES)
+    low, high = options.pop("colours")
+    suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
+    stack = open_stack(files)
+    if len(stack) < 2:
+        raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
+    folder = files[0].parent if out is None else out
+    parameters = as_parameters(params, maps, weights=weights, value_range=value_range)
+    with running("fuse", files, [folder], parameters, **options) as run:
+        from defocus_backend.fusion import fuse
+
+        with run.progress(f"{len(stack)} slices, two passes") as progress:
+            result = fuse(
+                stack,
+                channel_axis=stack.channel_axis,
+                **fuse_options(params, maps),
+                weights=weights,
+                value_range=value_range,
+                keep_slices=keep_slices,
+                device=run.device,
+                progress=progress,
+            )
+        run.facts["slices"] = len(stack)
+        write_fusion(run, folder / (name or stack.name), stack, result, Scale(low=low, high=high), suffix)
+        if confidence:
+            scale = Scale(low=0, high=1, label="confidence (0 to 1)")
+            run.add_map("confidence", folder / (name or stack.name), result.confidence, scale, like=stack.first)
+
+
+def fuse_options(params: FusionParams, maps: DefocusParams) -> dict[str, Any]:
+    """Both parameter groups under the names that `fuse` gives them."""
+    from defocus_backend.fusion import fusion_option_names
+
+    names = fusion_option_names()
+    return {**asdict(params), **{names[k]: v for k, v in asdict(maps).items()}}
+
+
+def write_fusion(run: Run, stem: Path, stack: Stack, result: Fusion, scale: Scale, suffix: str) -> None:
+    """Add all that a fusion returned to the files of a run."""
+    run.add_picture("fused", stem, result.image, suffix, like=stack.first)
+    last = max(1, len(stack) - 1)
+    index = result.index.astype(np.uint8 if last < 256 else np.uint16)
+    place = Metadata(resolution=stack.first.metadata.resolution, unit=stack.first.metadata.unit)
+    numbers = encode_image(index, ".tif", like=replace(stack.first, metadata=place))
+    run.add("index", stem.with_name(f"{stem.name}_index.tif"), numbers)
+    decisions = Scale(low=0, high=last, label="sharpest slice", colormap="plasma")
+    run.add("index picture", stem.with_name(f"{stem.name}_index.png"), draw_map(result.index, decisions))
+    run.add_map("sigma", stem, result.sigma, scale, like=stack.first)
+    for kind, slices in (("sigmas", result.sigmas), ("decisions", result.decisions), ("weights", result.weights)):
+        if slices is not None:
+            encoded = encode_map(slices, like=stack.first, description=f"{kind} of every slice")
+            run.add(kind, stem.with_name(f"{stem.name}_{kind}.tif"), encoded)

@@ -1,0 +1,25 @@
+"""Contrast-limited adaptive histogram equalisation on eight by eight tiles, its limit counted as MATLAB counts it."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.exposure import equalize_adapthist
+
+from defocus_backend.compare.pictures import Array
+
+_TILES = 8
+_BINS = 256
+
+
+def equalised(image: Array, clip_limit: float) -> Array:
+    """CLAHE of an image (H, W) in 0..1; the result is in 0..1, a flat image is left as it is.
+
+    ``adapthisteq`` adds the share of a uniform histogram to the limit, without which a limit below 1/256 would flatten
+    every histogram.
+    """
+    if np.ptp(image) == 0:
+        return image
+    tile = [max(1, -(-side // _TILES)) for side in image.shape]
+    uniform = 1 / _BINS
+    limit = uniform + clip_limit * (1 - uniform)
+    return np.asarray(equalize_adapthist(image, kernel_size=tile, clip_limit=limit, nbins=_BINS), dtype=np.float64)

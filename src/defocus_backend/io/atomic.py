@@ -1,0 +1,147 @@
+"""Files that appear whole or not at all, alone or as a group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from defocus_backend.errors import FileError
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in the words of the operating system where it has any."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside its target and rename it, so that no reader ever sees half of it.
+
+    Parameters
+    ----------
+    path : Path
+        Target, replaced if it exists; its folder must exist.
+    data : bytes
+        Contents.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written; the folder is then as it was.
+    """
+    with WholeFiles() as files:
+        files.add(Path(path), data)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `FileError` unless files can be made in a folder, or the folder itself can be made."""
+    nearest = folder.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise FileError(f"{folder}: cannot be written to ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise FileError(f"{folder}: cannot be written to (no permission for {nearest})")
+
+
+class WholeFiles:
+    """A group of files that appear together when the ``with`` block ends, or not at all if it fails.
+
+    Each is written under a hidden name beside its target at once, so that a large group need not be held
+    in memory. Folders that the group needs are made, and removed again if the group fails.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[Path, Path] = {}
+        self._made: list[Path] = []
+
+    def __enter__(self) -> WholeFiles:
+        return self
+
+    @property
+    def targets(self) -> list[Path]:
+        """Targets in the order in which they were added."""
+        return list(self._parts)
+
+    def add(self, path: Path, content: bytes | Callable[[Path], None]) -> None:
+        """Write one file of the group under its hidden name.
+
+        Parameters
+        ----------
+        path : Path
+            Target.
+        content : bytes or callable
+            The contents, or a function that writes them to the path it is given.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written, or if the group holds that target already.
+        """
+        path = Path(path)
+        if path in self._parts:
+            raise FileError(f"{path}: two results would have this name; give them different folders")
+        if path.is_dir():
+            raise FileError(f"{path}: cannot be written (is a folder)")
+        try:
+            self._make_folder(path.parent)
+            part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+            self._parts[path] = part
+            if callable(content):
+                content(part)
+            else:
+                part.write_bytes(content)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir()
+            self._made.append(new)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._rename()
+                self._made.clear()
+        finally:
+            for part in self._parts.values():
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
+            for folder in reversed(self._made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def _rename(self) -> None:
+        """Put every file in its place; if one cannot be, give the places before it back."""
+        done: list[tuple[Path, Path | None]] = []
+        try:
+            for target, part in self._parts.items():
+                previous = None
+                if len(self._parts) > 1 and target.exists():
+                    previous = part.with_suffix(".previous")
+                    target.replace(previous)
+                    done.append((target, previous))
+                    part.replace(target)
+                else:
+                    part.replace(target)
+                    done.append((target, None))
+        except BaseException as error:
+            for placed, previous in reversed(done):
+                with contextlib.suppress(OSError):
+                    placed.unlink(missing_ok=True) if previous is None else previous.replace(placed)
+            if isinstance(error, OSError):
+                raise FileError(f"{target}: cannot be written ({reason(error)})") from error
+            raise
+        for _, previous in done:
+            if previous is not None:
+                previous.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""Pictures and maps into PNG, JPEG and TIFF files, in the bit depth and with the metadata of their source."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.atomic import reason, write_whole
+from defocus_backend.io.reading import (
+    JPEG_SUFFIXES,
+    PNG_SUFFIXES,
+    Metadata,
+    Picture,
+    check_suffix,
+)
+
+_JPEG_QUALITY = 95
+_PNG_LEVEL = 3
+_PER_METRE = {"inch": 1 / 0.0254, "cm": 100.0}
+_IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
+_NONE = Metadata()
+
+
+def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = None) -> None:
+    """Write a picture whole or not at all, in the format that the suffix names.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.png`` (bool, uint8, uint16), ``.jpg`` (bool, uint8, no alpha) or ``.tif`` (any of these, float).
+    array : (H, W) or (H, W, C) array_like
+        Written in its own bit depth; never scaled.
+    like : Picture or None
+        Picture whose resolution, colour profile and, in PNG and JPEG, EXIF block are kept.
+
+    Raises
+    ------
+    InputError
+        If the format cannot hold the array.
+    FileError
+        If the suffix is unknown or the target cannot be written.
+    """
+    path = Path(path)
+    write_whole(path, encode_image(array, check_suffix(path), like=like))
+
+
+def write_map(
+    path: str | Path, values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px"
+) -> None:
+    """Write a map, or maps (N, H, W), as a float32 TIFF in its own unit, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Target ending in ``.tif`` or ``.tiff``.
+    values : (H, W) or (N, H, W) array_like
+        Such as sigma in pixels; NaN is kept.
+    like : Picture or None
+        Picture whose resolution is kept.
+    description : str
+        Quantity and unit, for the description tag.
+
+    Raises
+    ------
+    FileError
+        If the suffix is another or the target cannot be written.
+    """
+    path = Path(path)
+    if check_suffix(path) in JPEG_SUFFIXES + PNG_SUFFIXES:
+        raise FileError(f"{path}: maps are float TIFF files; expected a name ending in .tif")
+    write_whole(path, encode_map(values, like=like, description=description))
+
+
+def encode_map(values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px") -> bytes:
+    """The bytes of a float32 TIFF, see `write_map`."""
+    array = np.asarray(values, dtype=np.float32)
+    metadata = _NONE if like is None else like.metadata
+    return _tiff(array, Metadata(resolution=metadata.resolution, unit=metadata.unit), description)
+
+
+def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) -> bytes:
+    """The bytes of a picture in the format of a suffix, see `write_image`."""
+    pixels = np.asarray(array)
+    metadata = _NONE if like is None else like.metadata
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 2, 3, 4)):
+        raise InputError("array", f"shape {pixels.shape}", "(H, W) or (H, W, C) with at most four channels")
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    if suffix in JPEG_SUFFIXES:
+        return _jpeg(pixels, metadata)
+    if suffix in PNG_SUFFIXES:
+        return _png(pixels, metadata)
+    return _tiff(pixels, metadata, "")
+
+
+def _png(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+    import imagecodecs
+
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError("array", f"{pixels.dtype} values for .png", "uint8 or uint16; write .tif instead")
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL))
+    chunks = b""
+    if metadata.icc:
+        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+    per_metre = _PER_METRE.get(metadata.unit)
+    if metadata.resolution and per_metre:
+        x, y = (round(v * per_metre) for v in metadata.resolution)
+        if 0 < x < 2**31 and 0 < y < 2**31:
+            chunks += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
+    if metadata.exif:
+        chunks += _chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+    after_header = 8 + 12 + 13  # signature, then the IHDR chunk: length, type, checksum and 13 bytes
+    return data[:after_header] + chunks + data[after_header:]
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _jpeg(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+    from PIL import Image
+
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[-1] != 3):
+        given = f"{pixels.dtype} values" if pixels.dtype != np.uint8 else "an alpha channel"
+        raise InputError("array", f"{given} for .jpg", "8-bit gray or RGB; write .png or .tif instead")
+    extra: dict[str, Any] = {}
+    if metadata.resolution and metadata.unit in _PER_METRE:
+        inches = _PER_METRE[metadata.unit] * 0.0254
+        extra["dpi"] = tuple(round(v * inches) for v in metadata.resolution)
+    if metadata.icc:
+        extra["icc_profile"] = metadata.icc
+    if metadata.exif:
+        extra["exif"] = metadata.exif
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(
+            buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, **extra
+        )
+    except (OSError, ValueError) as error:
+        raise FileError(f"JPEG: cannot hold this picture ({reason(error)}); write .png or .tif") from error
+    return buffer.getvalue()
+
+
+def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
+    import tifffile
+
+    stacked = bool(description) and pixels.ndim == 3
+    colour = pixels.ndim == 3 and not stacked
+    options: dict[str, Any] = {"photometric": "minisblack"}
+    if colour:
+        options["planarconfig"] = "contig"
+        if pixels.shape[-1] >= 3:
+            options["photometric"] = "rgb"
+        if pixels.shape[-1] in (2, 4):
+            options["extrasamples"] = ["unassalpha"]
+    if metadata.icc:
+        options["iccprofile"] = metadata.icc
+    if metadata.resolution:
+        options["resolution"] = metadata.resolution
+    standard = {"inch": "INCH", "cm": "CENTIMETER"}
+    imagej = metadata.unit not in ("", *standard) and pixels.dtype in _IMAGEJ_DTYPES
+    imagej = imagej and (not colour or (pixels.shape[-1] == 3 and pixels.dtype == np.uint8))
+    if imagej:
+        axes = "ZYX" if stacked else "YXS" if colour else "YX"
+        options["metadata"] = {"unit": metadata.unit, "axes": axes}
+        options.pop("photometric")
+        options.pop("planarconfig", None)
+        if description:
+            options["metadata"]["Info"] = description
+    else:
+        options["resolutionunit"] = standard.get(metadata.unit, "NONE")
+        options["metadata"] = None
+        options["compression"] = "zlib"
+        if description:
+            options["description"] = description
+    buffer = io.BytesIO()
+    # Four gigabytes is where plain TIFF ends.
+    with tifffile.TiffWriter(buffer, imagej=imagej, bigtiff=not imagej and pixels.nbytes > 2**32 - 2**25) as tiff:
+        tiff.write(pixels, **options)
+    return buffer.getvalue()

@@ -1,0 +1,122 @@
+"""Fusion quality: how much of the sources a fused image keeps, and how near it comes to a known truth.
+
+Every function takes gray or colour images of any real dtype on 0..255 (or the full range of an integer type);
+the fusion metrics are computed on gray, as the published figures were.
+
+They follow true quality badly: over 710 pairs with ground truth their rank correlation with PSNR is .13 to .36, that
+of QW .53. Where the truth is known, use `psnr` and `ssim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from defocus_backend.errors import InputError
+from defocus_backend.metrics.gradient import qg
+from defocus_backend.metrics.gray import gray_case
+from defocus_backend.metrics.information import mutual_information, qfmi
+from defocus_backend.metrics.parallel import each
+from defocus_backend.metrics.perception import qcb, qcb_unit
+from defocus_backend.metrics.phase import qp
+from defocus_backend.metrics.reference import psnr, ssim
+from defocus_backend.metrics.structure import qw, qy
+
+__all__ = [
+    "FUSION_METRICS",
+    "REFERENCE_METRICS",
+    "evaluate",
+    "mutual_information",
+    "psnr",
+    "qcb",
+    "qcb_unit",
+    "qfmi",
+    "qg",
+    "qp",
+    "qw",
+    "qy",
+    "ssim",
+]
+
+FUSION_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(
+    {
+        "QG": qg,
+        "QP": qp,
+        "QY": qy,
+        "QCB": qcb,
+        "QCB_unit": qcb_unit,
+        "QFMI": qfmi,
+        "QW": qw,
+        "MI": mutual_information,
+        "QMI": partial(mutual_information, normalised=True),
+    }
+)
+"""Metrics of a fused image and its sources, ``f(fused, sources, *, channel_axis, data_range)``."""
+
+REFERENCE_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType({"PSNR": psnr, "SSIM": ssim})
+"""Metrics of an image and the truth, ``f(image, reference, *, channel_axis, data_range)``."""
+
+
+def evaluate(
+    fused: Any,
+    sources: Iterable[Any],
+    *,
+    reference: Any = None,
+    names: Iterable[str] | None = None,
+    channel_axis: int | None = None,
+    data_range: float | None = None,
+) -> dict[str, float]:
+    """Score a fused image against its sources and, where it is known, against the truth.
+
+    Parameters
+    ----------
+    fused : (H, W[, C]) array_like
+        Fused image, 8 x 8 or larger for all metrics (11 x 11 with a reference).
+    sources : iterable of (H, W[, C]) array_like
+        Two or more source images.
+    reference : (H, W[, C]) array_like, optional
+        The all-in-focus image; adds PSNR and SSIM, which are computed on colour.
+    names : iterable of str, optional
+        Which metrics, from `FUSION_METRICS` and `REFERENCE_METRICS`; by default all that can be computed.
+    channel_axis : int, optional
+        Axis of the channels within one image.
+    data_range : float, optional
+        The value of white; by default 255 for float images and the largest value of an integer type.
+
+    Returns
+    -------
+    dict of str to float
+        In the order of `names`. Larger is better throughout.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, PSNR or SSIM is asked for without a reference, or the images do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ramp = np.tile(np.arange(32.0) * 8, (32, 1))
+    >>> evaluate(ramp, [ramp, ramp], names=["QY", "QW"])
+    {'QY': 1.0, 'QW': 1.0}
+    """
+    known = {**FUSION_METRICS, **REFERENCE_METRICS}
+    if isinstance(names, str):
+        names = [names]
+    wanted = [n for n in known if reference is not None or n in FUSION_METRICS] if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise InputError("names", repr(name), f"names out of {', '.join(known)}")
+        if name in REFERENCE_METRICS and reference is None:
+            raise InputError("reference", "None", f"the true image, which {name} needs")
+    # Read once; the float64 gray pair then passes through every metric as it is.
+    gray, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+
+    def score(name: str) -> float:
+        if name in FUSION_METRICS:
+            return FUSION_METRICS[name](gray, stack)
+        return REFERENCE_METRICS[name](fused, reference, channel_axis=channel_axis, data_range=data_range)
+
+    return dict(zip(wanted, each(score, wanted), strict=True))

@@ -1,0 +1,103 @@
+"""PSNR and SSIM against an all-in-focus image that is known to be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from defocus_backend.errors import InputError
+from defocus_backend.metrics.gray import Gray, scaled
+
+_SSIM_SIGMA = 1.5
+_SSIM_SIDE = 11
+
+
+def _pair(image: Any, reference: Any, channel_axis: int | None, data_range: float | None) -> tuple[Gray, Gray]:
+    """Both as float64 on 0..255, channels last."""
+    pair = (
+        scaled(image, "image", data_range=data_range),
+        scaled(reference, "reference", data_range=data_range),
+    )
+    wanted = 2 if channel_axis is None else 3
+    if pair[0].ndim != wanted:
+        hint = "" if channel_axis is not None else "; name the colour axis with channel_axis"
+        raise InputError("image", f"shape {pair[0].shape}", f"{wanted} axes{hint}")
+    if pair[1].shape != pair[0].shape:
+        raise InputError("reference", f"shape {pair[1].shape}", f"{pair[0].shape}, as the image")
+    if channel_axis is None:
+        return pair
+    if not -3 <= channel_axis < 3:
+        raise InputError("channel_axis", repr(channel_axis), "an axis of the image, from -3 to 2")
+    return np.moveaxis(pair[0], channel_axis, -1), np.moveaxis(pair[1], channel_axis, -1)
+
+
+def psnr(image: Any, reference: Any, *, channel_axis: int | None = None, data_range: float | None = None) -> float:
+    """Peak signal-to-noise ratio against a known truth, over all pixels and channels.
+
+    Parameters
+    ----------
+    image, reference : (H, W[, C]) array_like
+        The image to judge and the truth.
+    channel_axis : int, optional
+        Axis of the channels.
+    data_range : float, optional
+        The value of white; by default 255 for float images and the largest value of an integer type.
+
+    Returns
+    -------
+    float
+        Decibels; infinite if the two are equal.
+
+    Raises
+    ------
+    InputError
+        If the images do not fit each other or cannot be read.
+    """
+    one, truth = _pair(image, reference, channel_axis, data_range)
+    if np.array_equal(one, truth):
+        return float("inf")
+    return float(peak_signal_noise_ratio(truth, one, data_range=255))
+
+
+def ssim(image: Any, reference: Any, *, channel_axis: int | None = None, data_range: float | None = None) -> float:
+    """Structural similarity to a known truth (Gaussian window of sigma 1.5, 11 x 11), the mean over channels.
+
+    Parameters
+    ----------
+    image, reference : (H, W[, C]) array_like
+        The image to judge and the truth, 11 x 11 or larger.
+    channel_axis : int, optional
+        Axis of the channels.
+    data_range : float, optional
+        The value of white; by default 255 for float images and the largest value of an integer type.
+
+    Returns
+    -------
+    float
+        -1 to 1; 1 if the two are equal.
+
+    Raises
+    ------
+    InputError
+        If the images do not fit each other, cannot be read or are too small.
+
+    References
+    ----------
+    .. [1] Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
+       structural similarity", IEEE TIP 13 (2004).
+    """
+    one, truth = _pair(image, reference, channel_axis, data_range)
+    if min(one.shape[:2]) < _SSIM_SIDE:
+        raise InputError("image", f"shape {one.shape}", f"at least {_SSIM_SIDE} rows and columns")
+    score = structural_similarity(
+        truth,
+        one,
+        data_range=255,
+        channel_axis=None if channel_axis is None else -1,
+        gaussian_weights=True,
+        sigma=_SSIM_SIGMA,
+        use_sample_covariance=False,
+    )
+    return float(score)

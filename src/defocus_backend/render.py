@@ -1,0 +1,243 @@
+"""Maps as coloured pictures with a colour bar, and contact sheets; drawn by matplotlib, which loads on first use."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+SIGMA_RANGE = (0.0, 19.0)
+"""Sigma in pixels at the ends of the colour bar, the same for every map so that pictures compare."""
+
+COLORMAP = "viridis"
+_NAN_GRAY = "0.6"
+_DPI = 100
+_LONGEST = 1600
+_SHORTEST = 480
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How values become colours.
+
+    Attributes
+    ----------
+    low, high : float
+        Values at the ends of the colour bar.
+    label : str
+        Quantity and unit, written along the bar.
+    colormap : str
+        A matplotlib colormap; the default is perceptually uniform.
+    """
+
+    low: float = SIGMA_RANGE[0]
+    high: float = SIGMA_RANGE[1]
+    label: str = "sigma / px"
+    colormap: str = COLORMAP
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise InputError("scale", f"{self.low} to {self.high}", "two finite values, the lower first")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a contact sheet; with a scale it is a map with a colour bar.
+
+    Attributes
+    ----------
+    title : str
+    image : (H, W) or (H, W, 3) array
+        A map; or a gray or RGB picture, bool, whole numbers or floats in 0..1.
+    scale : Scale or None
+    """
+
+    title: str
+    image: NDArray[Any]
+    scale: Scale | None = None
+
+
+def draw_map(values: ArrayLike, scale: Scale | None = None, *, title: str = "") -> bytes:
+    """Draw a map in colour beside a colour bar with its unit.
+
+    Parameters
+    ----------
+    values : (H, W) array_like
+        Such as sigma in pixels; NaN is drawn gray. Values beyond the scale take the colour of its end,
+        and the bar then ends in an arrow.
+    scale : Scale or None
+        By default sigma from 0 to 19 px.
+    title : str
+        Written above.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+
+    Raises
+    ------
+    InputError
+        If the map is not two-dimensional.
+    """
+    array = np.asarray(values)
+    if array.ndim != 2 or not array.size:
+        raise InputError("values", f"shape {array.shape}", "a map (H, W)")
+    height, width = _display_size(array.shape)
+    bar, margin, head = 110, 10, 34 if title else 10
+    figure = _figure(width + bar + margin, height + head + margin)
+    total_width, total_height = width + bar + margin, height + head + margin
+    axes = figure.add_axes((margin / total_width, margin / total_height, width / total_width, height / total_height))
+    _show(figure, axes, Panel(title, array, scale or Scale()), bar_width=26 / total_width)
+    return _png(figure)
+
+
+def draw_contact_sheet(panels: Sequence[Panel], *, columns: int = 4, panel_width: int = 420) -> bytes:
+    """Draw titled pictures and maps side by side.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        Row by row.
+    columns : int
+        Panels in a row.
+    panel_width : int
+        Width of a panel in pixels.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+    """
+    if not panels or columns < 1:
+        raise InputError("panels", f"{len(panels)} panels in {columns} columns", "at least one of each")
+    gap, bar, head = 12, 92, 30
+    rows = [panels[n : n + columns] for n in range(0, len(panels), columns)]
+    heights = [max(round(panel_width * p.image.shape[0] / p.image.shape[1]) for p in row) + head + gap for row in rows]
+    total_width = columns * (panel_width + bar) + gap
+    total_height = sum(heights) + gap
+    figure = _figure(total_width, total_height)
+    top = total_height - gap
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, panel in enumerate(row):
+            height = round(panel_width * panel.image.shape[0] / panel.image.shape[1])
+            left = gap + column * (panel_width + bar)
+            box = (left, top - head - height, panel_width, height)
+            axes = figure.add_axes(
+                (box[0] / total_width, box[1] / total_height, box[2] / total_width, box[3] / total_height)
+            )
+            _show(figure, axes, panel, bar_width=14 / total_width)
+        top -= row_height
+    return _png(figure)
+
+
+def _figure(width: int, height: int) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _show(figure: Figure, axes: Axes, panel: Panel, *, bar_width: float) -> None:
+    axes.set_axis_off()
+    if panel.title:
+        axes.set_title(panel.title, fontsize=11, loc="left")
+    image = _thin(panel.image)
+    if panel.scale is None:
+        axes.imshow(_as_display(image), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
+        return
+    scale = panel.scale
+    shown = axes.imshow(
+        np.ma.masked_invalid(image.astype(np.float32)),
+        cmap=_colormap(scale.colormap),
+        vmin=scale.low,
+        vmax=scale.high,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    box = axes.get_position()
+    beside = figure.add_axes((box.x1 + bar_width * 0.5, box.y0, bar_width, box.height))
+    finite = image[np.isfinite(image)]
+    below, beyond = (bool(finite.size and f) for f in _overflow(finite, scale))
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, beyond), "both")
+    bar = figure.colorbar(shown, cax=beside, extend=extend)
+    bar.set_ticks(_ticks(scale))
+    bar.set_label(scale.label, fontsize=10)
+    bar.ax.tick_params(labelsize=9)
+
+
+def _overflow(finite: NDArray[Any], scale: Scale) -> tuple[bool, bool]:
+    if not finite.size:
+        return False, False
+    slack = 1e-3 * (scale.high - scale.low)
+    return bool(finite.min() < scale.low - slack), bool(finite.max() > scale.high + slack)
+
+
+def _ticks(scale: Scale) -> list[float]:
+    """Round values and both ends, so that the bar says where it stops; a round value near the end gives way."""
+    from matplotlib.ticker import MaxNLocator
+
+    span = scale.high - scale.low
+    inner = MaxNLocator(nbins=5).tick_values(scale.low, scale.high)
+    kept = [float(v) for v in inner if scale.low + 0.1 * span < v < scale.high - 0.1 * span]
+    return [scale.low, *kept, scale.high]
+
+
+def _colormap(name: str) -> Colormap:
+    import matplotlib
+
+    return matplotlib.colormaps[name].with_extremes(bad=_NAN_GRAY)
+
+
+def _display_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Size on the picture: the map's own, within limits that keep tiny maps visible and large ones light."""
+    height, width = shape
+    factor = min(1.0, _LONGEST / max(shape))
+    if max(shape) < _SHORTEST:
+        factor = _SHORTEST / max(shape)
+    return max(120, round(height * factor)), max(40, round(width * factor))
+
+
+def _thin(image: NDArray[Any]) -> NDArray[Any]:
+    """Take every n-th pixel of what is far larger than its picture; matplotlib's copies are in float64."""
+    every = max(1, max(image.shape[:2]) // _LONGEST)
+    return image[::every, ::every]
+
+
+def _as_display(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Gray or RGB between 0 and 1; 16-bit and float pictures are stretched over their own values."""
+    if image.ndim == 3:
+        image = image[..., : 3 if image.shape[-1] >= 3 else 1].squeeze()
+    if image.dtype == np.bool_:
+        return image.astype(np.float32)
+    values = image.astype(np.float32)
+    if image.dtype == np.uint8:
+        return np.asarray(values / 255, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return np.zeros_like(values)
+    low, high = (float(v) for v in np.percentile(finite, (0.1, 99.9)))
+    if np.issubdtype(image.dtype, np.floating) and finite.min() >= 0 and finite.max() <= 1:
+        low, high = 0.0, 1.0
+    unit = (values - low) / max(high - low, 1e-12)
+    return np.asarray(np.clip(np.nan_to_num(unit, nan=0.6), 0, 1), dtype=np.float32)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()

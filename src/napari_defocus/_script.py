@@ -1,0 +1,52 @@
+"""A Python script that repeats one run of a widget with the library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from napari_defocus._layers import Source
+
+
+def load(name: str, source: Source, index: Sequence[int | slice] = ()) -> list[str]:
+    """Lines that read a layer's data from its file, or from one named on the command line."""
+    if source.path is not None:
+        lines = [f"{name} = imread({source.path!r})"]
+    else:
+        lines = [
+            f"# The layer {source.name!r} has no file: save it (File > Save Selected Layers) and name it here.",
+            f"{name} = imread(next(files))",
+        ]
+    if any(not isinstance(i, slice) for i in index):
+        lines.append(f"{name} = {name}[{', '.join(_index(i) for i in index)}]")
+    return lines
+
+
+def _index(i: int | slice) -> str:
+    if isinstance(i, slice):
+        if i.start is None and i.stop is None:
+            return ":"
+        return f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}"
+    return str(i)
+
+
+def call(target: str, function: str, inputs: Sequence[str], arguments: Mapping[str, Any]) -> list[str]:
+    """Lines of one call, an argument a line."""
+    shown = [f"    {text}," for text in inputs]
+    shown += [f"    {name}={value!r}," for name, value in arguments.items()]
+    return [f"{target} = db.{function}(", *shown, ")"]
+
+
+def script(title: str, body: Sequence[str]) -> str:
+    """The whole script."""
+    reads_arguments = any("next(files)" in line for line in body)
+    head = [f'"""{title}, as run in napari-defocus."""', ""]
+    head += ["import sys"] if reads_arguments else []
+    head += ["", "from skimage.io import imread, imsave", "", "import defocus_backend as db", ""]
+    head += ["files = iter(sys.argv[1:])"] if reads_arguments else []
+    return "\n".join([*head, *body]) + "\n"
+
+
+def save(name: str, file: str) -> str:
+    """A line that writes a result as TIFF, whatever its type."""
+    return f"imsave({file!r}, {name}, check_contrast=False)"

@@ -1,0 +1,1 @@
+"""The four widgets of the plugin."""

@@ -1,0 +1,141 @@
+"""Controls made from the fields of a parameter dataclass: default, help, unit, range and choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, SpinBox, Widget, create_widget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+
+from defocus_backend.params import Params
+
+_TOP = 1_000_000
+_LABELS = {"eps": "epsilon", "max_gain": "largest gain"}
+
+
+class Form(Container[Widget]):
+    """The controls of some fields of one parameter dataclass.
+
+    Parameters
+    ----------
+    params : type
+        The dataclass.
+    names : iterable of str or None
+        Its fields to show, in this order; None for all.
+    rename : dict
+        Name under which a field is handed to the library where it differs.
+    """
+
+    def __init__(
+        self, params: type[Params], names: Iterable[str] | None = None, rename: dict[str, str] | None = None
+    ) -> None:
+        described = params.describe()
+        self._params = params
+        self._rename = rename or {}
+        self._names = list(described if names is None else names)
+        self._defaults = {name: described[name]["default"] for name in self._names}
+        super().__init__(widgets=[_control(name, described[name]) for name in self._names], labels=False)
+        tidy(self)
+
+    def panel(self, label_width: int) -> QWidget:
+        """The controls in labelled rows, the labels of all panels of one width."""
+        panel = QWidget()
+        rows = QFormLayout(panel)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for widget in self:
+            if isinstance(widget, CheckBox):
+                rows.addRow(widget.native)
+                continue
+            label = QLabel(widget.label)
+            label.setToolTip(widget.tooltip)
+            label.setMinimumWidth(label_width)
+            rows.addRow(label, widget.native)
+        return panel
+
+    def values(self) -> dict[str, Any]:
+        """Arguments for the library."""
+        return {self._rename.get(name, name): self[name].value for name in self._names}
+
+    def check(self) -> None:
+        """Raise `InputError` where a value does not suit the library."""
+        self._params(**{name: self[name].value for name in self._names})
+
+    def reset(self) -> None:
+        """Put every control back to its default; `changed` is emitted once for each that differs."""
+        for name, default in self._defaults.items():
+            if self[name].value != default:
+                self[name].value = default
+
+
+def tidy(container: Container[Any]) -> None:
+    """Keep controls narrow enough for a dock, and the wheel from changing what is scrolled past."""
+    for widget in container:
+        native = widget.native
+        native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        native.setMinimumWidth(80)
+        native.installEventFilter(_WheelGuard(native))
+
+
+class _WheelGuard(QObject):
+    """Leaves the wheel to the scroll area unless the control has the focus."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # Qt's name
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def _control(name: str, about: Mapping[str, Any]) -> Widget:
+    default, unit = about["default"], about["unit"]
+    tip = tooltip(about)
+    label = _LABELS.get(name, name.replace("_", " ")) + (f" [{unit}]" if unit else "")
+    if about["choices"]:
+        return ComboBox(name=name, label=label, tooltip=tip, choices=about["choices"], value=default)
+    if isinstance(default, bool):
+        return CheckBox(name=name, label="", text=label, tooltip=tip, value=default)
+    low = about["low"] if about["low"] is not None else about["above"]
+    if isinstance(default, int):
+        most = int(about["high"] or _TOP)
+        box: Widget = SpinBox(name=name, label=label, tooltip=tip, value=default, min=int(low or 0), max=most, step=1)
+    elif isinstance(default, float):
+        decimals = _decimals(default, about["high"])
+        least = (low or 0.0) + (10.0**-decimals if about["above"] is not None else 0.0)
+        high = float(_TOP if about["high"] is None else about["high"])
+        step = 10 ** math.floor(math.log10(max(abs(default), 10.0**-decimals)))
+        if 0.5 < default < 1:
+            step = 10.0**-decimals if default > 0.99 else 0.05
+        box = FloatSpinBox(name=name, label=label, tooltip=tip, value=default, min=least, max=high, step=step)
+        box.native.setDecimals(decimals)
+        box.value = default
+    else:
+        return create_widget(value=default, name=name, label=label, options={"tooltip": tip})
+    return box
+
+
+def _decimals(default: float, high: float | None) -> int:
+    """Digits enough for the default and a tenth of it, and for a bound just below one."""
+    digits = 2 if default == 0 else max(2, 1 - math.floor(math.log10(abs(default))))
+    if high is not None and 0.999 < high < 1:
+        digits = max(digits, 4)
+    return digits
+
+
+def tooltip(about: Mapping[str, Any]) -> str:
+    """Help, unit, range and default in one tooltip."""
+    parts = []
+    if about["unit"]:
+        parts.append(f"Unit: {about['unit']}.")
+    elif not about["choices"] and not isinstance(about["default"], bool):
+        parts.append("No unit.")
+    low, high, above = about["low"], about["high"], about["above"]
+    bounds = [f"at least {low:g}"] if low is not None else [f"more than {above:g}"] if above is not None else []
+    bounds += [f"at most {high:g}"] if high is not None else []
+    if bounds:
+        parts.append("Range: " + ", ".join(bounds) + ".")
+    parts.append(f"Default: {about['default']}.")
+    return about["help"] + "\n" + " ".join(parts)

@@ -1,0 +1,199 @@
+"""One run of the fusion widget: the calls into the library and the layers that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from napari_defocus._layers import Layout, Result
+from napari_defocus._stacks import StackPlan, Where
+from napari_defocus._widgets._mapsettings import with_tile
+from napari_defocus._widgets._plot import SIGMA_MAX
+
+BY_INDEX = ("blend", "radius", "eps", "delta", "device")
+"""Arguments of `fuse` that `fuse_by_index` takes too."""
+
+Ranges = dict[tuple[tuple[int, ...], int], tuple[float, float]]
+"""Value range of every stack and channel, kept so that a painted region is fused on the same scale."""
+
+
+@dataclass
+class Fused:
+    """What a run returns: arrays laid out for their layers."""
+
+    image: NDArray[Any]
+    index: NDArray[np.int32]
+    sigma: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+    sigmas: NDArray[np.float32] | None = None
+    ranges: Ranges = field(default_factory=dict)
+
+
+def key(frame: Where, channel: int) -> tuple[tuple[int, ...], int]:
+    """Key of `Ranges`."""
+    return tuple(frame[axis] for axis in sorted(frame)), channel
+
+
+def fuse_plan(
+    plan: StackPlan,
+    arguments: Mapping[str, Any],
+    keep_slices: bool,
+    progress: ProgressCallback,
+    cancel: CancelCallback,
+) -> Fused:
+    """Fuse every stack of a plan: focus is judged on one channel, all channels follow the decision."""
+    import defocus_backend as db
+    from defocus_backend.fusion.stack import FocalStack
+
+    options = with_tile(db.fuse, {**arguments, "keep_slices": keep_slices})
+    options.pop("value_range")
+    by_index = {name: value for name, value in options.items() if name in BY_INDEX}
+    frames = list(plan.frames())
+    rgb = (plan.source.data.shape[-1],) if plan.source.rgb else ()
+    images, maps = plan.layout(channels=True), plan.layout()
+    deep = plan.layout(slices=True)
+    count = len(plan)
+    total = len(frames) * count * (1 + plan.channels)
+    out: Fused | None = None
+    done = 0
+
+    def report(now: int, _total: int, what: str) -> None:
+        progress(done + now, total, what)
+
+    for frame in frames:
+        for channel in sorted(range(plan.channels), key=lambda c: c != plan.judge):
+            slices = plan.slices(frame, channel)
+            found = arguments["value_range"] or FocalStack(slices, channel_axis=plan.source.channel_axis).value_range
+            common: dict[str, Any] = {
+                "channel_axis": plan.source.channel_axis,
+                "value_range": found,
+                "progress": report,
+                "cancel": cancel,
+            }
+            at = plan.at(frame, channel)
+            if channel == plan.judge:
+                fusion = db.fuse(slices, **options, **common)
+                if out is None:
+                    out = _empty(images, maps, deep, rgb, fusion)
+                for name in ("index", "sigma", "confidence"):
+                    getattr(out, name)[maps.at(at)] = getattr(fusion, name)
+                if keep_slices:
+                    _keep_slices(out, plan, deep, frame, fusion)
+                fused, done = fusion.image, done + 2 * count
+            else:
+                assert out is not None
+                fused = db.fuse_by_index(slices, out.index[maps.at(at)], **by_index, **common)
+                done += count
+            assert out is not None
+            out.image[images.at(at)] = fused
+            out.ranges[key(frame, channel)] = (float(found[0]), float(found[1]))
+    assert out is not None
+    return out
+
+
+def _empty(images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fusion: Any) -> Fused:
+    return Fused(
+        image=np.empty((*images.shape, *rgb), fusion.image.dtype),
+        index=np.empty(maps.shape, np.int32),
+        sigma=np.empty(maps.shape, np.float32),
+        confidence=np.empty(maps.shape, np.float32),
+        weights=None if fusion.weights is None else np.empty(deep.shape, np.float32),
+        sigmas=None if fusion.sigmas is None else np.empty(deep.shape, np.float32),
+    )
+
+
+def _keep_slices(out: Fused, plan: StackPlan, deep: Layout, frame: Where, fusion: Any) -> None:
+    assert out.weights is not None
+    assert out.sigmas is not None
+    for number in range(len(plan)):
+        where = (number,) if len(plan.sources) > 1 else deep.at(plan.at(frame, 0, number))
+        out.weights[where] = fusion.weights[number]
+        out.sigmas[where] = fusion.sigmas[number]
+
+
+def slice_colormap(count: int) -> Any:
+    """Colours of slice numbers from first to last, slice 0 included; all other labels are transparent."""
+    from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+
+    colors: dict[Any, Any] = dict(enumerate(ensure_colormap("viridis").map(np.linspace(0, 1, count))))
+    return DirectLabelColormap(color_dict={**colors, None: "transparent"})
+
+
+def fusion_layers(plan: StackPlan, fused: Fused, wanted: Sequence[str], never_above: float) -> list[Result]:
+    """Layers of a fusion; the decision map lies over the fused image, hidden until it is wanted."""
+    images, maps, deep = plan.layout(channels=True), plan.layout(), plan.layout(slices=True)
+    pixels = {"colormap": "viridis", "contrast_limits": (0.0, SIGMA_MAX), "visible": False, "colorbar": True}
+    unit = {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False}
+    results = []
+    if fused.sigmas is not None and "sigmas" in wanted:
+        results.append(Result("sigmas", "defocus map per slice", fused.sigmas, deep.spatial, show=pixels))
+    if fused.weights is not None and "weights" in wanted:
+        results.append(Result("weights", "weight maps", fused.weights, deep.spatial, show=unit))
+    if "sigma" in wanted:
+        results.append(Result("least sigma", "least sigma", fused.sigma, maps.spatial, show=pixels))
+    if "confidence" in wanted:
+        results.append(Result("confidence", "confidence", fused.confidence, maps.spatial, show=unit))
+    if "height" in wanted:
+        height = plan.height(fused.index)
+        ends = sorted(float(z) for z in plan.height(np.array([0, len(plan) - 1])))
+        display = {"colormap": "viridis", "contrast_limits": ends, "visible": False, "colorbar": True}
+        results.append(Result("height", f"height [{plan.z_unit}]", height, maps.spatial, show=display))
+    if "never" in wanted:
+        never = np.asarray(fused.sigma > never_above, dtype=np.uint8)
+        results.append(never_layer(never, maps.spatial))
+    image: dict[str, Any] = {"rgb": plan.source.rgb}
+    if not plan.source.rgb and plan.source.contrast_limits is not None:
+        image["contrast_limits"] = plan.source.contrast_limits
+    results.append(Result("fused", "fused", fused.image, images.spatial, show=image))
+    decision = {"opacity": 0.6, "visible": False, "colormap": slice_colormap(len(plan))}
+    results.append(Result("index", "decision map", fused.index, maps.spatial, "labels", decision))
+    return results
+
+
+def never_layer(mask: NDArray[np.uint8], spatial: dict[str, Any]) -> Result:
+    """Labels layer of what no slice has in focus."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = {0: "transparent", 1: "#d62728", None: "transparent"}
+    display = {"opacity": 0.5, "visible": False, "colormap": DirectLabelColormap(color_dict=colors)}
+    return Result("never", "never in focus", mask, spatial, "labels", display)
+
+
+def refuse(
+    plan: StackPlan,
+    arguments: Mapping[str, Any],
+    ranges: Ranges,
+    index: NDArray[np.int32],
+    frame: Where,
+    region: tuple[slice, slice],
+) -> list[tuple[int, NDArray[Any]]]:
+    """Fuse one region of one stack again by a painted decision map; for every channel its pixels."""
+    import defocus_backend as db
+
+    halo = 2 * int(arguments["radius"])
+    outer, inner = zip(*(_grown(r, halo, n) for r, n in zip(region, index.shape, strict=True)), strict=True)
+    options = {name: arguments[name] for name in BY_INDEX}
+    pieces = []
+    for channel in range(plan.channels):
+        # Only the window is read of every slice: a stroke on a large stack then costs what the stroke is.
+        piece = db.fuse_by_index(
+            plan.slices(frame, channel, (outer[0], outer[1])),
+            np.ascontiguousarray(index[outer]),
+            channel_axis=plan.source.channel_axis,
+            value_range=ranges[key(frame, channel)],
+            region=(inner[0], inner[1]),
+            **options,
+        )
+        pieces.append((channel, piece))
+    return pieces
+
+
+def _grown(part: slice, halo: int, size: int) -> tuple[slice, slice]:
+    start, stop = max(0, part.start - halo), min(size, part.stop + halo)
+    return slice(start, stop), slice(part.start - start, part.stop - start)

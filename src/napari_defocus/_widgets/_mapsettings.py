@@ -1,0 +1,160 @@
+"""Controls of how a defocus map is made; the defocus and the fusion widget both show them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
+
+from defocus_backend.params import DefocusParams
+from napari_defocus._layers import Source
+from napari_defocus._preferences import preference, shipped_weights
+from napari_defocus._widgets._base import LABEL_WIDTH, OperationWidget
+from napari_defocus._widgets._form import Form
+
+_MAIN = ("method", "step", "refine")
+_PREFERRED = "preferred"
+
+
+class Choice(QComboBox):
+    """A short list of fixed texts with values behind them."""
+
+    def __init__(self, items: Mapping[str, Any], tip: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        for text, value in items.items():
+            self.addItem(text, value)
+        self.setToolTip(tip)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumContentsLength(8)
+
+    @property
+    def value(self) -> Any:
+        """Value of the chosen text."""
+        return self.currentData()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        row = self.findData(value)
+        if row >= 0:
+            self.setCurrentIndex(row)
+
+
+class WeightsBox(Choice):
+    """Weights of the method, other shipped ones, or a file."""
+
+    _PREFERRED, _OWN, _FILE = "\0preferred", "", "\0file"
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        items = {
+            "as in Preferences": self._PREFERRED,
+            "of the method": self._OWN,
+            **{name: name for name in shipped_weights()},
+            "from a file ...": self._FILE,
+        }
+        tip = "Trained weights. Those of the method, others in the package, or a .safetensors file. No unit."
+        super().__init__(items, tip, parent)
+        for row, text in enumerate(shipped_weights().values(), start=2):
+            self.setItemData(row, text, Qt.ItemDataRole.ToolTipRole)
+        self.activated.connect(self._activated)
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to what Preferences say."""
+        self.value = self._PREFERRED
+
+    def choose(self, weights: str) -> None:
+        """Choose by name or path."""
+        if weights and self.findData(weights) < 0:
+            self.insertItem(self.count() - 1, Path(weights).name, weights)
+        self.value = weights
+
+    @property
+    def weights(self) -> str | None:
+        """What the library takes."""
+        if self.value == self._PREFERRED:
+            return str(preference("weights")) or None
+        return self.value if self.value not in (self._OWN, self._FILE) else None
+
+    def _activated(self, row: int) -> None:
+        if self.itemData(row) != self._FILE:
+            return
+        path, _ = QFileDialog.getOpenFileName(self, "Weights", "", "Weights (*.safetensors)")
+        self.choose(path)
+
+
+class MapSettings:
+    """Method, weights, step, refinement, value range and device, put into a widget.
+
+    Parameters
+    ----------
+    widget : OperationWidget
+        Gets the controls.
+    rename : dict
+        Names under which the widget's library call takes fields of `DefocusParams`.
+    folded : bool
+        Put all of them under one heading.
+    """
+
+    def __init__(self, widget: OperationWidget, rename: dict[str, str] | None = None, *, folded: bool = False) -> None:
+        others = [name for name in DefocusParams.describe() if name not in _MAIN]
+        self.main = Form(DefocusParams, _MAIN, rename)
+        self.refinement = Form(DefocusParams, others, rename)
+        self.weights = WeightsBox()
+        self.range = Choice(
+            {"automatic": "auto", "contrast limits of the layer": "limits"},
+            "Values that count as black and white. Automatic: the whole range of 8-bit images, 0 to 1 for floats "
+            "within it, else the 0.1 and 99.9 percentiles. Unit: that of the image's values.",
+        )
+        self.device = device_box()
+        main = widget.add_form(self.main, "Defocus map of each slice" if folded else "")
+        rows: list[tuple[str, QWidget]] = [
+            ("weights", self.weights),
+            ("value range", self.range),
+            ("device", self.device),
+        ]
+        if main is not None:
+            widget.forms.append(self.refinement)
+            main.addWidget(self.refinement.panel(LABEL_WIDTH))
+        else:
+            widget.add_form(self.refinement, "Refinement")
+        widget.add_rows(rows)
+
+    def arguments(self, source: Source) -> dict[str, Any]:
+        """Keyword arguments for the library."""
+        limits = source.contrast_limits if self.range.value == "limits" else None
+        return {
+            **self.main.values(),
+            **self.refinement.values(),
+            "weights": self.weights.weights,
+            "value_range": limits,
+            "device": chosen_device(self.device),
+        }
+
+    def reset(self) -> None:
+        """Back to the defaults and to what Preferences say; the forms are reset by the widget."""
+        self.weights.reset()
+        self.range.value = "auto"
+        self.device.value = _PREFERRED
+
+
+def device_box() -> Choice:
+    """Where to compute; Preferences are read when a run starts, so that opening a widget stays quick."""
+    names = {"as in Preferences": _PREFERRED, **{name: name for name in ("auto", "cpu", "cuda", "mps")}}
+    return Choice(names, "Where to compute: auto takes CUDA or MPS where present, else the CPU. No unit.")
+
+
+def chosen_device(box: Choice) -> str:
+    """Device for the library."""
+    return str(preference("device")) if box.value == _PREFERRED else str(box.value)
+
+
+def with_tile(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with the tile size of Preferences, where it is set and the call takes one."""
+    tile = int(preference("tile"))
+    takes = "tile" in inspect.signature(function).parameters
+    return {**arguments, "tile": tile} if tile and takes else dict(arguments)

@@ -1,0 +1,88 @@
+"""Mean sigma of every object of a Labels layer, as a table that can be saved."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHeaderView,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+COLUMNS = ("label", "area [px]", "mean sigma [px]", "std", "min", "max")
+_PROPERTIES = ("label", "num_pixels", "intensity_mean", "intensity_std", "intensity_min", "intensity_max")
+
+
+def measure(labels: NDArray[Any], sigma: NDArray[Any]) -> list[tuple[float, ...]]:
+    """A row per object: label, pixels with a value, mean, deviation, least and greatest sigma in pixels."""
+    from skimage.measure import regionprops_table
+
+    known = np.where(np.isfinite(sigma), labels, 0)
+    table = regionprops_table(known, intensity_image=np.nan_to_num(sigma), properties=_PROPERTIES)
+    return list(zip(*(table[name].tolist() for name in _PROPERTIES), strict=True))
+
+
+def save(rows: list[tuple[float, ...]], path: Path) -> None:
+    """Write the table as CSV, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    part.replace(path)
+
+
+class ObjectTable(QWidget):
+    """The table and the button that saves it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[tuple[float, ...]] = []
+        self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setToolTip("Sigma in pixels of the defocus map under each object; a click sorts a column.")
+        self.table.setMinimumHeight(140)
+        header, numbers = self.table.horizontalHeader(), self.table.verticalHeader()
+        if header is not None and numbers is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            numbers.setVisible(False)
+        self.save_button = QPushButton("Save table ...")
+        self.save_button.setToolTip("Write the table as a CSV file.")
+        self.save_button.setEnabled(False)
+        self.save_button.clicked.connect(self.ask_and_save)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.table)
+        layout.addWidget(self.save_button)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+
+    def show_rows(self, rows: list[tuple[float, ...]]) -> None:
+        """Fill the table."""
+        self.rows = rows
+        self.table.setSortingEnabled(False)
+        self.table.setRowCount(len(rows))
+        for y, values in enumerate(rows):
+            for x, value in enumerate(values):
+                item = QTableWidgetItem()
+                item.setData(Qt.ItemDataRole.DisplayRole, int(value) if x < 2 else round(float(value), 3))
+                self.table.setItem(y, x, item)
+        self.table.setSortingEnabled(True)
+        self.save_button.setEnabled(bool(rows))
+
+    def ask_and_save(self) -> None:
+        """Ask for a file and write the table."""
+        path, _ = QFileDialog.getSaveFileName(self, "Save table", "sigma.csv", "CSV (*.csv)")
+        if path:
+            save(self.rows, Path(path))

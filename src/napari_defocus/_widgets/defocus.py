@@ -1,0 +1,275 @@
+"""Defocus map: how blurred every pixel is, in pixels of Gaussian sigma."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from superqt import QLabeledDoubleSlider
+
+from napari_defocus._layers import (
+    Result,
+    Source,
+    find,
+    identity,
+    is_image,
+    is_labels,
+    position,
+    provenance,
+    show,
+    value_at,
+)
+from napari_defocus._script import call, load, save, script
+from napari_defocus._widgets._base import Job, OperationWidget, row
+from napari_defocus._widgets._layerbox import LayerBox
+from napari_defocus._widgets._mapsettings import Choice, MapSettings, with_tile
+from napari_defocus._widgets._objects import ObjectTable, measure
+from napari_defocus._widgets._plot import SIGMA_MAX, SigmaPlot
+from napari_defocus._worker import Preview, tell
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+_SHARP_BELOW = 1.5
+_EXTRA = {
+    "raw": ("raw map", "The map before refinement, in pixels."),
+    "guide": ("guide", "The smoothed image that guided the refinement, 0 to 1."),
+    "confidence": ("confidence", "0 where nothing can be told (flat, dark, saturated), 1 where certain."),
+    "deviation": ("deviation", "Standard deviation of the classifier's own answer, in pixels."),
+}
+
+
+def map_layers(maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = ()) -> list[Result]:
+    """Layers of a defocus map, the map itself last and so on top."""
+    pixels = {"colormap": "viridis", "contrast_limits": (0.0, SIGMA_MAX), "colorbar": True}
+    unit = {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False}
+    shows = {"raw": {**pixels, "visible": False}, "guide": unit, "confidence": unit}
+    shows["deviation"] = {"colormap": "magma", "contrast_limits": (0.0, 8.0), "visible": False, "colorbar": True}
+    extra = [Result(name, _EXTRA[name][0], maps[name], spatial, show=shows[name]) for name in wanted]
+    return [*extra, Result("sigma", "defocus map", maps["sigma"], spatial, show=pixels)]
+
+
+def map_job(
+    source: Source, index: tuple[int, ...] | None, arguments: dict[str, Any], wanted: Sequence[str] = ()
+) -> Job:
+    """A run of `defocus_map` on one image of a layer, or on all of them where there is no index."""
+    indices = list(source.planes()) if index is None else [index]
+
+    def work(progress: Any, cancel: Any) -> dict[str, NDArray[Any]]:
+        import defocus_backend as db
+        from defocus_backend.errors import Cancelled
+
+        options = with_tile(db.defocus_map, arguments)
+        names = ["sigma", *wanted]
+        shape = (*source.shape[:-2], *source.shape[-2:]) if index is None else source.shape[-2:]
+        maps = {name: np.empty(shape, np.float32) for name in names}
+        single = len(indices) == 1
+        for done, where in enumerate(indices):
+            if cancel():
+                raise Cancelled("cancelled")
+            found = db.defocus_map(
+                source.plane(where),
+                channel_axis=source.channel_axis,
+                **options,
+                progress=progress if single else None,
+                cancel=cancel,
+            )
+            for name in names:
+                maps[name][where if index is None else ...] = getattr(found, name)
+            if not single:
+                progress(done + 1, len(indices), "images")
+        return maps
+
+    def layers(maps: dict[str, NDArray[Any]]) -> list[Result]:
+        axes = None if index is None else range(source.ndim - 2, source.ndim)
+        return map_layers(maps, source.spatial(axes), wanted)
+
+    return Job(source, "defocus_map", {**arguments, "image": None if index is None else list(index)}, work, layers)
+
+
+class DefocusWidget(OperationWidget):
+    """Makes the defocus map of an image and shows what it says."""
+
+    title = "Defocus map"
+    about = "How blurred every pixel is: the standard deviation of the blur in pixels."
+
+    def build(self) -> None:
+        """Make the controls."""
+        self.image = LayerBox(
+            is_image, "no image layer", "Image to judge: gray or RGB, any number of axes, multiscale or lazy."
+        )
+        self.which = Choice(
+            {"the slice in view": "view", "all slices": "all"},
+            "Map the slice that the sliders show, or all of them. No unit.",
+        )
+        self.rows = self.add_rows([("image", self.image), ("slices", self.which)])
+        self.settings = MapSettings(self)
+        self.outputs = {name: _check(text, tip) for name, (text, tip) in _EXTRA.items()}
+        boxes = QWidget()
+        boxes.setLayout(QHBoxLayout())
+        boxes.layout().setContentsMargins(0, 0, 0, 0)
+        for box in self.outputs.values():
+            boxes.layout().addWidget(box)
+        self.add_section("Further layers", boxes)
+        self.plot = SigmaPlot(empty="no defocus map yet")
+        self.plot.setToolTip("How many pixels have which sigma, in pixels (square root of the counts).")
+        self.add(self.plot)
+        self.readout = QLabel("sigma under the cursor: -")
+        self.readout.setToolTip("Sigma in pixels at the place the mouse points to.")
+        self.add(self.readout)
+        self.overlay = _check("show what is sharp, below", "Overlay the pixels whose sigma is below the slider.")
+        self.sharp_below = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.sharp_below.setRange(0.1, SIGMA_MAX)
+        self.sharp_below.setDecimals(1)
+        self.sharp_below.setValue(_SHARP_BELOW)
+        self.sharp_below.setToolTip("Sigma below which a pixel counts as sharp. Unit: px. Range: 0.1 to 19.")
+        self.add(self.overlay)
+        self.add(self.sharp_below)
+        self.labels = LayerBox(is_labels, "no labels layer", "Objects over which the sigma is averaged.")
+        self.measure_button = QPushButton("Measure")
+        self.measure_button.setToolTip("Mean sigma in pixels of every object of the Labels layer.")
+        self.objects = ObjectTable()
+        pick = QWidget()
+        pick.setLayout(row(self.labels, self.measure_button))
+        pick.layout().setContentsMargins(0, 0, 0, 0)
+        self.add_section("Objects", pick, self.objects)
+        self._measuring = Preview(self)
+        self._measuring.ready.connect(self.objects.show_rows)
+        self._measuring.failed.connect(tell)
+        self.image.currentIndexChanged.connect(self._image_changed)
+        self.overlay.toggled.connect(self.show_overlay)
+        self.sharp_below.valueChanged.connect(self.show_overlay)
+        self.measure_button.clicked.connect(self.measure)
+        self.viewer.cursor.events.position.connect(self._on_cursor)
+
+    def refresh_layers(self) -> None:
+        """Offer the viewer's layers."""
+        self.image.refresh(self.viewer)
+        self.labels.refresh(self.viewer)
+        self._image_changed()
+
+    def problem(self) -> str:
+        """Why nothing can run now."""
+        return "" if self.image.layer is not None else "There is no image: open one, or a sample of this plugin."
+
+    @property
+    def map_layer(self) -> Layer | None:
+        """The newest defocus map of the chosen image."""
+        return None if self.image.layer is None else find(self.viewer, "sigma", identity(self.image.layer))
+
+    def job(self) -> Job:
+        """The run that the controls describe."""
+        source = Source.of(self.image.layer)
+        wanted = [name for name, box in self.outputs.items() if box.isChecked()]
+        return map_job(source, self._index(source), self.settings.arguments(source), wanted)
+
+    def script(self) -> str:
+        """The same run as a Python script."""
+        source = Source.of(self.image.layer)
+        index = self._index(source)
+        options = {"channel_axis": source.channel_axis, **self.settings.arguments(source)}
+        if index is not None:
+            body = [*load("image", source, index), *call("found", "defocus_map", ["image"], options)]
+            return script(self.title, [*body, save("found.sigma", "sigma.tif")])
+        each = call("found", "defocus_map", ["image[index]"], options)
+        shape = f"image.shape[:{source.ndim}]"
+        body = ["import numpy as np", *load("image", source), f"sigma = np.empty({shape}, np.float32)"]
+        body += [f"for index in np.ndindex(image.shape[:{source.ndim - 2}]):", *("    " + line for line in each)]
+        return script(self.title, [*body, "    sigma[index] = found.sigma", save("sigma", "sigma.tif")])
+
+    def reset(self) -> None:
+        """Put every control back to its default."""
+        super().reset()
+        self.settings.reset()
+        self.which.value = "view"
+        for box in self.outputs.values():
+            box.setChecked(False)
+        self.overlay.setChecked(False)
+        self.sharp_below.setValue(_SHARP_BELOW)
+
+    def finished(self, value: Any) -> None:  # noqa: ARG002
+        """Show what the new map says."""
+        self._image_changed()
+        self.show_overlay()
+
+    def slice_changed(self) -> None:
+        """Draw the histogram of the slice in view."""
+        self._draw()
+
+    def _index(self, source: Source) -> tuple[int, ...] | None:
+        if source.ndim == 2:
+            return ()
+        if self.which.value == "all":
+            return None
+        return position(self.image.layer, self.viewer.dims.point)
+
+    def _image_changed(self, *_: Any) -> None:
+        layer = self.image.layer
+        self.rows.setRowVisible(self.which, layer is not None and layer.ndim > 2)
+        self.measure_button.setEnabled(self.map_layer is not None and self.labels.layer is not None)
+        self._draw()
+        self.update_state()
+
+    def _plane(self) -> NDArray[Any] | None:
+        layer = self.map_layer
+        return None if layer is None else Source.of(layer).plane(position(layer, self.viewer.dims.point))
+
+    def _draw(self) -> None:
+        self.plot.set_map(self._plane())
+        self._mark()
+
+    def _mark(self) -> None:
+        below = self.sharp_below.value()
+        on = self.overlay.isChecked()
+        self.plot.set_marks({f"{below:.1f} px": below} if on else {}, (0, below) if on else None)
+
+    def show_overlay(self, *_: Any) -> None:
+        """Overlay what is sharp, as a Labels layer that follows the slider; none while unchecked."""
+        layer = self.map_layer
+        self._mark()
+        if layer is None:
+            return
+        made = provenance(Source.of(layer), "in_focus", {"sharp_below": self.sharp_below.value()})
+        old = find(self.viewer, "in focus", made["source_id"])
+        if not self.overlay.isChecked():
+            if old is not None:
+                self.viewer.layers.remove(old)
+            return
+        sharp = np.asarray(np.asarray(layer.data) < self.sharp_below.value(), dtype=np.uint8)
+        colors = {0: "transparent", 1: "#ff7f0e", None: "transparent"}
+        from napari.utils.colormaps import DirectLabelColormap
+
+        display = {"opacity": 0.5, "colormap": DirectLabelColormap(color_dict=colors)}
+        result = Result("in focus", "in focus", sharp, Source.of(layer).spatial(), "labels", display)
+        show(self.viewer, [result], made)
+
+    def measure(self) -> None:
+        """Average the map over the objects of the Labels layer."""
+        layer, labels = self.map_layer, self.labels.layer
+        if layer is None or labels is None:
+            return
+        sigma, objects = Source.of(layer), Source.of(labels)
+        if objects.shape != sigma.shape:
+            self.say(f"The labels have the shape {objects.shape}, the map has {sigma.shape}; choose others.")
+            return
+        self._measuring.submit(lambda: measure(np.asarray(objects.data), np.asarray(sigma.data)))
+
+    def _on_cursor(self, event: Any = None) -> None:  # noqa: ARG002
+        from qtpy.compat import isalive
+
+        if not isalive(self):
+            return
+        layer = self.map_layer
+        value = None if layer is None else value_at(layer, self.viewer.cursor.position)
+        text = "-" if value is None or not np.isfinite(value) else f"{value:.2f} px"
+        self.readout.setText(f"sigma under the cursor: {text}")
+
+
+def _check(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    return box

@@ -1,0 +1,429 @@
+"""The command line: every command on tiny pictures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from defocus_backend.cli import main
+from defocus_backend.io import read_image, read_map, write_image, write_map
+from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
+
+Invoke = Callable[..., Result]
+
+COMMANDS = ("map", "sharpen", "shallow", "fuse", "demo", "models", "train", "evaluate")
+
+
+@pytest.fixture
+def defocus(random_weights: dict[str, Path]) -> Invoke:
+    """Run the command line in this process, with untrained weights where it takes weights."""
+
+    def invoke(*args: object, weights: bool = True) -> Result:
+        extra = ["--weights", str(random_weights["blurnet"])] if weights else []
+        return CliRunner().invoke(main, [*map(str, args), *extra], catch_exceptions=False)
+
+    return invoke
+
+
+@pytest.fixture
+def picture(tmp_path: Path, colour_photo: np.ndarray) -> Path:
+    """A small colour photograph with a resolution."""
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(colour_photo[100:164, 200:280]).save(path, dpi=(300, 300))
+    return path
+
+
+@pytest.fixture
+def slices(tmp_path: Path, photo: np.ndarray) -> list[Path]:
+    """Three slices of 16 bits."""
+    from scipy import ndimage
+
+    folder = tmp_path / "in"
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"moss_{n}.tif" for n in range(3)]
+    for n, path in enumerate(paths):
+        blurred = ndimage.gaussian_filter(photo[:64, :80].astype(float), 2 * n)
+        write_image(path, (blurred * 200).astype(np.uint16))
+    return paths
+
+
+def names(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+def refused(result: Result, *words: object) -> None:
+    """Exit code 2, nothing on stdout, and one line on stderr that names what is wrong."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("defocus: ")
+    for word in words:
+        assert str(word) in result.stderr
+
+
+class TestMap:
+    def test_writes_sigma_in_pixels_and_a_picture_beside_the_input(self, defocus: Invoke, picture: Path) -> None:
+        result = defocus("map", picture)
+        assert result.exit_code == 0, result.output
+        assert names(picture.parent) == {"photo.png", "photo_sigma.tif", "photo_sigma.png"}
+        sigma = read_map(picture.parent / "photo_sigma.tif")
+        assert sigma.shape == (64, 80)
+        assert sigma.min() >= 0
+        assert sigma.max() <= 19
+        found = read_image(picture.parent / "photo_sigma.tif").metadata
+        assert found.resolution == pytest.approx((300, 300), rel=1e-3)
+        for line in result.stdout.splitlines()[:-1]:
+            assert Path(line.split()[-1]).exists()
+
+    def test_equals_the_library(self, defocus: Invoke, picture: Path, random_weights: dict[str, Path]) -> None:
+        import defocus_backend as db
+
+        defocus("map", picture, "--step", 16, "--refine-radius", 5, "--refine-iterations", 2)
+        expected = db.defocus_map(
+            read_image(picture).array,
+            channel_axis=-1,
+            step=16,
+            radius=5,
+            iterations=2,
+            weights=random_weights["blurnet"],
+        )
+        np.testing.assert_array_equal(read_map(picture.parent / "photo_sigma.tif"), expected.sigma)
+
+    def test_further_maps(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        out = tmp_path / "new" / "deep"
+        flags = ("--raw", "--guide", "--confidence", "--threshold", 5)
+        assert defocus("map", picture, "--out", out, *flags).exit_code == 0
+        assert names(out) == {
+            "photo_sigma.tif",
+            "photo_sigma.png",
+            "photo_raw.tif",
+            "photo_raw.png",
+            "photo_guide.tif",
+            "photo_confidence.tif",
+            "photo_confidence.png",
+            "photo_in_focus.png",
+        }
+        mask = read_image(out / "photo_in_focus.png").array
+        np.testing.assert_array_equal(mask == 255, read_map(out / "photo_sigma.tif") < 5)
+
+    def test_json_summary(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        result = defocus("map", picture, "--json", "--out", tmp_path, "--step", 32)
+        summary = json.loads(result.stdout)
+        assert summary["command"] == "map"
+        assert summary["device"] in ("cpu", "cuda", "mps")
+        assert summary["seconds"] > 0
+        assert summary["inputs"] == [str(picture)]
+        assert summary["parameters"]["defocus"]["step"] == 32
+        assert {o["kind"]: o["path"] for o in summary["outputs"]}["sigma"] == str(tmp_path / "photo_sigma.tif")
+
+    def test_quiet(self, defocus: Invoke, picture: Path) -> None:
+        result = defocus("map", picture, "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+
+    def test_many_pictures_all_or_none(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        other = picture.with_name("other.jpg")
+        write_image(other, read_image(picture).array)
+        out = tmp_path / "out"
+        assert defocus("map", picture, other, "--out", out).exit_code == 0
+        assert len(names(out)) == 4
+        other.write_bytes(other.read_bytes()[:300])
+        refused(defocus("map", picture, other, "--out", tmp_path / "second"), other)
+        assert not (tmp_path / "second").exists()
+
+
+class TestApplications:
+    def test_sharpen_keeps_depth_and_resolution(self, defocus: Invoke, slices: list[Path]) -> None:
+        assert defocus("sharpen", slices[1], "--max-gain", 1.5).exit_code == 0
+        folder = slices[1].parent
+        assert names(folder) - {p.name for p in slices} == {
+            f"moss_1_{n}" for n in ("sharpened.tif", "gain.tif", "gain.png", "sigma.tif", "sigma.png")
+        }
+        assert read_image(folder / "moss_1_sharpened.tif").array.dtype == np.uint16
+        assert read_map(folder / "moss_1_gain.tif").max() <= 1.5
+
+    def test_a_given_map_is_used_and_not_written_again(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        write_map(tmp_path / "mine.tif", np.full((64, 80), 4.0))
+        out = tmp_path / "out"
+        for command in ("sharpen", "shallow"):
+            assert defocus(command, picture, "--map", tmp_path / "mine.tif", "--out", out).exit_code == 0
+        assert {n for n in names(out) if "sigma" in n} == set()
+        np.testing.assert_allclose(np.ptp(read_map(out / "photo_gain.tif")), 0)
+
+    def test_shallow_with_a_focus_and_another_format(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        write_map(tmp_path / "mine.tif", np.linspace(0, 19, 64)[:, None] * np.ones(80))
+        args = ("shallow", picture, "--map", tmp_path / "mine.tif", "--focus", 10, "--blur", "lens", "--format", "jpg")
+        assert defocus(*args, "--out", tmp_path).exit_code == 0
+        assert read_image(tmp_path / "photo_shallow.jpg").array.shape == (64, 80, 3)
+        weights = read_map(tmp_path / "photo_weights.tif")[:, 0]
+        assert abs(int(weights.argmax()) - 64 * 10 // 19) <= 3
+
+    @pytest.mark.parametrize("paged", [False, True])
+    def test_fuse_keeps_the_depth_of_the_slices(
+        self, defocus: Invoke, slices: list[Path], tmp_path: Path, paged: bool
+    ) -> None:
+        files: list[Path] = slices
+        if paged:
+            files = [tmp_path / "in" / "moss.tif"]
+            tifffile.imwrite(files[0], np.stack([read_image(p).array for p in slices]), photometric="minisblack")
+        result = defocus("fuse", *files, "--out", tmp_path, "--keep-slices", "--confidence", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["slices"] == 3
+        made = {n for n in names(tmp_path) if n.startswith("moss")}
+        tails = "fused.tif index.tif index.png sigma.tif sigma.png sigmas.tif decisions.tif weights.tif"
+        assert made == {f"moss_{t}" for t in f"{tails} confidence.tif confidence.png".split()}
+        assert read_image(tmp_path / "moss_fused.tif").array.dtype == np.uint16
+        index = read_image(tmp_path / "moss_index.tif").array
+        sigmas = tifffile.imread(tmp_path / "moss_sigmas.tif")
+        np.testing.assert_array_equal(index, sigmas.argmin(0))
+        np.testing.assert_array_equal(read_map(tmp_path / "moss_sigma.tif"), sigmas.min(0))
+        np.testing.assert_allclose(tifffile.imread(tmp_path / "moss_weights.tif").sum(0), 1, atol=1e-5)
+
+
+class TestRefusals:
+    def test_damaged_foreign_and_missing_weights(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        from safetensors.numpy import save_file
+
+        before = names(picture.parent)
+        (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0\0")
+        save_file({"a": np.zeros(3)}, tmp_path / "foreign.safetensors")
+        for name in ("cut.safetensors", "foreign.safetensors", "absent.safetensors", "weights.pt"):
+            refused(defocus("map", picture, "--weights", tmp_path / name, weights=False), "weights", name)
+        assert names(picture.parent) == before
+
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+    @pytest.mark.parametrize("command", ["map", "sharpen", "shallow", "fuse"])
+    def test_truncated_pictures(self, defocus: Invoke, tmp_path: Path, suffix: str, command: str) -> None:
+        path = tmp_path / f"cut{suffix}"
+        write_image(path, np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8))
+        path.write_bytes(path.read_bytes()[:400])
+        refused(defocus(command, path), path)
+        assert names(tmp_path) == {path.name}
+
+    def test_pictures_that_are_absent_or_of_unknown_formats(self, defocus: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "a.gif").write_bytes(b"GIF89a")
+        for command in ("map", "fuse"):
+            refused(defocus(command, tmp_path / "a.gif"), "a.gif", ".png", ".tif")
+            refused(defocus(command, tmp_path / "none.png"), "none.png")
+        refused(defocus("map", tmp_path), tmp_path)
+        assert names(tmp_path) == {"a.gif"}
+
+    def test_slices_that_differ(self, defocus: Invoke, slices: list[Path], picture: Path) -> None:
+        before = names(picture.parent)
+        refused(defocus("fuse", *slices, picture), picture, "80x64 px RGB", "80x64 px gray uint16")
+        refused(defocus("fuse", slices[0]), "one picture")
+        assert names(picture.parent) == before
+
+    def test_map_of_another_size(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        write_map(tmp_path / "mine.tif", np.zeros((64, 79)))
+        refused(defocus("sharpen", picture, "--map", tmp_path / "mine.tif"), "mine.tif", "79x64", "80x64")
+        refused(defocus("sharpen", picture, picture, "--map", tmp_path / "mine.tif"), "--map")
+        refused(defocus("shallow", picture, "--map", picture), "no map")
+        assert names(picture.parent) == {"photo.png"}
+
+    def test_targets_that_cannot_be_written(self, defocus: Invoke, slices: list[Path], tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        before = names(tmp_path)
+        for command in (("map", slices[0]), ("fuse", *slices), ("demo",)):
+            started = time.perf_counter()
+            refused(defocus(*command, "--out", tmp_path / "file"), tmp_path / "file", "not a folder")
+            assert time.perf_counter() - started < 5, "found before the work, not after it"
+        blocked = tmp_path / "moss_fused.tif"
+        blocked.mkdir()
+        refused(defocus("fuse", *slices, "--out", tmp_path), blocked)
+        assert names(tmp_path) == before | {blocked.name}
+
+    @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+    def test_folder_without_permission(self, defocus: Invoke, picture: Path) -> None:
+        picture.parent.chmod(0o500)
+        try:
+            refused(defocus("map", picture), "permission")
+        finally:
+            picture.parent.chmod(0o700)
+
+    def test_results_never_replace_inputs(self, defocus: Invoke, picture: Path) -> None:
+        sigma = picture.with_name("photo_sigma.png")
+        write_image(sigma, read_image(picture).array)
+        refused(defocus("map", picture, sigma), sigma, "input")
+        assert names(picture.parent) == {"photo.png", "photo_sigma.png"}
+
+    def test_two_results_of_one_name(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
+        other = tmp_path / "photo.png"
+        write_image(other, read_image(picture).array)
+        refused(defocus("map", picture, other, "--out", tmp_path / "out"), "two results")
+        assert not (tmp_path / "out").exists()
+
+    def test_formats_that_cannot_hold_the_result(self, defocus: Invoke, slices: list[Path]) -> None:
+        refused(defocus("sharpen", slices[0], "--format", "jpg"), "uint16", ".jpg")
+        assert names(slices[0].parent) == {p.name for p in slices}
+
+    def test_parameters_out_of_range(self, defocus: Invoke, picture: Path) -> None:
+        result = defocus("map", picture, "--refine-radius", 0)
+        assert result.exit_code == 2
+        assert "--refine-radius" in result.stderr
+        refused(defocus("shallow", picture, "--sharp-below", 8), "sharp_below", "blur_above")
+        refused(defocus("map", picture, "--device", "toaster"), "device", "toaster", "cuda")
+        assert names(picture.parent) == {"photo.png"}
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_explains_itself(self, defocus: Invoke, command: str) -> None:
+        result = defocus(command, "--help", weights=False)
+        assert result.exit_code == 0
+        assert "Usage:" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("command", "groups"),
+        [
+            ("map", [DefocusParams]),
+            ("sharpen", [SharpenParams, DefocusParams]),
+            ("shallow", [ShallowParams, DefocusParams]),
+            ("fuse", [FusionParams, DefocusParams]),
+        ],
+    )
+    def test_every_parameter_is_an_option_with_the_same_default(self, command: str, groups: list[type]) -> None:
+        import click
+
+        from defocus_backend.cli.options import MAP_NAMES
+
+        found = main.get_command(click.Context(main), command)
+        assert found is not None
+        options = {p.name: p for p in found.params}
+        for group in groups:
+            for field in fields(group):
+                name = MAP_NAMES.get(field.name, field.name) if group is DefocusParams else field.name
+                default = options[name].get_default(click.Context(found))
+                assert default in (field.default, str(field.default))
+
+    def test_training_options_follow_the_training_parameters(self) -> None:
+        from defocus_backend.cli.training import attribute_texts, train_command
+        from defocus_backend.training.train import TrainingParams
+
+        options = {p.name: p for p in train_command.params}
+        for field in fields(TrainingParams):
+            assert options[field.name].default == field.default
+            assert field.name in attribute_texts(TrainingParams)
+
+    def test_the_list_of_commands_comes_at_once_and_without_torch(self) -> None:
+        code = (
+            "import sys, time; start = time.perf_counter()\n"
+            "from defocus_backend.cli import main\n"
+            "main(['--help'], standalone_mode=False)\n"
+            "print('torch' in sys.modules, time.perf_counter() - start)"
+        )
+        found = [
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)
+        ]
+        loaded, seconds = zip(*(f.stdout.splitlines()[-1].split() for f in found), strict=True)
+        assert set(loaded) == {"False"}
+        assert min(map(float, seconds)) < 0.5
+        for command in COMMANDS:
+            assert command in found[0].stdout
+
+
+def test_models_lists_the_cards(defocus: Invoke) -> None:
+    from defocus_backend.classifier.weights import shipped_weights
+
+    cards = shipped_weights()
+    result = defocus("models", weights=False)
+    assert result.exit_code == 0
+    for name in cards:
+        assert f"{name}: " in result.stdout
+    found = json.loads(defocus("models", "--json", weights=False).stdout)["models"]
+    assert {n: c["sha256"] for n, c in found.items()} == {n: c.sha256 for n, c in cards.items()}
+
+
+class TestTraining:
+    @pytest.fixture
+    def photos(self, tmp_path: Path, photo: np.ndarray) -> Path:
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        write_image(folder / "a.png", photo[::2, ::2])
+        return folder
+
+    def test_train_evaluate_and_use(self, defocus: Invoke, photos: Path, picture: Path, tmp_path: Path) -> None:
+        out = tmp_path / "mine.safetensors"
+        recipe = ("--steps", 3, "--batch-size", 8, "--workers", 0, "--val", photos)
+        result = defocus("train", photos, "--out", out, *recipe, weights=False)
+        assert result.exit_code == 0, result.output
+        assert "context" in result.stdout
+        card = json.loads(out.with_suffix(".json").read_text())
+        assert card["recipe"]["steps"] == 3
+        assert card["command"] == "defocus train photos --steps 3 --batch-size 8 --out mine.safetensors"
+        assert set(card["scores"]) == {"context", "isolated"}
+
+        scored = json.loads(defocus("evaluate", out, "--photos", photos, "--json", weights=False).stdout)
+        assert scored["scores"]["context"]["mae"] == pytest.approx(card["scores"]["context"]["mae"], abs=2e-3)
+        table = defocus("evaluate", out, "--photos", photos, weights=False).stdout
+        assert "MAE / px" in table
+        assert defocus("map", picture, "--weights", out, weights=False).exit_code == 0
+
+        refused(defocus("train", photos, "--out", out, *recipe, weights=False), "resume")
+
+    def test_refusals(self, defocus: Invoke, photos: Path, tmp_path: Path) -> None:
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        out = tmp_path / "a.safetensors"
+        before = names(tmp_path)
+        refused(defocus("train", empty, "--out", out, weights=False), "no picture")
+        refused(defocus("train", photos, "--out", tmp_path / "a.pt", weights=False), ".safetensors")
+        refused(defocus("train", photos, "--out", photos / "a.png" / "b.safetensors", weights=False), "a.png")
+        refused(defocus("train", photos, "--out", out, "--val", empty, weights=False), "no picture")
+        refused(defocus("evaluate", out, "--photos", photos, weights=False), "does not exist")
+        assert names(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_ctrl_c_ends_cleanly(tmp_path: Path, photo: np.ndarray, random_weights: dict[str, Path]) -> None:
+    write_image(tmp_path / "large.png", np.tile(photo, (6, 6)))
+    before = names(tmp_path)
+    command = [sys.executable, "-m", "defocus_backend.cli", "map", str(tmp_path / "large.png"), "--step", "4"]
+    process = subprocess.Popen(
+        [*command, "--weights", str(random_weights["mobilenetv2"]), "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert errors == "defocus: interrupted; nothing was written\n"
+    assert names(tmp_path) == before
+
+
+def test_demo(defocus: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the installed photographs made small; the pictures themselves are for people to look at."""
+    from defocus_backend.cli import demo
+
+    def small_scene(slices: int) -> tuple[np.ndarray, np.ndarray]:
+        photo, depth = scene(slices)
+        return np.ascontiguousarray(photo[200:328, 200:360]), np.ascontiguousarray(depth[200:328, 200:360])
+
+    scene = demo.garage_scene
+    monkeypatch.setattr(demo, "garage_scene", small_scene)
+    monkeypatch.setattr(demo, "SLICES", 3)
+    result = defocus("demo", "--out", tmp_path / "demo", "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert all(Path(o["path"]).exists() for o in summary["outputs"])
+    assert {"cat_sigma.png", "cat_shallow.png", "motorcycle_fused_decision.png", "contact-sheet.png"} <= names(
+        tmp_path / "demo"
+    )
+    assert {t["step"] for t in summary["times"]} >= {"defocus map", "sharpen", "fuse (decision)"}
+    assert all(t["seconds"] >= 0 for t in summary["times"])
+    assert summary["psnr_db"]["best slice"] > 10

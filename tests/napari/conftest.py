@@ -1,0 +1,135 @@
+"""A viewer for every test, layers to work on, and a library that answers at once."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("QT_API", "pyqt6")
+os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+NAPARI_OWN_WARNINGS = (
+    # vispy and napari touch parts of NumPy and of Python that are on their way out.
+    "ignore::DeprecationWarning:vispy",
+    "ignore::DeprecationWarning:napari",
+    "ignore::FutureWarning:napari",
+    # Layers that are rotated out of the slice are shown without that rotation, which napari says each time.
+    "ignore:Non-orthogonal slicing:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Everything but napari's own warnings is an error."""
+    for item in items:
+        if "tests/napari" in str(item.path).replace(os.sep, "/"):
+            for text in NAPARI_OWN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(text))
+
+
+@pytest.fixture
+def gray() -> np.ndarray:
+    """A gray image with structure, 8 bit."""
+    return (np.random.default_rng(0).random((48, 64)) * 255).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left():
+    """Every thread that a test started ends with it."""
+    yield
+    from napari_defocus._worker import wait_for_ending_calls
+
+    assert wait_for_ending_calls()
+    late = [t for t in threading.enumerate() if t.name.startswith("napari-defocus")]
+    for thread in late:
+        thread.join(5)
+    assert not [t.name for t in late if t.is_alive()]
+
+
+class FakeLibrary:
+    """Stands in for the slow calls of the library; remembers how it was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict]] = []
+        self.units = 3
+        self.pause = 0.0
+        self.error: Exception | None = None
+
+    def _work(self, name: str, options: dict, progress, cancel, what: str) -> None:
+        from defocus_backend.progress import Reporter
+
+        self.calls.append((name, options))
+        if self.error is not None:
+            raise self.error
+        reporter = Reporter(self.units, what, progress, cancel)
+        for _ in range(self.units):
+            time.sleep(self.pause)
+            reporter.advance()
+
+    def defocus_map(self, image, *, channel_axis=None, progress=None, cancel=None, **options):
+        """Sigma grows from left to right, plus the mean of the image, so that slices can be told apart."""
+        self._work("defocus_map", {"channel_axis": channel_axis, **options}, progress, cancel, "tiles")
+        image = np.asarray(image)
+        gray = image if channel_axis is None else image.mean(axis=channel_axis)
+        ramp = np.linspace(0, 10, gray.shape[1], dtype=np.float32)[None] + np.zeros(gray.shape, np.float32)
+        ramp = ramp + np.float32(gray.mean() / 255)
+        one = np.ones_like(ramp)
+        return SimpleNamespace(sigma=ramp, raw=ramp + 1, guide=one, confidence=one, deviation=one)
+
+    def fuse(self, stack, *, channel_axis=None, keep_slices=False, progress=None, cancel=None, **options):
+        """The brightest slice wins; blending is the library's own."""
+        import defocus_backend
+
+        self._work("fuse", {"channel_axis": channel_axis, **options}, progress, cancel, "slices")
+        slices = np.stack([np.asarray(s) for s in stack])
+        gray = slices if channel_axis is None else slices.mean(axis=-1)
+        index = gray.argmax(axis=0).astype(np.int32)
+        again = {k: v for k, v in options.items() if k in ("blend", "radius", "eps", "delta", "value_range")}
+        image = defocus_backend.fuse_by_index(stack, index, channel_axis=channel_axis, **again)
+        sigma = (index * 2).astype(np.float32)
+        per_slice = gray.astype(np.float32) if keep_slices else None
+        return SimpleNamespace(
+            image=image, index=index, sigma=sigma, confidence=sigma / 10, weights=per_slice, sigmas=per_slice
+        )
+
+
+@pytest.fixture
+def library(monkeypatch) -> FakeLibrary:
+    """The fake in the place of the library's slow functions."""
+    import defocus_backend
+
+    fake = FakeLibrary()
+    monkeypatch.setattr(defocus_backend, "defocus_map", fake.defocus_map)
+    monkeypatch.setattr(defocus_backend, "fuse", fake.fuse)
+    return fake
+
+
+@pytest.fixture
+def show_widget(qtbot):
+    """Show a widget on its own, and delete it after the test."""
+
+    def show(widget):
+        qtbot.addWidget(widget)
+        widget.show()
+        return widget
+
+    return show
+
+
+@pytest.fixture
+def finish(qtbot):
+    """Run a widget and wait for its end; returns the layers it made."""
+
+    def run(widget, start=None):
+        (start or widget.run)()
+        run_ = widget.current_run
+        assert run_ is not None, widget.status.text()
+        qtbot.waitUntil(lambda: widget.current_run is None, timeout=10_000)
+        return widget.made_layers
+
+    return run

@@ -1,0 +1,243 @@
+"""The defocus widget on a real viewer, with the library replaced by one that answers at once."""
+
+from __future__ import annotations
+
+import time
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils import progress
+from qtpy.QtGui import QGuiApplication
+from skimage.io import imread, imsave
+
+from defocus_backend.params import DefocusParams
+from napari_defocus._layers import KEY
+from napari_defocus._widgets._objects import save
+
+
+@pytest.fixture
+def opened(library, show_widget):  # noqa: ARG001
+    """A viewer without a window, and a function that opens the widget beside it."""
+    from napari_defocus._widgets.defocus import DefocusWidget
+
+    viewer = ViewerModel()
+
+    def open_widget():
+        return show_widget(DefocusWidget(viewer))
+
+    return viewer, open_widget
+
+
+def test_says_that_there_is_no_image(opened):
+    _, open_widget = opened
+    widget = open_widget()
+    assert "no image" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+
+
+def test_map_lies_where_the_image_lies(opened, gray, library, finish):
+    viewer, open_widget = opened
+    image = viewer.add_image(
+        gray, name="cells", scale=(0.5, 0.25), translate=(3, 4), units=("um", "um"), axis_labels=("y", "x"), rotate=10
+    )
+    widget = open_widget()
+    made = finish(widget)
+    layer = made["sigma"]
+    assert layer.name == "cells defocus map"
+    np.testing.assert_array_equal(layer.data, library.defocus_map(gray).sigma)
+    np.testing.assert_allclose(layer.scale, image.scale)
+    np.testing.assert_allclose(layer.translate, image.translate)
+    np.testing.assert_allclose(layer.rotate, image.rotate)
+    assert layer.units == image.units
+    assert layer.axis_labels == ("y", "x")
+    assert tuple(layer.contrast_limits) == (0, 19)
+    assert layer.metadata[KEY]["operation"] == "defocus_map"
+    assert layer.metadata[KEY]["arguments"]["step"] == 8
+    assert layer.metadata[KEY]["versions"]["torch"]
+
+
+def test_second_run_updates_and_keeps_the_display(opened, gray, finish):
+    viewer, open_widget = opened
+    image = viewer.add_image(gray, name="cells")
+    widget = open_widget()
+    layer = finish(widget)["sigma"]
+    layer.colormap = "magma"
+    layer.name = "mine"
+    image.name = "renamed"
+    image.data = 255 - gray
+    again = finish(widget)["sigma"]
+    assert again is layer or again == layer
+    assert layer.colormap.name == "magma"
+    assert layer.name == "mine"
+    assert [x.name for x in viewer.layers] == ["renamed", "mine"]
+    widget.new_layers.setChecked(True)
+    finish(widget)
+    assert len(viewer.layers) == 3
+
+
+def test_cancel_leaves_nothing(opened, gray, library, qtbot):
+    viewer, open_widget = opened
+    viewer.add_image(gray)
+    widget = open_widget()
+    library.units, library.pause = 100, 0.05
+    widget.run()
+    assert widget.cancel_button.isEnabled()
+    assert not widget.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "tiles" in widget.status.text(), timeout=3000)
+    start = time.monotonic()
+    widget.cancel()
+    qtbot.waitUntil(lambda: widget.current_run is None, timeout=1000)
+    assert time.monotonic() - start < 1
+    assert len(viewer.layers) == 1
+    assert "cancelled" in widget.status.text()
+    assert not list(progress._all_instances)
+
+
+def test_an_error_is_told_with_advice(opened, gray, library, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_defocus._widgets._base.tell", told.append)
+    viewer, open_widget = opened
+    viewer.add_image(gray)
+    widget = open_widget()
+    library.error = RuntimeError("torch says no")
+    widget.run()
+    qtbot.waitUntil(lambda: widget.current_run is None, timeout=5000)
+    assert "torch says no" in str(told[0])
+    assert "Try another device" in widget.status.text()
+    assert len(viewer.layers) == 1
+    assert widget.run_button.isEnabled()
+
+
+def test_deleted_input(opened, gray, library, qtbot):
+    viewer, open_widget = opened
+    image = viewer.add_image(gray, name="cells")
+    widget = open_widget()
+    library.pause = 0.05
+    widget.run()
+    viewer.layers.remove(image)
+    qtbot.waitUntil(lambda: widget.current_run is None, timeout=5000)
+    assert [layer.name for layer in viewer.layers] == ["cells defocus map"]
+    assert "no image" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+
+
+def test_colour_multiscale_and_lazy_inputs(opened, gray, library, finish):
+    viewer, open_widget = opened
+    widget = open_widget()
+    colour = np.stack([gray, gray, 255 - gray], axis=-1)
+    inputs = {
+        "colour": viewer.add_image(colour, rgb=True, name="colour"),
+        "multiscale": viewer.add_image([gray, gray[::2, ::2]], multiscale=True, name="multiscale"),
+        "lazy": viewer.add_image(da.from_array(gray), name="lazy"),
+    }
+    for layer in inputs.values():
+        widget.image.layer = layer
+        made = finish(widget)["sigma"]
+        axis = -1 if layer.rgb else None
+        wanted = library.defocus_map(colour if layer.rgb else gray, channel_axis=axis).sigma
+        np.testing.assert_array_equal(made.data, wanted)
+
+
+def test_the_slice_in_view_or_all(opened, library, finish):
+    viewer, open_widget = opened
+    data = (np.random.default_rng(1).random((2, 3, 20, 24)) * 255).astype(np.uint8)
+    viewer.add_image(data, name="cells", scale=(5, 4, 0.5, 0.5))
+    widget = open_widget()
+    viewer.dims.set_point(0, 5)
+    viewer.dims.set_point(1, 8)
+    made = finish(widget)["sigma"]
+    np.testing.assert_array_equal(made.data, library.defocus_map(data[1, 2]).sigma)
+    widget.which.value = "all"
+    made = finish(widget)["sigma"]
+    assert made.data.shape == data.shape
+    np.testing.assert_array_equal(made.data[0, 1], library.defocus_map(data[0, 1]).sigma)
+    np.testing.assert_allclose(made.scale, (5, 4, 0.5, 0.5))
+    assert len(viewer.layers) == 2
+
+
+def test_further_layers_overlay_and_readout(opened, gray, finish):
+    viewer, open_widget = opened
+    viewer.add_image(gray, name="cells")
+    widget = open_widget()
+    for box in widget.outputs.values():
+        box.setChecked(True)
+    made = finish(widget)
+    assert set(made) == {"sigma", "raw", "guide", "confidence", "deviation"}
+    assert widget.plot.counts.sum() == gray.size
+    widget.overlay.setChecked(True)
+    widget.sharp_below.setValue(4)
+    overlay = viewer.layers["cells defocus map in focus"]
+    np.testing.assert_array_equal(overlay.data, made["sigma"].data < 4)
+    widget.overlay.setChecked(False)
+    assert overlay not in viewer.layers
+    viewer.cursor.position = (3, 50)
+    assert f"{made['sigma'].data[3, 50]:.2f} px" in widget.readout.text()
+
+
+def test_table_of_objects(opened, gray, finish, qtbot, tmp_path):
+    viewer, open_widget = opened
+    viewer.add_image(gray, name="cells")
+    objects = np.zeros(gray.shape, int)
+    objects[5:10, 5:10], objects[20:30, 30:40] = 3, 7
+    viewer.add_labels(objects, name="objects")
+    widget = open_widget()
+    sigma = finish(widget)["sigma"].data
+    widget.measure()
+    qtbot.waitUntil(lambda: bool(widget.objects.rows), timeout=5000)
+    assert [row[:2] for row in widget.objects.rows] == [(3, 25), (7, 100)]
+    assert widget.objects.rows[1][2] == pytest.approx(sigma[objects == 7].mean())
+    path = tmp_path / "table.csv"
+    save(widget.objects.rows, path)
+    assert path.read_text().splitlines()[0].startswith("label,area [px],mean sigma [px]")
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_reset(opened, gray):
+    viewer, open_widget = opened
+    viewer.add_image(gray)
+    widget = open_widget()
+    before = widget.settings.main.values() | widget.settings.refinement.values()
+    widget.settings.main["step"].value = 32
+    widget.settings.refinement["radius"].value = 3
+    widget.settings.refinement["eps"].value = 0.5
+    widget.sharp_below.setValue(9)
+    widget.reset()
+    assert widget.settings.main.values() | widget.settings.refinement.values() == before
+    assert before == {k: v["default"] for k, v in DefocusParams.describe().items()}
+    assert widget.sharp_below.value() == pytest.approx(1.5)
+
+
+def test_the_copied_script_makes_the_same_map(opened, gray, library, finish, tmp_path, monkeypatch):
+    viewer, open_widget = opened
+    path = tmp_path / "cells.tif"
+    imsave(path, gray, check_contrast=False)
+    (image,) = viewer.open(path)
+    widget = open_widget()
+    widget.settings.main["step"].value = 16
+    made = finish(widget)["sigma"]
+    asked = library.calls[-1]
+    widget.copy_script()
+    text = QGuiApplication.clipboard().text()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, "script", "exec"), {})
+    assert library.calls[-1] == asked
+    np.testing.assert_array_equal(imread(tmp_path / "sigma.tif"), made.data)
+    assert image.source.path in text
+
+
+def test_on_a_real_viewer_from_opening_to_closing_during_a_run(make_napari_viewer, gray, library, finish, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(gray, name="cells")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-defocus", "Defocus map")
+    finish(widget)
+    assert viewer.layers["cells defocus map"].colorbar.visible
+    library.units, library.pause = 200, 0.02
+    widget.run()
+    qtbot.wait(100)
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    qtbot.wait(200)
+    assert len(viewer.layers) == 2
+    viewer.add_image(gray)

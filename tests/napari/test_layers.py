@@ -1,0 +1,165 @@
+"""Layers to arrays and back, on bare layers and the viewer's model: no window."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_defocus._layers import (
+    KEY,
+    Result,
+    Source,
+    is_image,
+    is_map_of,
+    position,
+    provenance,
+    show,
+    value_at,
+)
+
+
+def placed(shape=(4, 6, 8), **more):
+    options = {
+        "name": "cells",
+        "scale": (2.0, 0.5, 0.25),
+        "translate": (10, 20, 30),
+        "units": ("um", "um", "um"),
+        "axis_labels": ("z", "y", "x"),
+        "affine": np.diag([1, 3, 3, 1.0]),
+        **more,
+    }
+    return Image(np.arange(np.prod(shape)).reshape(shape).astype(np.float32), **options)
+
+
+def test_trailing_axes_keep_their_place():
+    layer = placed(shear=(0, 0.1, 0.2))
+    spatial = Source.of(layer).spatial([1, 2])
+    flat = Image(np.zeros((6, 8)), **spatial)
+    np.testing.assert_allclose(flat.scale, (0.5, 0.25))
+    np.testing.assert_allclose(flat.translate, (20, 30))
+    np.testing.assert_allclose(flat.shear, (0.2,))
+    np.testing.assert_allclose(flat.affine.affine_matrix, np.diag([3, 3, 1.0]))
+    assert flat.axis_labels == ("y", "x")
+    assert [str(u) for u in flat.units] == ["micrometer", "micrometer"]
+
+
+def test_a_world_point_is_the_same_pixel_in_source_and_result():
+    layer = Image(np.zeros((6, 8)), scale=(0.5, 0.25), rotate=30, shear=(0.2,), translate=(1, 2))
+    again = Image(np.zeros((6, 8)), **Source.of(layer).spatial())
+    for point in ((0, 0), (3.5, 1.25)):
+        np.testing.assert_allclose(layer.data_to_world(point), again.data_to_world(point))
+
+
+def test_multiscale_is_read_at_full_resolution():
+    big = np.random.default_rng(0).random((64, 64))
+    layer = Image([big, big[::2, ::2]], multiscale=True)
+    source = Source.of(layer)
+    assert source.shape == (64, 64)
+    np.testing.assert_array_equal(source.plane(()), big)
+
+
+def test_lazy_data_is_computed_plane_by_plane():
+    seen = []
+
+    def block(block_info=None):
+        seen.append(block_info[None]["chunk-location"])
+        return np.full((1, 8, 8), block_info[None]["chunk-location"][0])
+
+    data = da.map_blocks(block, chunks=((1, 1, 1), (8,), (8,)), dtype=float, meta=np.empty((0, 0, 0)))
+    source = Source.of(Image(data, contrast_limits=(0, 1)))
+    seen.clear()
+    assert (source.plane((2,)) == 2).all()
+    assert seen == [(2, 0, 0)]
+
+
+def test_colours_are_no_axis():
+    source = Source.of(Image(np.zeros((3, 5, 6, 3), np.uint8), rgb=True))
+    assert (source.ndim, source.shape, source.channel_axis) == (3, (3, 5, 6), -1)
+    assert source.plane((1,)).shape == (5, 6, 3)
+    assert len(list(source.planes())) == 3
+
+
+def test_the_slice_in_view_and_the_value_under_the_cursor():
+    viewer = ViewerModel()
+    layer = viewer.add_layer(placed(affine=np.eye(4)))
+    viewer.dims.set_point(0, 10 + 2.0 * 3)
+    assert position(layer, viewer.dims.point) == (3,)
+    assert value_at(layer, layer.data_to_world((1, 2, 3))) == layer.data[1, 2, 3]
+    assert value_at(layer, layer.data_to_world((1, 2, 30))) is None
+
+
+@pytest.mark.parametrize(
+    ("collapsed", "axes", "shape"),
+    [
+        ({0}, (1, 2, 3, 4), (3, 2, 6, 8)),  # in front: left out
+        ({0, 1, 2}, (3, 4), (6, 8)),
+        ({1}, (0, 1, 2, 3, 4), (5, 1, 2, 6, 8)),  # behind a kept axis: length 1
+        ({0, 2}, (1, 2, 3, 4), (3, 1, 6, 8)),
+    ],
+)
+def test_collapsed_axes(collapsed, axes, shape):
+    layer = Image(np.zeros((5, 3, 2, 6, 8)), scale=(1, 0.5, 1, 0.1, 0.1))
+    layout = Source.of(layer).without(collapsed)
+    assert layout.axes == axes
+    assert layout.shape == shape
+
+
+def test_a_collapsed_axis_shows_along_the_whole_source():
+    layer = Image(np.zeros((5, 3, 6, 8)), scale=(1, 0.5, 1, 1), translate=(0, 7, 0, 0))
+    layout = Source.of(layer).without({1})
+    result = Image(np.zeros(layout.shape), **layout.spatial)
+    for z in (7.0, 7.5, 8.0):
+        assert position(result, (2.0, z, 0, 0)) == (2, 0)
+
+
+def results(data, **show_options):
+    return [Result("sigma", "defocus map", data, Source.of(Image(data)).spatial(), show=show_options)]
+
+
+def test_second_run_updates_renamed_layers_and_new_layers_are_added_on_request():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((6, 8)), name="cells")
+    source = Source.of(image)
+    first = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
+    first.name, first.opacity = "mine", 0.3
+    again = show(viewer, results(np.ones((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
+    assert again is first
+    assert (first.data == 1).all()
+    assert (first.name, first.opacity) == ("mine", 0.3)
+    show(viewer, results(np.ones((6, 8))), provenance(source, "defocus_map", {}), new_layers=True)
+    assert len(viewer.layers) == 3
+
+
+def test_a_result_of_other_axes_takes_the_place_and_the_display_of_the_old_one():
+    viewer = ViewerModel()
+    source = Source.of(viewer.add_image(np.zeros((3, 6, 8)), name="cells"))
+    first = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
+    first.colormap = "magma"
+    second = show(viewer, results(np.zeros((3, 6, 8))), provenance(source, "defocus_map", {}))["sigma"]
+    assert second.ndim == 3
+    assert second.colormap.name == "magma"
+    assert len(viewer.layers) == 2
+
+
+def test_a_name_that_another_layer_type_has_is_no_obstacle():
+    viewer = ViewerModel()
+    source = Source.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
+    viewer.add_labels(np.zeros((6, 8), int), name="cells defocus map")
+    made = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
+    assert isinstance(made, Image)
+    assert len(viewer.layers) == 3
+
+
+def test_what_can_be_an_input():
+    image = Image(np.zeros((6, 8)))
+    ours = Image(np.zeros((6, 8)), metadata={KEY: {"role": "sigma", "source_id": "x"}})
+    assert is_image(image)
+    assert not is_image(ours)
+    assert not is_image(Labels(np.zeros((6, 8), int)))
+    assert is_map_of(ours, image)
+    assert not is_map_of(image, image)
+    assert not is_map_of(Image(np.zeros((6, 9))), image)
+    assert not is_map_of(ours, None)

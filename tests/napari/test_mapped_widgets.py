@@ -1,0 +1,182 @@
+"""Sharpening and shallow depth of field: the real library on a small image, with a map that is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.events import Event
+from qtpy.QtGui import QGuiApplication
+from skimage.io import imread, imsave
+
+import defocus_backend as db
+from napari_defocus._layers import KEY
+from napari_defocus._widgets.shallow import _clicker
+from napari_defocus._widgets.sharpen import SharpenWidget
+
+
+@pytest.fixture
+def sigma(gray):
+    return np.broadcast_to(np.linspace(0, 12, gray.shape[1], dtype=np.float32), gray.shape).copy()
+
+
+@pytest.fixture
+def viewer(gray, sigma):
+    made = ViewerModel()
+    image = made.add_image(gray, name="cells", scale=(0.5, 0.5))
+    about = {KEY: {"role": "sigma", "source_id": str(image.unique_id)}}
+    made.add_image(sigma, name="cells defocus map", scale=(0.5, 0.5), metadata=about)
+    return made
+
+
+@pytest.fixture
+def sharpen(viewer, show_widget):
+    return show_widget(SharpenWidget(viewer))
+
+
+@pytest.fixture
+def shallow(viewer, show_widget):
+    from napari_defocus._widgets.shallow import ShallowWidget
+
+    return show_widget(ShallowWidget(viewer))
+
+
+def settle(widget, qtbot):
+    previews = [p for name in ("_drawing", "_preview", "_weighing") if (p := getattr(widget, name, None))]
+    qtbot.waitUntil(lambda: not any(p.busy for p in previews), timeout=10_000)
+
+
+def test_run_gives_what_the_library_gives(sharpen, gray, sigma, finish):
+    made = finish(sharpen)
+    wanted = db.sharpen(gray, sigma, device="auto")
+    np.testing.assert_array_equal(made["sharpened"].data, wanted.image)
+    np.testing.assert_array_equal(made["gain map"].data, wanted.gain)
+    np.testing.assert_allclose(made["sharpened"].scale, (0.5, 0.5))
+    assert made["sharpened"].name == "cells sharpened"
+    assert tuple(made["gain map"].contrast_limits) == (0, 2)
+
+
+def test_preview_and_curve_follow_the_controls(sharpen, viewer, gray, sigma, qtbot):
+    assert sharpen.plot.counts.sum() == sigma.size
+    sharpen.params["max_gain"].value = 4.0
+    sharpen.params["beta2"].value = 0.5
+    settle(sharpen, qtbot)
+    wanted = db.sharpen(gray, sigma, max_gain=4.0, beta2=0.5)
+    np.testing.assert_array_equal(viewer.layers["cells sharpened"].data, wanted.image)
+    at, values, top = sharpen.plot.curve
+    assert top == 4
+    np.testing.assert_allclose(values, db.gain_map(at[None], max_gain=4.0, beta2=0.5)[0])
+    layers = len(viewer.layers)
+    sharpen.params["max_gain"].value = 1.0
+    settle(sharpen, qtbot)
+    assert len(viewer.layers) == layers
+
+
+def test_no_preview_unless_wanted(sharpen, viewer, qtbot):
+    sharpen.live.setChecked(False)
+    sharpen.params["max_gain"].value = 4.0
+    settle(sharpen, qtbot)
+    assert len(viewer.layers) == 2
+    assert sharpen.plot.curve is not None
+
+
+def test_without_a_map_it_offers_to_make_one(gray, show_widget, library, finish, qtbot):
+    viewer = ViewerModel()
+    viewer.add_image(gray, name="cells")
+    widget = show_widget(SharpenWidget(viewer))
+    assert "Compute the map" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+    assert widget.compute_button.isEnabled()
+    finish(widget, widget.compute_map)
+    settle(widget, qtbot)
+    assert widget.map.layer.name == "cells defocus map"
+    assert widget.run_button.isEnabled()
+    assert "cells sharpened" in viewer.layers
+    assert len([c for c in library.calls if c[0] == "defocus_map"]) == 1
+
+
+def test_all_slices_with_one_map_each(gray, sigma, show_widget, finish, qtbot):
+    viewer = ViewerModel()
+    stack = np.stack([gray, 255 - gray])
+    viewer.add_image(stack, name="cells", scale=(3, 1, 1))
+    viewer.add_image(np.stack([sigma, sigma + 2]), name="map", scale=(3, 1, 1))
+    widget = show_widget(SharpenWidget(viewer))
+    widget.image.layer = viewer.layers["cells"]
+    widget.map.layer = viewer.layers["map"]
+    widget.which.value = "all"
+    made = finish(widget)
+    for i in range(2):
+        wanted = db.sharpen(stack[i], sigma + 2 * i)
+        np.testing.assert_array_equal(made["sharpened"].data[i], wanted.image)
+    viewer.dims.set_point(0, 3)
+    settle(widget, qtbot)
+    np.testing.assert_array_equal(viewer.layers["cells sharpened preview"].data, db.sharpen(stack[1], sigma + 2).image)
+
+
+def test_shallow_follows_its_range_and_the_click(shallow, viewer, gray, sigma, qtbot):
+    shallow.params["radius"].value = 4
+    shallow.range.setValue((0.5, 6.0))
+    settle(shallow, qtbot)
+    options = {"sharp_below": 0.5, "blur_above": 6.0, "radius": 4}
+    wanted = db.shallow_depth_of_field(gray, sigma, **options)
+    np.testing.assert_array_equal(viewer.layers["cells shallow"].data, wanted.image)
+    np.testing.assert_array_equal(viewer.layers["cells sharp weight"].data, wanted.weights)
+
+    shallow.focus_button.setChecked(True)
+    (callback,) = viewer.mouse_drag_callbacks[-1:]
+    press = Event("mouse_press", position=(5.0, 20.0))
+    drag = callback(viewer, press)
+    next(drag)
+    press._type = "mouse_release"
+    with pytest.raises(StopIteration):
+        next(drag)
+    focus = float(sigma[10, 40])
+    assert f"{focus:.2f} px" in shallow.focus_label.text()
+    settle(shallow, qtbot)
+    wanted = db.shallow_depth_of_field(gray, sigma, focus=round(focus, 3), **options)
+    np.testing.assert_array_equal(viewer.layers["cells shallow"].data, wanted.image)
+
+    shallow.hide()
+    assert callback not in viewer.mouse_drag_callbacks
+    shallow.reset()
+    assert shallow.ends == {"sharp_below": 1.0, "blur_above": 7.0}
+    assert "what is sharpest" in shallow.focus_label.text()
+    settle(shallow, qtbot)
+
+
+def test_a_drag_is_no_click_and_a_click_outside_says_so(shallow):
+    import weakref
+
+    drag = _clicker(weakref.ref(shallow))(None, event := Event("mouse_press", position=(5.0, 20.0)))
+    next(drag)
+    event._type = "mouse_move"
+    with pytest.raises(StopIteration):
+        next(drag)
+    assert "what is sharpest" in shallow.focus_label.text()
+    shallow.focus_at((500.0, 500.0))
+    assert "no defocus map" in shallow.status.text()
+
+
+def test_settings_that_contradict_each_other_are_told_without_a_pop_up(shallow, qtbot, viewer):
+    shallow.range.setValue((5.0, 5.0))
+    settle(shallow, qtbot)
+    assert "less than blur_above" in shallow.status.text()
+    assert len(viewer.layers) == 2
+
+
+def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish, tmp_path, monkeypatch):
+    imsave(tmp_path / "cells.tif", gray, check_contrast=False)
+    imsave(tmp_path / "map.tif", sigma, check_contrast=False)
+    viewer = ViewerModel()
+    viewer.open(tmp_path / "cells.tif")
+    viewer.open(tmp_path / "map.tif")
+    widget = show_widget(SharpenWidget(viewer))
+    widget.image.layer = viewer.layers["cells"]
+    widget.map.layer = viewer.layers["map"]
+    widget.live.setChecked(False)
+    widget.params["max_gain"].value = 3.5
+    made = finish(widget)
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    np.testing.assert_array_equal(imread(tmp_path / "sharpened.tif"), made["sharpened"].data)

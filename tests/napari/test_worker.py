@@ -1,0 +1,102 @@
+"""Runs and previews: results, errors, cancelling, and no thread left behind."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from defocus_backend.errors import Cancelled, InputError
+from napari_defocus._worker import Preview, Run, RunFailed, advice, guarded
+
+
+@pytest.fixture
+def watch(qtbot):
+    """Starts a call; returns what the run told, in order."""
+
+    def start(call, *, cancel_after=None):
+        told = []
+        run = Run(call, "test")
+        run.progressed.connect(lambda *report: told.append(report))
+        run.returned.connect(lambda value: told.append(("returned", value)))
+        run.failed.connect(lambda error: told.append(("failed", error)))
+        run.cancelled.connect(lambda: told.append("cancelled"))
+        with qtbot.waitSignal(run.ended, timeout=5000):
+            run.start()
+            if cancel_after is not None:
+                qtbot.wait(cancel_after)
+                run.cancel()
+        return told
+
+    return start
+
+
+def test_returns_a_value_after_its_progress(watch):
+    def call(progress, cancel):
+        progress(1, 2, "tiles")
+        time.sleep(0.12)
+        return "value" if not cancel() else None
+
+    told = watch(call)
+    assert told[0] == (1, 2, "tiles")
+    assert told[-1] == ("returned", "value")
+
+
+def test_a_runtime_error_is_not_swallowed(watch):
+    def call(progress, cancel):  # noqa: ARG001
+        raise RuntimeError("shapes do not match")
+
+    (what, error), *_ = watch(call)
+    assert what == "failed"
+    assert isinstance(error, RunFailed)
+    assert "shapes do not match" in str(error)
+    assert isinstance(error.__cause__, RuntimeError)
+
+
+def test_an_error_on_purpose_stays_what_it_is(watch):
+    wrong = InputError("step", "7", "one of 4, 8")
+
+    def call(progress, cancel):  # noqa: ARG001
+        raise wrong
+
+    assert watch(call) == [("failed", wrong)]
+    assert "Change this input" in advice(wrong)
+    assert guarded(wrong) is wrong
+
+
+def test_cancel_ends_within_a_second_even_inside_a_long_operation(watch):
+    def call(progress, cancel):  # noqa: ARG001
+        time.sleep(1.5)
+        raise Cancelled("late")
+
+    start = time.monotonic()
+    told = watch(call, cancel_after=50)
+    assert time.monotonic() - start < 1
+    assert told == ["cancelled"]
+
+
+def test_only_the_latest_preview_counts(qtbot):
+    preview, seen, started = Preview(), [], []
+
+    def call(number):
+        started.append(number)
+        time.sleep(0.05)
+        return number
+
+    preview.ready.connect(seen.append)
+    for number in range(10):
+        preview.submit(lambda number=number: call(number))
+        qtbot.wait(5)
+    qtbot.waitUntil(lambda: not preview.busy, timeout=3000)
+    assert seen[-1] == 9
+    assert len(started) < 10
+
+
+def test_a_dropped_preview_is_not_shown(qtbot):
+    preview, seen = Preview(), []
+    preview.ready.connect(seen.append)
+    preview.submit(lambda: time.sleep(0.1))
+    qtbot.wait(50)
+    preview.drop()
+    qtbot.waitUntil(lambda: not preview.busy, timeout=3000)
+    assert seen == []

@@ -1,0 +1,87 @@
+"""The import contract: the library knows nothing of any user interface, and data goes one way through it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+BACKEND = SOURCE / "defocus_backend"
+INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6", "napari_defocus")
+
+FLOW = (
+    ("errors",),
+    ("progress", "params"),
+    ("io", "device", "render", "tiling"),
+    ("arrays", "filters", "metrics"),
+    ("classifier",),
+    ("defocus",),
+    ("sharpen", "shallow", "fusion", "compare"),
+    ("training", "scenes"),
+    ("cli",),
+)
+"""Modules in the order of design section 2: each imports from earlier groups and from itself only.
+
+`scenes` stands with `training`, whose blur it shares.
+"""
+SHARED = {("scenes", "training")}
+RANK = {module: rank for rank, group in enumerate(FLOW) for module in group}
+MODULES = sorted(BACKEND.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Absolute names of all that a file imports, at any depth, but for what only type checkers see."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(BACKEND)))
+def test_the_library_imports_no_interface(path: Path) -> None:
+    assert [name for name in imported(path) if name.split(".")[0] in INTERFACES] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(BACKEND)))
+def test_data_goes_one_way(path: Path) -> None:
+    own = path.relative_to(BACKEND).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return  # the face: it names things from everywhere, lazily
+    assert own in RANK, f"{own} has no place in FLOW yet"
+    for name in imported(path):
+        package, _, rest = name.partition(".")
+        if package != "defocus_backend" or own == "cli":
+            continue
+        other = rest.split(".")[0]
+        allowed = other == own or RANK[other] < RANK[own] or (own, other) in SHARED
+        assert allowed, f"{own} may not import {name}"
+
+
+def test_importing_everything_loads_no_interface() -> None:
+    code = f"""
+import importlib, pkgutil, sys, defocus_backend
+for module in pkgutil.walk_packages(defocus_backend.__path__, "defocus_backend."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print([name for name in {INTERFACES!r} if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_both_packages_are_typed() -> None:
+    for package in ("defocus_backend", "napari_defocus"):
+        assert (SOURCE / package / "py.typed").exists()
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_past_400_lines_is_two_files(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
