@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Tests of the plugin open a real viewer, which needs a display.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
@@ -26,6 +26,9 @@ lint: $(VENV)/.ready-dev
 
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
+
+screenshots: $(VENV)/.ready-test
+	QT_API=pyqt6 xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/make_screenshots.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist

@@ -12,10 +12,9 @@ from typing import Any
 
 os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.yaml"))
 
+import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
-
-import napari
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1400, 900)

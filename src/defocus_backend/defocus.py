@@ -195,7 +195,8 @@ def defocus_map(
     channel_axis : int or None
         Axis of the colour channels; None for a gray image.
     method : str
-        Network: ``"blurnet"``, ``"mobilenetv2"`` (the paper's) or ``"pixelnet"``.
+        Network: ``"pixelnet"`` judges every pixel, ``"blurnet"`` and ``"mobilenetv2"`` (the paper's) judge
+        32x32 windows.
     weights : str, Path or None
         Other shipped weights by name, or a ``.safetensors`` file made by ``defocus train``, whose
         network takes the place of `method`.

@@ -72,7 +72,7 @@ def check_value(name: str, value: Any, metadata: Mapping[str, Any], kind: type) 
 class DefocusParams(Params):
     """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
 
-    method: str = _option("blurnet", "Network that judges the blur.", choices=("blurnet", "mobilenetv2", "pixelnet"))
+    method: str = _option("pixelnet", "Network that judges the blur.", choices=("pixelnet", "blurnet", "mobilenetv2"))
     step: int = _option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
     refine: bool = _option(True, "Refine the map with the iterated weighted guided filter.")
     radius: int = _option(16, "Radius of the refining filter.", unit="px", low=1, high=512)

@@ -250,7 +250,7 @@ class TestRefusals:
     def test_folder_without_permission(self, defocus: Invoke, picture: Path) -> None:
         picture.parent.chmod(0o500)
         try:
-            refused(defocus("map", picture), "permission")
+            refused(defocus("map", picture), "Permission denied")
         finally:
             picture.parent.chmod(0o700)
 
@@ -381,6 +381,11 @@ class TestTraining:
         before = names(tmp_path)
         refused(defocus("train", empty, "--out", out, weights=False), "no picture")
         refused(defocus("train", photos, "--out", tmp_path / "a.pt", weights=False), ".safetensors")
+        Image.new("L", (200, 200), 90).save(empty / "flat.png")
+        refused(defocus("train", empty, "--out", out, weights=False), "sharp photographs")
+        (empty / "flat.png").write_bytes(b"nonsense")
+        refused(defocus("train", empty, "--out", out, weights=False), "flat.png")
+        (empty / "flat.png").unlink()
         refused(defocus("train", photos, "--out", photos / "a.png" / "b.safetensors", weights=False), "a.png")
         refused(defocus("train", photos, "--out", out, "--val", empty, weights=False), "no picture")
         refused(defocus("evaluate", out, "--photos", photos, weights=False), "does not exist")

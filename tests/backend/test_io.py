@@ -278,6 +278,25 @@ class TestStack:
         np.testing.assert_array_equal(stack[-1], slices[-1])
         np.testing.assert_array_equal(stack[1:3], slices[1:3])
 
+    @pytest.mark.parametrize(
+        ("files", "name"),
+        [
+            (("ant_01", "ant_02"), "ant"),
+            (("cell_z0037", "cell_z0039"), "cell"),
+            (("IMG_1999", "IMG_2000"), "IMG"),
+            (("jazz 1", "jazz 2"), "jazz"),
+            (("1", "2"), "1"),
+            (("a", "b"), "a"),
+        ],
+    )
+    def test_names_of_results_come_from_what_the_files_share(
+        self, tmp_path: Path, files: tuple[str, ...], name: str
+    ) -> None:
+        paths = [tmp_path / f"{stem}.png" for stem in files]
+        for path in paths:
+            write_image(path, np.zeros((4, 5), np.uint8))
+        assert open_stack(paths).name == name
+
     @pytest.mark.parametrize("kind", ["plain", "imagej", "ome", "zlib", "pages", "rgb", "bigendian"])
     def test_one_file_with_many_pages(self, tmp_path: Path, kind: str) -> None:
         path = tmp_path / f"stack{'.ome' if kind == 'ome' else ''}.tif"

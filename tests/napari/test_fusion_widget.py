@@ -74,7 +74,7 @@ def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, s
 
     def settled():
         qtbot.wait(50)
-        qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=5000)
+        qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
 
     labels.visible = True
     labels.brush_size = 9

@@ -43,7 +43,7 @@ def shallow(viewer, show_widget):
 
 def settle(widget, qtbot):
     previews = [p for name in ("_drawing", "_preview", "_weighing") if (p := getattr(widget, name, None))]
-    qtbot.waitUntil(lambda: not any(p.busy for p in previews), timeout=10_000)
+    qtbot.waitUntil(lambda: not any(p.busy for p in previews), timeout=60_000)
 
 
 def test_run_gives_what_the_library_gives(sharpen, gray, sigma, finish):

@@ -21,7 +21,7 @@ def watch(qtbot):
         run.returned.connect(lambda value: told.append(("returned", value)))
         run.failed.connect(lambda error: told.append(("failed", error)))
         run.cancelled.connect(lambda: told.append("cancelled"))
-        with qtbot.waitSignal(run.ended, timeout=5000):
+        with qtbot.waitSignal(run.ended, timeout=30_000):
             run.start()
             if cancel_after is not None:
                 qtbot.wait(cancel_after)
@@ -87,7 +87,7 @@ def test_only_the_latest_preview_counts(qtbot):
     for number in range(10):
         preview.submit(lambda number=number: call(number))
         qtbot.wait(5)
-    qtbot.waitUntil(lambda: not preview.busy, timeout=3000)
+    qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
     assert seen[-1] == 9
     assert len(started) < 10
 
@@ -98,5 +98,5 @@ def test_a_dropped_preview_is_not_shown(qtbot):
     preview.submit(lambda: time.sleep(0.1))
     qtbot.wait(50)
     preview.drop()
-    qtbot.waitUntil(lambda: not preview.busy, timeout=3000)
+    qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
     assert seen == []

@@ -131,6 +131,7 @@ def train_command(
     where = resolve_device(device)
     hidden = True if quiet else None
     with (
+        _removed_if_empty(folder),
         _stop_on_interrupt() as stopped,
         tqdm(total=params.steps, desc="training", unit=" steps", disable=hidden, file=sys.stderr) as bar,
     ):
@@ -170,6 +171,17 @@ def _command(params: TrainingParams, photos: Path, out: Path, half: bool) -> str
         for name, value in changed.items()
     ]
     return " ".join(["defocus train", photos.name, *options, *(["--half"] if half else []), f"--out {out.name}"])
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Take the folder of a run away again if it failed before its first checkpoint."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -12,14 +12,16 @@ _BINS = 256
 
 
 def equalised(image: Array, clip_limit: float) -> Array:
-    """CLAHE of an image (H, W) in 0..1; the result is in 0..1, a flat image is left as it is.
+    """CLAHE of an image (H, W) in 0..1 within the range that it has; a flat image is left as it is.
 
     ``adapthisteq`` adds the share of a uniform histogram to the limit, without which a limit below 1/256 would flatten
-    every histogram.
+    every histogram. scikit-image stretches to 0..1 before and after; that is undone.
     """
-    if np.ptp(image) == 0:
+    low, span = float(image.min()), float(np.ptp(image))
+    if span == 0:
         return image
     tile = [max(1, -(-side // _TILES)) for side in image.shape]
     uniform = 1 / _BINS
     limit = uniform + clip_limit * (1 - uniform)
-    return np.asarray(equalize_adapthist(image, kernel_size=tile, clip_limit=limit, nbins=_BINS), dtype=np.float64)
+    unit = equalize_adapthist((image - low) / span, kernel_size=tile, clip_limit=limit, nbins=_BINS)
+    return low + span * np.asarray(unit, dtype=np.float64)

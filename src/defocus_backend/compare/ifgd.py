@@ -51,11 +51,11 @@ def integrated(down: Array, across: Array) -> Array:
 
 
 def _into_range(luma: Array, mean: float) -> Array:
-    """Bring luma into 16..235 by a power that keeps its mean; in range it is left as it is."""
-    low, high = luma.min(), luma.max()
-    if low >= _BLACK and high <= _WHITE:
-        return luma
-    unit = (luma - low) / (high - low)
+    """Stretch luma to 16..235 by a power that brings its mean to `mean`; flat luma becomes `mean`."""
+    low, span = luma.min(), np.ptp(luma)
+    if span < 1e-9:
+        return np.full_like(luma, mean)
+    unit = (luma - low) / span
     wanted = (mean - _BLACK) / (_WHITE - _BLACK)
     gamma = np.log(np.clip(wanted, 0.02, 0.98)) / np.log(np.clip(unit.mean(), 0.02, 0.98))
     return _BLACK + (_WHITE - _BLACK) * unit**gamma
@@ -67,7 +67,7 @@ def _fused_luma(lumas: Array, clip_limit: float) -> Array:
     choice = (down**2 + across**2).argmax(axis=0)[None]
     mean = float(lumas.mean())
     luma = integrated(np.take_along_axis(down, choice, axis=0)[0], np.take_along_axis(across, choice, axis=0)[0])
-    luma = _into_range(luma + mean, mean)
+    luma = _into_range(luma, mean)
     span = _WHITE - _BLACK
     return _BLACK + span * equalised(np.clip((luma - _BLACK) / span, 0.0, 1.0), clip_limit)
 
@@ -89,10 +89,11 @@ def ifgd(
 ) -> NDArray[Any]:
     """Fuse the gradients of the luma, the largest at each pixel, and integrate them.
 
-    The integrated luma is brought into range by a power and passed through CLAHE; chroma is a mean weighted by
-    saturation. The paper integrates by Haar wavelets with a Poisson solver at each level; the cosine transform solves
-    the same equation at once. The paper does not fix the integration constant: here the mean luma of the sources is
-    kept. Gray images are handled as luma.
+    The integrated luma is stretched to 16..235 by a power and passed through CLAHE; chroma is a mean weighted by
+    saturation. The method so changes brightness and contrast, and scores low wherever they should be kept.
+
+    The paper integrates by Haar wavelets with a Poisson solver at each level; the cosine transform solves the same
+    equation at once. The power is ours: it keeps the sources' mean luma. Gray images are handled as luma.
 
     Parameters
     ----------

@@ -16,6 +16,8 @@ from defocus_backend.metrics.gray import LUMA, scaled
 
 Array = NDArray[np.float64]
 
+_ROUND_OFF = 1e-9
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -64,7 +66,8 @@ class Picture:
             image = image * (self.white / 255)
         if self.dtype.kind in "ui":
             info = np.iinfo(self.dtype)
-            image = np.clip(half_up(image), info.min, info.max)
+            # A half that round-off has put just below one is a half still.
+            image = np.clip(half_up(image + _ROUND_OFF), info.min, info.max)
         elif self.dtype.kind == "b":
             image = image >= self.white / 2
         image = image.astype(self.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -43,8 +42,13 @@ def check_folder(folder: Path) -> None:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise FileError(f"{folder}: cannot be written to ({nearest} is not a folder)")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise FileError(f"{folder}: cannot be written to (no permission for {nearest})")
+    # Asked by doing: permission bits say nothing of read-only disks, and nothing at all to root.
+    probe = nearest / f".{secrets.token_hex(6)}.part"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written to ({reason(error)})") from error
 
 
 class WholeFiles:

@@ -134,7 +134,9 @@ def unreadable(path: Path, error: Exception) -> FileError:
     if isinstance(error, OSError) and error.strerror:
         return FileError(f"{path}: cannot be read ({error.strerror})")
     kind = "TIFF" if path.suffix.lower() in TIFF_SUFFIXES else path.suffix.lower().lstrip(".").upper()
-    return FileError(f"{path}: cannot be read, damaged or no {kind} file ({reason(error)})")
+    # Pillow's own text names the memory address of a buffer.
+    why = "unknown contents" if type(error).__name__ == "UnidentifiedImageError" else reason(error)
+    return FileError(f"{path}: cannot be read, damaged or no {kind} file ({why})")
 
 
 def _read_png(data: bytes) -> tuple[NDArray[Any], Metadata]:
@@ -149,7 +151,7 @@ def _read_jpeg(data: bytes) -> tuple[NDArray[Any], Metadata]:
     from PIL import Image
 
     metadata, orientation = _pillow_metadata(data)
-    with Image.open(io.BytesIO(data), formats=("JPEG", "MPO")) as picture:
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
         pixels = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
     return turn_upright(pixels, orientation), metadata
 
@@ -157,7 +159,7 @@ def _read_jpeg(data: bytes) -> tuple[NDArray[Any], Metadata]:
 def _pillow_metadata(data: bytes) -> tuple[Metadata, int]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "MPO")) as picture:
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
         dpi, icc = picture.info.get("dpi"), picture.info.get("icc_profile")
         exif = picture.getexif()
         orientation = int(exif.get(_ORIENTATION, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Stack(Sequence[NDArray[Any]]):
         stems = [p.stem for p in self.paths]
         first, last = min(stems), max(stems)
         same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-        return first[:same].rstrip("0123456789").rstrip("_-. ") or self.paths[0].stem
+        return re.sub(r"([-_. ]+[zZ]?)?[0-9]*[-_. ]*$", "", first[:same]) or self.paths[0].stem
 
     @overload
     def __getitem__(self, index: int) -> NDArray[Any]: ...
