@@ -21,6 +21,9 @@ LUMA = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000
+_WIDEST = 1e30
+"""Widest span of values, and largest value range: float32 has to hold what is computed from them."""
+_GRAY_LIMITS = (-1.0, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +61,11 @@ class Image:
 
     @property
     def gray(self) -> Tensor:
-        """Luma (H, W) in the unit range."""
+        """Luma (H, W) in the unit range, held within -1 and 2 so that a hot pixel does not drown the rest."""
         if self.pixels.shape[0] == 1:
-            return self.pixels[0]
+            return self.pixels[0].clamp(*_GRAY_LIMITS)
         red, green, blue = self.pixels
-        return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
+        return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).clamp_(*_GRAY_LIMITS)
 
     def to(self, device: torch.device) -> Image:
         """The same image on another device."""
@@ -230,8 +233,10 @@ def _fill(colours: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
 def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argument: str) -> tuple[float, float]:
     if value_range is not None:
         low, high = (float(v) for v in value_range)
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise InputError("value_range", repr(value_range), "two finite values, the lower first")
+        if not (-_WIDEST <= low < high <= _WIDEST):
+            raise InputError(
+                "value_range", repr(value_range), f"two values within {_WIDEST:g} of zero, the lower first"
+            )
         return low, high
     dtype = colours.dtype
     if dtype == np.bool_:
@@ -239,6 +244,8 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
     if dtype == np.uint8:
         return 0.0, 255.0
     least, most = float(colours.min()), float(colours.max())
+    if not most - least <= _WIDEST or max(-least, most) > _WIDEST:
+        raise InputError(argument, f"values from {least:g} to {most:g}", f"values within {_WIDEST:g} of zero")
     if np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1:
         return 0.0, 1.0
     # A sample of the pixels settles a percentile; sorting twenty million would cost a second.
@@ -247,8 +254,6 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
     if high <= low:
         low, high = least, most
     scale = max(abs(low), abs(high), 1e-30)
-    if not np.isfinite(high - low):
-        raise InputError(argument, f"values from {least:g} to {most:g}", "a span that fits in double precision")
     return (low, high) if high - low > 1e-7 * scale else (low, low + scale)
 
 
