@@ -54,7 +54,7 @@ def usable(image: np.ndarray, channel_axis: int | None) -> bool:
     if not finite.any():
         return False
     low, high = float(values[finite].min()), float(values[finite].max())
-    return (0 <= low and high <= 1) or (max(-low, high) <= 1e30 and high - low <= 1e30)
+    return (low >= 0 and high <= 1) or (max(-low, high) <= 1e30 and high - low <= 1e30)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import DefocusParams, FusionParams, Params, ShallowParams, SharpenParams
+from defocus_backend.params import DefocusParams, FusionParams, Params, ShallowParams, SharpenParams, SliceMapParams
 
-GROUPS = (DefocusParams, SharpenParams, ShallowParams, FusionParams)
+GROUPS = (DefocusParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -16,7 +16,7 @@ from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.cli.stacks import fuse_options
 from defocus_backend.io import Metadata, Picture, encode_image
-from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
+from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock:
     )
     results = {}
     for blend in FusionParams.describe()["blend"]["choices"]:
-        settings = fuse_options(FusionParams(blend=blend), maps)
+        settings = fuse_options(FusionParams(blend=blend), SliceMapParams(method=maps.method))
         with run.progress(f"fusing {SLICES} slices ({blend})") as progress:
             results[blend] = clock.measure(
                 f"fuse ({blend})",

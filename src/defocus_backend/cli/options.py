@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from defocus_backend.params import DefocusParams, Params
+from defocus_backend.params import DefocusParams, Params, SliceMapParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Params)
@@ -110,6 +110,19 @@ def take(group: type[P], options: dict[str, Any], rename: Mapping[str, str] | No
 
 def map_options(function: F) -> F:
     """Options of the defocus map: those of `DefocusParams`, the weights and the value range."""
+    return _map_options(DefocusParams)(function)
+
+
+def slice_map_options(function: F) -> F:
+    """The same with the defaults of the maps of a stack's slices."""
+    return _map_options(SliceMapParams)(function)
+
+
+def _map_options(group: type[DefocusParams]) -> Callable[[F], F]:
+    return lambda function: params_options(group, MAP_SECTION, MAP_NAMES)(_weights_and_range(function))
+
+
+def _weights_and_range(function: F) -> F:
     function = option(
         "--range",
         "value_range",
@@ -120,14 +133,13 @@ def map_options(function: F) -> F:
         help="Values that count as black and white; by default the whole range of 8-bit files, 0 to 1 for "
         "floats within it, else the 0.1 and 99.9 percentiles.",
     )(function)
-    function = option(
+    return option(
         "--weights",
         metavar="NAME|FILE",
         section=MAP_SECTION,
         help="Other weights: a name from `defocus models` or a .safetensors file from `defocus train`; their "
         "network takes the place of --method.",
     )(function)
-    return params_options(DefocusParams, MAP_SECTION, MAP_NAMES)(function)
 
 
 def run_options(function: F) -> F:

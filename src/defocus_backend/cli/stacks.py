@@ -12,18 +12,18 @@ import numpy as np
 from defocus_backend.cli.options import (
     MAP_NAMES,
     SectionCommand,
-    map_options,
     option,
     output_options,
     params_options,
     picture_format_option,
     run_options,
+    slice_map_options,
     take,
 )
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, Stack, encode_image, encode_map, open_stack
-from defocus_backend.params import DefocusParams, FusionParams
+from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.command("fuse", cls=SectionCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @params_options(FusionParams, "Fusion")
-@map_options
+@slice_map_options
 @option(
     "--name",
     metavar="NAME",
@@ -58,7 +58,7 @@ def fuse_command(
     Writes NAME_fused in the format and bit depth of the slices; NAME_index.tif (number of the sharpest slice,
     from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png).
     """
-    params, maps = take(FusionParams, options), take(DefocusParams, options, MAP_NAMES)
+    params, maps = take(FusionParams, options), take(SliceMapParams, options, MAP_NAMES)
     low, high = options.pop("colours")
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
     stack = open_stack(files)
@@ -87,7 +87,7 @@ def fuse_command(
             run.add_map("confidence", folder / (name or stack.name), result.confidence, scale, like=stack.first)
 
 
-def fuse_options(params: FusionParams, maps: DefocusParams) -> dict[str, Any]:
+def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:
     """Both parameter groups under the names that `fuse` gives them."""
     from defocus_backend.fusion import fusion_option_names
 

@@ -21,10 +21,10 @@ from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import new_blend
 from defocus_backend.fusion.decision import RunningMinimum, decision_weight
 from defocus_backend.fusion.stack import FocalStack, StackLike
-from defocus_backend.params import DefocusParams, FusionParams
+from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 
-_F, _D = FusionParams, DefocusParams
+_F, _D = FusionParams, SliceMapParams
 _INVALID_WEIGHT = 1e-12
 """Weight of a NaN pixel: nothing beside any valid one, yet never a division by zero."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
@@ -96,7 +96,7 @@ def fuse(
     method, weights, step, refine, iterations, subsample, confidence_weighted
         Defocus map of each slice, see `defocus_map`.
     refine_radius, refine_eps : int, float
-        `radius` and `eps` of `defocus_map`.
+        `radius` and `eps` of `defocus_map`; the refinement is lighter here, see `SliceMapParams`.
     value_range : (float, float) or None
         Values that count as 0 and 1; by default one range for the whole stack, found as in `defocus_map`.
     keep_slices : bool
@@ -115,7 +115,7 @@ def fuse(
     InputError, WeightsError, DeviceError, Cancelled
     """
     params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
-    maps = DefocusParams(
+    maps = SliceMapParams(
         method=method,
         step=step,
         refine=refine,
@@ -269,5 +269,5 @@ _OWNED = {"radius": "refine_radius", "eps": "refine_eps"}
 
 
 def fusion_option_names() -> dict[str, str]:
-    """How `fuse` names each field of `DefocusParams`, for interfaces that offer both groups."""
-    return {f.name: _OWNED.get(f.name, f.name) for f in fields(DefocusParams)}
+    """How `fuse` names each field of `SliceMapParams`, for interfaces that offer both groups."""
+    return {f.name: _OWNED.get(f.name, f.name) for f in fields(SliceMapParams)}

@@ -95,15 +95,24 @@ class MapSettings:
     widget : OperationWidget
         Gets the controls.
     rename : dict
-        Names under which the widget's library call takes fields of `DefocusParams`.
+        Names under which the widget's library call takes the fields.
+    group : type
+        `DefocusParams`, or the class whose defaults the library call has.
     folded : bool
         Put all of them under one heading.
     """
 
-    def __init__(self, widget: OperationWidget, rename: dict[str, str] | None = None, *, folded: bool = False) -> None:
-        others = [name for name in DefocusParams.describe() if name not in _MAIN]
-        self.main = Form(DefocusParams, _MAIN, rename)
-        self.refinement = Form(DefocusParams, others, rename)
+    def __init__(
+        self,
+        widget: OperationWidget,
+        rename: dict[str, str] | None = None,
+        *,
+        group: type[DefocusParams] = DefocusParams,
+        folded: bool = False,
+    ) -> None:
+        others = [name for name in group.describe() if name not in _MAIN]
+        self.main = Form(group, _MAIN, rename)
+        self.refinement = Form(group, others, rename)
         self.weights = WeightsBox()
         self.range = Choice(
             {"automatic": "auto", "contrast limits of the layer": "limits"},

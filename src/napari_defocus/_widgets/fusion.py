@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import FusionParams
+from defocus_backend.params import FusionParams, SliceMapParams
 from napari_defocus._layers import Source, is_image, position, provenance, show
 from napari_defocus._script import call, load, save, script
 from napari_defocus._stacks import StackPlan, guess_axes
@@ -88,7 +88,8 @@ class FusionWidget(OperationWidget):
         )
         self.params = Form(FusionParams)
         self.add_form(self.params)
-        self.settings = MapSettings(self, {"radius": "refine_radius", "eps": "refine_eps"}, folded=True)
+        names = {"radius": "refine_radius", "eps": "refine_eps"}
+        self.settings = MapSettings(self, names, group=SliceMapParams, folded=True)
         self._build_outputs()
         self._build_painting()
         self.kind.currentIndexChanged.connect(self._kind_changed)

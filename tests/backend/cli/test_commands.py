@@ -19,7 +19,7 @@ from click.testing import Result
 
 from defocus_backend.cli import main
 from defocus_backend.io import read_image, read_map, write_image, write_map
-from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
+from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
 
 Invoke = Callable[..., Result]
 
@@ -161,7 +161,7 @@ class TestHelp:
             ("map", [DefocusParams]),
             ("sharpen", [SharpenParams, DefocusParams]),
             ("shallow", [ShallowParams, DefocusParams]),
-            ("fuse", [FusionParams, DefocusParams]),
+            ("fuse", [FusionParams, SliceMapParams]),
         ],
     )
     def test_every_parameter_is_an_option_with_the_same_default(self, command: str, groups: list[type]) -> None:
@@ -174,7 +174,7 @@ class TestHelp:
         options = {p.name: p for p in found.params}
         for group in groups:
             for field in fields(group):
-                name = MAP_NAMES.get(field.name, field.name) if group is DefocusParams else field.name
+                name = MAP_NAMES.get(field.name, field.name) if issubclass(group, DefocusParams) else field.name
                 default = options[name].get_default(click.Context(found))
                 assert default in (field.default, str(field.default))
 
