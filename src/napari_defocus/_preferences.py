@@ -9,7 +9,7 @@ from typing import Any
 
 def preference(name: str) -> Any:
     """Value of one entry of the Preferences page; its default where napari has no plugin settings."""
-    defaults = {"device": "auto", "weights": "", "tile": 0}
+    defaults = {"device": "auto", "weights": ""}
     try:
         from napari.settings import get_plugin_settings
 

@@ -26,7 +26,7 @@ def test_manifest_is_valid_and_every_command_can_be_imported(manifest):
     manifest.validate_imports()
     assert [w.display_name for w in manifest.contributions.widgets] == list(WIDGETS)
     assert len(manifest.contributions.sample_data) == 3
-    assert set(manifest.contributions.configurations["compute"].properties) == {"device", "weights", "tile"}
+    assert set(manifest.contributions.configurations["compute"].properties) == {"device", "weights"}
 
 
 def test_the_manifest_at_the_top_is_the_one_in_the_package():

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._layers import Layout, Result
 from napari_defocus._stacks import StackPlan, Where
-from napari_defocus._widgets._mapsettings import with_tile
 from napari_defocus._widgets._plot import SIGMA_MAX
 
 BY_INDEX = ("blend", "radius", "eps", "delta", "device")
@@ -51,7 +50,7 @@ def fuse_plan(
     import defocus_backend as db
     from defocus_backend.fusion.stack import FocalStack
 
-    options = with_tile(db.fuse, {**arguments, "keep_slices": keep_slices})
+    options = {**arguments, "keep_slices": keep_slices}
     options.pop("value_range")
     by_index = {name: value for name, value in options.items() if name in BY_INDEX}
     frames = list(plan.frames())

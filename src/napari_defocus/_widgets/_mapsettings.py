@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +159,3 @@ def device_box() -> Choice:
 def chosen_device(box: Choice) -> str:
     """Device for the library."""
     return str(preference("device")) if box.value == _PREFERRED else str(box.value)
-
-
-def with_tile(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments with the tile size of Preferences, where it is set and the call takes one."""
-    tile = int(preference("tile"))
-    takes = "tile" in inspect.signature(function).parameters
-    return {**arguments, "tile": tile} if tile and takes else dict(arguments)

@@ -26,7 +26,7 @@ from napari_defocus._layers import (
 from napari_defocus._script import call, load, save, script
 from napari_defocus._widgets._base import Job, OperationWidget, row
 from napari_defocus._widgets._layerbox import LayerBox
-from napari_defocus._widgets._mapsettings import Choice, MapSettings, with_tile
+from napari_defocus._widgets._mapsettings import Choice, MapSettings
 from napari_defocus._widgets._objects import ObjectTable, measure
 from napari_defocus._widgets._plot import SIGMA_MAX, SigmaPlot
 from napari_defocus._worker import Preview, tell
@@ -63,7 +63,7 @@ def map_job(
         import defocus_backend as db
         from defocus_backend.errors import Cancelled
 
-        options = with_tile(db.defocus_map, arguments)
+        options = dict(arguments)
         names = ["sigma", *wanted]
         shape = (*source.shape[:-2], *source.shape[-2:]) if index is None else source.shape[-2:]
         maps = {name: np.empty(shape, np.float32) for name in names}
