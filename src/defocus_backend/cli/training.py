@@ -124,6 +124,8 @@ def train_command(
     count = len(list_photos(photos))
     if val is not None:
         list_photos(val)
+        if NETWORKS[params.network].per_pixel:
+            raise InputError("--val", f"photographs to score {params.network} on", "a network that judges windows")
     check_folder(out.parent)
     folder = folder or out.with_name(f"{out.stem}-run")
     check_folder(folder)

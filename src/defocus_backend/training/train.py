@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from defocus_backend.classifier.networks import LEVELS, channels_last, network
+from defocus_backend.classifier.networks import LEVELS, PixelNet, channels_last, network
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.progress import CancelCallback
@@ -214,7 +214,16 @@ def train(
 
 
 def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, Scores]:
-    """Scores of a window classifier on a folder of photographs, by both protocols."""
+    """Scores of a window classifier on a folder of photographs, by both protocols.
+
+    Raises
+    ------
+    InputError
+        For a per-pixel network: it needs surroundings that a 32x32 patch does not have, and its score
+        would say nothing of it. `defocus_backend.training.benchmark` measures those on whole scenes.
+    """
+    if isinstance(model, PixelNet):
+        raise InputError("network", "a per-pixel network", "one for windows; measure this one on whole scenes instead")
     paths = list_photos(photos)
     return {p: evaluate(model, held_out_patches(paths, p, per_photo=per_photo)) for p in PROTOCOLS}
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from defocus_backend.classifier.networks import PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.training import degrade
 from defocus_backend.training.compositions import KINDS, SharpPictures, compose, trust_map
@@ -23,7 +24,7 @@ from defocus_backend.training.patches import (
     list_photos,
     texture,
 )
-from defocus_backend.training.train import TrainingParams, soft_labels, train
+from defocus_backend.training.train import TrainingParams, score, soft_labels, train
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,11 @@ def test_scores_of_a_perfect_and_of_an_ignorant_classifier() -> None:
     assert right.mae < 1e-4
     assert ignorant.mae == pytest.approx(5.0)
     assert ignorant.calibration_error < 0.01
+
+
+def test_a_network_that_needs_surroundings_is_not_scored_on_patches(photos: Path) -> None:
+    with pytest.raises(InputError, match="per-pixel network"):
+        score(PixelNet(), photos)
 
 
 def test_calibration_error_is_the_gap_between_claim_and_truth() -> None:
