@@ -17,7 +17,7 @@ INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide
 FLOW = (
     ("errors",),
     ("progress", "params"),
-    ("io", "device", "render", "tiling"),
+    ("io", "device", "render"),
     ("arrays", "filters", "metrics"),
     ("classifier",),
     ("defocus",),

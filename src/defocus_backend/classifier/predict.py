@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW, PixelNet
+from defocus_backend.filters.gaussian import border_index
 from defocus_backend.progress import Reporter
 
 UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
@@ -64,12 +65,6 @@ class WindowGrid:
         for y in range(0, ny, side):
             for x in range(0, nx, side):
                 yield slice(y, min(y + side, ny)), slice(x, min(x + side, nx))
-
-
-def mirror(index: Tensor, size: int) -> Tensor:
-    """Indices beyond an axis of the given size, mirrored about its first and last pixel's outer edge."""
-    folded = index.remainder(2 * size)
-    return torch.where(folded < size, folded, 2 * size - 1 - folded)
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,7 @@ def _region(gray: Tensor, grid: WindowGrid, rows: slice, columns: slice) -> Tens
     for part, origin, size in zip((rows, columns), grid.origin, gray.shape, strict=True):
         first = origin + part.start * grid.step
         last = origin + (part.stop - 1) * grid.step + WINDOW
-        index.append(mirror(torch.arange(first, last, device=gray.device), size))
+        index.append(border_index(size, first, last, mode="reflect", device=gray.device))
     return gray[index[0][:, None], index[1][None, :]]
 
 
@@ -266,7 +261,7 @@ def _padded_tile(gray: Tensor, rows: slice, columns: slice) -> tuple[Tensor, tup
         after = min(size - part.stop, PixelNet.halo) if part.stop < size else PixelNet.margin
         total = -(-(length + after) // PixelNet.align) * PixelNet.align
         first = part.start - before
-        index.append(mirror(torch.arange(first, first + total, device=gray.device), size))
+        index.append(border_index(size, first, first + total, mode="reflect", device=gray.device))
         inner.append(slice(before, length))
     return gray[index[0][:, None], index[1][None, :]].contiguous(), (inner[0], inner[1])
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from defocus_backend.errors import InputError
+from defocus_backend.filters.gaussian import border_index
 
 
 def disc_kernel(radius: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -47,9 +48,8 @@ def disc_blur(x: Tensor, radius: float) -> Tensor:
     """
     kernel = disc_kernel(radius, dtype=x.dtype).to(x.device)
     reach = kernel.shape[0] // 2
-    padded = x
-    for axis in (-2, -1):
-        padded = _pad_mirrored(padded, reach, axis)
+    rows, columns = (border_index(n, -reach, n + reach, mode="reflect", device=x.device) for n in x.shape[-2:])
+    padded = x[..., rows[:, None], columns]
     size = [_fast_length(padded.shape[-2]), _fast_length(padded.shape[-1])]
     transfer = torch.fft.rfft2(kernel, s=size)
     out = torch.empty_like(x)
@@ -57,12 +57,6 @@ def disc_blur(x: Tensor, radius: float) -> Tensor:
         blurred = torch.fft.irfft2(torch.fft.rfft2(plane, s=size) * transfer, s=size)
         out[channel] = blurred[2 * reach : 2 * reach + x.shape[-2], 2 * reach : 2 * reach + x.shape[-1]]
     return out
-
-
-def _pad_mirrored(x: Tensor, reach: int, axis: int) -> Tensor:
-    size = x.shape[axis]
-    index = torch.arange(-reach, size + reach, device=x.device).remainder(2 * size)
-    return x.index_select(x.ndim + axis, torch.where(index < size, index, 2 * size - 1 - index))
 
 
 def _fast_length(size: int) -> int:

@@ -63,9 +63,8 @@ def map_job(
         import defocus_backend as db
         from defocus_backend.errors import Cancelled
 
-        options = dict(arguments)
         names = ["sigma", *wanted]
-        shape = (*source.shape[:-2], *source.shape[-2:]) if index is None else source.shape[-2:]
+        shape = source.shape if index is None else source.shape[-2:]
         maps = {name: np.empty(shape, np.float32) for name in names}
         single = len(indices) == 1
         for done, where in enumerate(indices):
@@ -74,7 +73,7 @@ def map_job(
             found = db.defocus_map(
                 source.plane(where),
                 channel_axis=source.channel_axis,
-                **options,
+                **arguments,
                 progress=progress if single else None,
                 cancel=cancel,
             )

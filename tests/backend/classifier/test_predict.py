@@ -10,8 +10,9 @@ import torch
 
 from defocus_backend.classifier import predict
 from defocus_backend.classifier.networks import BlurNet, MobileNetV2, PixelNet, fold_batch_norm
-from defocus_backend.classifier.predict import WindowGrid, classify_pixels, classify_windows, mirror, spread_windows
+from defocus_backend.classifier.predict import WindowGrid, classify_pixels, classify_windows, spread_windows
 from defocus_backend.classifier.weights import load_network
+from defocus_backend.filters.gaussian import border_index
 
 SHAPES = [(200, 311), (64, 64), (33, 40), (5, 7), (1, 1)]
 
@@ -63,7 +64,7 @@ def test_padding_is_the_same_on_both_sides(shape: tuple[int, int]) -> None:
 
 def test_mirror_is_numpys_symmetric_padding() -> None:
     for size in (1, 2, 5):
-        index = mirror(torch.arange(-7, size + 9), size).numpy()
+        index = border_index(size, -7, size + 9, mode="reflect").numpy()
         np.testing.assert_array_equal(index, np.pad(np.arange(size), (7, 9), mode="symmetric"))
 
 
