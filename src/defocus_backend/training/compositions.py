@@ -142,11 +142,22 @@ def half_plane(side: int, rng: np.random.Generator) -> Gray:
 
 
 def draw_blur(rng: np.random.Generator) -> float:
-    """Sigma of a layer in pixels: often sharp, often slight, all others alike."""
+    """Sigma of a layer in pixels: often sharp, often slight, all others alike.
+
+    More than half are drawn from the whole range: with fewer, blurs beyond 12 px are not learnt.
+    """
     chance = rng.random()
-    if chance < 0.15:
+    if chance < 0.12:
         return 0.0
-    return float(rng.uniform(0, 4.5) if chance < 0.55 else rng.uniform(0, MAX_SIGMA))
+    return float(rng.uniform(0, 4.5) if chance < 0.42 else rng.uniform(0, MAX_SIGMA))
+
+
+def draw_psf(degradation: Degradation, rng: np.random.Generator) -> str:
+    """Kind of point spread function of a scene, see `degrade.transfer`."""
+    chance = rng.random()
+    if chance < degradation.disc:
+        return "disc"
+    return "mixed" if chance < degradation.disc + degradation.mixed else "gaussian"
 
 
 class _Lens:
@@ -194,7 +205,7 @@ def compose(
     degradation : Degradation
         Applied after the blur.
     kind, psf, sigmas : optional
-        One of `KINDS`; ``"gaussian"`` or ``"disc"``; sigma of the front and the back layer (for a
+        One of `KINDS`; one of `degrade.transfer`; sigma of the front and the back layer (for a
         uniform scene the first). Drawn where not given.
     synthetic : float
         Share of scenes made of drawn filaments instead of photographs.
@@ -203,7 +214,7 @@ def compose(
     -------
     Scene
     """
-    psf = psf or ("disc" if rng.random() < degradation.disc else "gaussian")
+    psf = psf or draw_psf(degradation, rng)
     kind = kind or str(rng.choice(["uniform", "ramp", "layered"], p=[0.2, 0.25, 0.55]))
     drawn = rng.random() < synthetic
     lens = _Lens(psf, in_light=not drawn and rng.random() < 0.3)

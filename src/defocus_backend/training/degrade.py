@@ -22,8 +22,9 @@ class Degradation:
 
     Attributes
     ----------
-    disc : float
-        Share of pictures blurred with a disc (a lens) instead of a Gaussian of the same variance.
+    disc, mixed : float
+        Shares of pictures blurred with a disc (a lens), or with a disc followed by a Gaussian of the same
+        variance (a lens that is not perfect), instead of with a Gaussian alone.
     contrast : float
         Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
     min_contrast : float
@@ -37,6 +38,7 @@ class Degradation:
     """
 
     disc: float = 0.4
+    mixed: float = 0.15
     contrast: float = 0.5
     min_contrast: float = 0.15
     noise: float = 0.6
@@ -44,8 +46,8 @@ class Degradation:
     jpeg: float = 0.2
 
 
-CLEAN = Degradation(disc=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
-LIGHT = Degradation(disc=0.3, contrast=0.35, noise=0.35, max_noise=5.0, jpeg=0.1)
+CLEAN = Degradation(disc=0.0, mixed=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
+LIGHT = Degradation(disc=0.3, mixed=0.0, contrast=0.35, noise=0.35, max_noise=5.0, jpeg=0.1)
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
@@ -66,9 +68,10 @@ def transfer(height: int, width: int, sigma: float, psf: str = "gaussian") -> Gr
     height, width : int
         Size of the image.
     sigma : float
-        Standard deviation of the point spread function in pixels, the same for both kinds.
-    psf : {"gaussian", "disc"}
-        A disc of radius R has the variance of a Gaussian with sigma R / 2.
+        Standard deviation of the point spread function in pixels, the same for all kinds.
+    psf : {"gaussian", "disc", "mixed"}
+        A disc of radius R has the variance of a Gaussian with sigma R / 2; "mixed" is a disc and a Gaussian
+        that share the variance.
 
     Returns
     -------
@@ -77,6 +80,9 @@ def transfer(height: int, width: int, sigma: float, psf: str = "gaussian") -> Gr
     """
     fy = np.arange(height, dtype=np.float32)[:, None] / (2 * height)
     fx = np.arange(width, dtype=np.float32)[None, :] / (2 * width)
+    if psf == "mixed":
+        half = float(sigma / np.sqrt(2))
+        return transfer(height, width, half, "gaussian") * transfer(height, width, half, "disc")
     if psf == "gaussian":
         decay = -2 * np.pi**2 * sigma**2
         return np.asarray(np.exp(decay * fy**2) * np.exp(decay * fx**2), dtype=np.float32)

@@ -51,7 +51,8 @@ class TrainingParams:
     side : int
         Side of the scenes on which per-pixel networks learn, a multiple of 32.
     learning_rate : float
-        Peak of a cosine schedule with a short warm-up.
+        Rate between a short warm-up and a linear fall to nothing over the last fifth of the steps. A run
+        that has not begun to fall may be resumed with another number of steps.
     expectation_weight : float
         Weight of the absolute error of the expected sigma beside the cross-entropy.
     average_decay : float
@@ -167,15 +168,7 @@ def train(
     model = channels_last(_initial(params), device)
     average = AveragedModel(model, avg_fn=_warming_average(params.average_decay), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=1e-4)
-    warm_up = min(100, params.steps // 5)
-    schedule = torch.optim.lr_scheduler.SequentialLR(
-        optimiser,
-        [
-            torch.optim.lr_scheduler.LinearLR(optimiser, 0.05, total_iters=max(1, warm_up)),
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, params.steps - warm_up), eta_min=1e-6),
-        ],
-        [warm_up],
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_of(params.steps))
     state: dict[str, Any] = {"model": model, "average": average, "optimiser": optimiser, "schedule": schedule}
     first = _restore(checkpoint, state, params) if checkpoint.exists() else 0
 
@@ -246,6 +239,27 @@ def _dataset(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor
     return ContextPatches(photos, degradation=DEGRADATIONS[params.degradation], **common)
 
 
+def _rate_of(steps: int) -> Callable[[int], float]:
+    """Share of the learning rate at every step: up, level, and down over the last fifth.
+
+    Up to the fall it does not depend on the number of steps, so that a run can be prolonged or cut short
+    and still be repeated exactly by its final recipe.
+    """
+    warm_up, fall = min(100, steps // 5), steps - _falling(steps)
+
+    def rate(step: int) -> float:
+        if step < warm_up:
+            return (step + 1) / (warm_up + 1)
+        return 1.0 if step < fall else max(0.001, (steps - step) / (steps - fall))
+
+    return rate
+
+
+def _falling(steps: int) -> int:
+    """Number of steps at the end over which the learning rate falls."""
+    return max(1, steps // 5)
+
+
 def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, expectation_weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """Cross-entropy with soft labels plus the error of the expectation, both weighted by trust."""
     logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
@@ -294,8 +308,11 @@ def _restore(path: Path, state: dict[str, Any], params: TrainingParams) -> int:
         stored = torch.load(path, weights_only=True)
     except Exception as error:
         raise FileError(f"resume: {path} cannot be read ({type(error).__name__})") from error
-    if stored["params"] != asdict(params):
-        changed = sorted(k for k, v in asdict(params).items() if stored["params"].get(k) != v)
+    changed = sorted(k for k, v in asdict(params).items() if stored["params"].get(k) != v)
+    before = int(stored["params"]["steps"])
+    if changed == ["steps"] and all(stored["step"] <= s - _falling(s) and s >= 500 for s in (before, params.steps)):
+        changed = []
+    if changed:
         raise InputError("resume", f"a run with another {', '.join(changed)}", f"the recipe stored in {path}")
     for name, part in state.items():
         part.load_state_dict(stored[name])
