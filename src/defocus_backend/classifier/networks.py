@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from defocus_backend.classifier.layers import ZeroMeanConv2d, conv_bn_relu
+from defocus_backend.classifier.pixelnet import PixelNet, TwoScaleNet
 from defocus_backend.errors import InputError
 
 LEVELS = 20
@@ -20,28 +21,6 @@ LEVELS = 20
 
 WINDOW = 32
 """Side of the classified patch in pixels."""
-
-
-class ZeroMeanConv2d(nn.Conv2d):
-    """A convolution whose kernels sum to zero, so that its output ignores a constant added to the image.
-
-    Blur does not depend on brightness; built in, the network need not learn it from examples.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight - self.weight.mean(dim=(2, 3), keepdim=True)
-        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
-
-
-def _conv_bn_relu(
-    inputs: int, outputs: int, kernel: int, stride: int, *, padding: int = 0, first: bool = False
-) -> nn.Sequential:
-    conv = ZeroMeanConv2d if first else nn.Conv2d
-    return nn.Sequential(
-        conv(inputs, outputs, kernel, stride, padding, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
 
 
 class BlurNet(nn.Module):
@@ -60,7 +39,7 @@ class BlurNet(nn.Module):
         inputs = (1, *widths[:-1])
         self.features = nn.Sequential(
             *(
-                _conv_bn_relu(i, o, k, s, first=n == 0)
+                conv_bn_relu(i, o, k, s, first=n == 0)
                 for n, (i, o, k, s) in enumerate(zip(inputs, widths, kernels, strides, strict=True))
             )
         )
@@ -140,50 +119,6 @@ class MobileNetV2(nn.Module):
         return logits
 
 
-class PixelNet(nn.Module):
-    """Per-pixel network: an encoder-decoder with skip connections, the distribution at half resolution.
-
-    Strides down to 32, so that long blurs and the shapes of objects are seen whole, and about 12.5
-    thousand multiply-adds per pixel. Takes ``(N, 1, H, W)`` with sides that are multiples of 32 and
-    returns ``(N, 20, H / 2, W / 2)``.
-    """
-
-    align = 32
-    """Sides of the input must be multiples of this."""
-    halo = 192
-    """Reach of the receptive field in pixels: what lies farther from a pixel does not matter to it."""
-    margin = 32
-    """Mirrored pixels put around a picture, which keep the zero padding of the layers away from it."""
-
-    def __init__(self, levels: int = LEVELS, widths: tuple[int, ...] = (16, 32, 64, 128, 192)) -> None:
-        super().__init__()
-        inputs = (1, *widths[:-1])
-        self.encoder = nn.ModuleList(
-            nn.Sequential(_conv_bn_relu(i, o, 3, 2, padding=1, first=n == 0), _conv_bn_relu(o, o, 3, 1, padding=1))
-            for n, (i, o) in enumerate(zip(inputs, widths, strict=True))
-        )
-        # The finest decoder stage keeps 32 channels: it has to hold 20 levels.
-        outputs = (max(widths[0], 32), *widths[1:-1])
-        deeper = (*outputs[1:], widths[-1])
-        self.decoder = nn.ModuleList(
-            _conv_bn_relu(skip + deep, o, 3, 1, padding=1)
-            for skip, deep, o in zip(widths[:-1], deeper, outputs, strict=True)
-        )
-        self.head = nn.Conv2d(outputs[0], levels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits at half resolution; shapes as in the class docstring."""
-        skips = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        for stage, skip in zip(reversed(self.decoder), reversed(skips[:-1]), strict=True):
-            up = functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
-            x = stage(torch.cat([skip, up], dim=1))
-        logits: Tensor = self.head(x)
-        return logits
-
-
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """What the rest of the library has to know about a network to run it.
@@ -213,6 +148,9 @@ NETWORKS: dict[str, Network] = {
         build=MobileNetV2, dense_stride=None, citation="Sandler et al. 2018, doi:10.1109/CVPR.2018.00474"
     ),
     "pixelnet": Network(build=PixelNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True),
+    "twoscale": Network(
+        build=TwoScaleNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True
+    ),
 }
 
 

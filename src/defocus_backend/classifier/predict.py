@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW, PixelNet
+from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW
+from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.filters.gaussian import border_index
 from defocus_backend.progress import Reporter
 
@@ -221,7 +222,7 @@ def _pixel_tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 
 
 @torch.inference_mode()
-def classify_pixels(gray: Tensor, network: nn.Module, *, reporter: Reporter | None = None) -> PixelLevels:
+def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | None = None) -> PixelLevels:
     """Classify every pixel with a per-pixel network.
 
     Parameters
@@ -241,7 +242,7 @@ def classify_pixels(gray: Tensor, network: nn.Module, *, reporter: Reporter | No
     shape = int(gray.shape[0]), int(gray.shape[1])
     maps = torch.empty(3, *shape, device=gray.device)
     for rows, columns in _pixel_tiles(shape):
-        region, inner = _padded_tile(gray, rows, columns)
+        region, inner = _padded_tile(gray, network, rows, columns)
         sigma, deviation, certain = _moments(network(region[None, None])[0])
         half = torch.stack([sigma, deviation, certain])[None]
         full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
@@ -252,14 +253,14 @@ def classify_pixels(gray: Tensor, network: nn.Module, *, reporter: Reporter | No
     return PixelLevels(*maps)
 
 
-def _padded_tile(gray: Tensor, rows: slice, columns: slice) -> tuple[Tensor, tuple[slice, slice]]:
+def _padded_tile(gray: Tensor, network: PixelNet, rows: slice, columns: slice) -> tuple[Tensor, tuple[slice, slice]]:
     """The pixels of a tile and of its surroundings, mirrored beyond the border, and where the tile is."""
     index, inner = [], []
     for part, size in zip((rows, columns), gray.shape, strict=True):
-        before = min(part.start, PixelNet.halo) if part.start else PixelNet.margin
+        before = min(part.start, network.halo) if part.start else network.margin
         length = before + part.stop - part.start
-        after = min(size - part.stop, PixelNet.halo) if part.stop < size else PixelNet.margin
-        total = -(-(length + after) // PixelNet.align) * PixelNet.align
+        after = min(size - part.stop, network.halo) if part.stop < size else network.margin
+        total = -(-(length + after) // network.align) * network.align
         first = part.start - before
         index.append(border_index(size, first, first + total, mode="reflect", device=gray.device))
         inner.append(slice(before, length))

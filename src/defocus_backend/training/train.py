@@ -18,7 +18,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from defocus_backend.classifier.networks import LEVELS, PixelNet, channels_last, network
+from defocus_backend.classifier.networks import LEVELS, channels_last, network
+from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.progress import CancelCallback
