@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.training.patches import PatchSet
+from defocus_backend.training.reliability import calibration_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Scores:
     bias : float
         Mean signed error of the expected sigma, in pixels.
     calibration_error : float
-        Expected calibration error of the most likely level, 15 equal bins.
+        Expected calibration error of the most likely level, 15 equal bins (Guo et al. 2017).
     loss : float
         Mean cross-entropy.
     patches : int
@@ -64,19 +65,6 @@ def expected_sigma(probabilities: Tensor) -> Tensor:
     return torch.tensordot(probabilities, levels, dims=([1], [0]))
 
 
-def calibration_error(probabilities: Tensor, truth: Tensor, bins: int = 15) -> float:
-    """Expected calibration error of the most likely level (Guo et al. 2017)."""
-    confidence, level = probabilities.max(1)
-    right = (level == truth).float()
-    index = (confidence * bins).long().clamp(max=bins - 1)
-    error = 0.0
-    for n in range(bins):
-        inside = index == n
-        if inside.any():
-            error += inside.float().mean().item() * abs(right[inside].mean() - confidence[inside].mean()).item()
-    return error
-
-
 def evaluate(network: nn.Module, test: PatchSet) -> Scores:
     """Score a window classifier; the true sigma of the test set must be whole levels."""
     probabilities = class_probabilities(network, test.patches)
@@ -87,7 +75,7 @@ def evaluate(network: nn.Module, test: PatchSet) -> Scores:
         within_one=((level - truth).abs() <= 1).float().mean().item(),
         mae=(sigma - test.sigma).abs().mean().item(),
         bias=(sigma - test.sigma).mean().item(),
-        calibration_error=calibration_error(probabilities, truth),
+        calibration_error=calibration_error(probabilities.amax(1), level == truth),
         loss=nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), truth).item(),
         patches=len(truth),
     )

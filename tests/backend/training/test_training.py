@@ -14,7 +14,7 @@ from defocus_backend.classifier.networks import PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.training import degrade
 from defocus_backend.training.compositions import KINDS, SharpPictures, compose, trust_map
-from defocus_backend.training.evaluate import calibration_error, evaluate, expected_sigma
+from defocus_backend.training.evaluate import evaluate, expected_sigma
 from defocus_backend.training.patches import (
     ContextPatches,
     IsolatedPatches,
@@ -174,13 +174,6 @@ def test_a_network_that_needs_surroundings_is_not_scored_on_patches(photos: Path
         score(PixelNet(), photos)
 
 
-def test_calibration_error_is_the_gap_between_claim_and_truth() -> None:
-    claim = torch.full((100, 20), 0.2 / 19)
-    claim[:, 4] = 0.8
-    truth = torch.where(torch.arange(100) < 50, 4, 9)
-    assert calibration_error(claim, truth) == pytest.approx(0.3, abs=1e-4)
-
-
 SMALL = TrainingParams(steps=6, batch_size=16, degradation="clean", side=64)
 
 
@@ -237,3 +230,17 @@ def test_bad_photos_are_refused(tmp_path: Path) -> None:
 def test_bad_recipes_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         TrainingParams(**bad)  # type: ignore[arg-type]
+
+
+def test_a_run_may_be_prolonged_until_its_rate_falls(photos: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from defocus_backend.training.train import _rate_of
+
+    rates = [[_rate_of(steps)(step) for step in range(700)] for steps in (900, 1000)]
+    assert rates[0] == rates[1]
+    assert _rate_of(1000)(900) == pytest.approx(0.5)
+    with pytest.raises(Cancelled):
+        train(photos, SMALL, tmp_path, workers=0, cancel=lambda: True)
+    with pytest.raises(InputError, match="steps"):
+        train(photos, replace(SMALL, steps=7), tmp_path, workers=0, resume=True)

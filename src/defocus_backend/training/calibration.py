@@ -1,0 +1,88 @@
+"""Calibrate a network by one temperature (Guo et al. 2017).
+
+It goes into the weights of the last layer, so that nothing needs to know of it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from defocus_backend.errors import InputError
+from defocus_backend.training.train import soft_labels
+
+_GRID = 8
+"""Every so manieth output of a per-pixel network along both axes is kept: neighbours say nearly the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What a network says of many windows or pixels: logits (N, 20), true sigma (N,) in px, weight (N,)."""
+
+    logits: Tensor
+    sigma: Tensor
+    weight: Tensor
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Distribution over the levels, (N, 20)."""
+        return self.logits.softmax(1)
+
+
+@torch.inference_mode()
+def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Verdicts:
+    """Run a network over batches of (picture, sigma, trust) as made for training.
+
+    Raises
+    ------
+    InputError
+        If there is no batch.
+    """
+    rows = []
+    for pictures, sigma, trust in batches:
+        logits = network(pictures)
+        logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
+        truth, weight = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
+        part = (slice(None), slice(None), slice(None, None, _GRID), slice(None, None, _GRID))
+        rows.append(tuple(t[part].permute(0, 2, 3, 1).reshape(-1, t.shape[1]) for t in (logits, truth, weight)))
+    if not rows:
+        raise InputError("batches", "none", "at least one")
+    logits, truth, weight = (torch.cat(part) for part in zip(*rows, strict=True))
+    return Verdicts(logits=logits, sigma=truth[:, 0], weight=weight[:, 0])
+
+
+def fit_temperature(verdicts: Verdicts) -> float:
+    """The number by which the logits must be divided for the least cross-entropy; above 1 for the overconfident."""
+    from scipy.optimize import minimize_scalar
+
+    target = soft_labels(verdicts.sigma[:, None])
+    share = verdicts.weight / verdicts.weight.sum()
+
+    def loss(log_temperature: float) -> float:
+        entropy = -(target * (verdicts.logits / np.exp(log_temperature)).log_softmax(1)).sum(1)
+        return float((entropy * share).sum())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+def divide_logits(network: nn.Module, temperature: float) -> None:
+    """Build a temperature into the last layer of a network.
+
+    Raises
+    ------
+    InputError
+        If the temperature is not a positive number.
+    """
+    if not temperature > 0:
+        raise InputError("temperature", repr(temperature), "a positive number")
+    final = getattr(network, "head", network)
+    last = [m for m in final.modules() if isinstance(m, nn.Conv2d | nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight /= temperature
+        if last.bias is not None:
+            last.bias /= temperature

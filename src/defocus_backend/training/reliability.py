@@ -1,0 +1,52 @@
+"""Do probabilities mean what they say, and what does confidence buy?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error: mean distance between confidence and the share that is right, over equal bins.
+
+    Parameters
+    ----------
+    confidence : (N,) array_like
+        Predicted chance of being right, 0 to 1.
+    right : (N,) array_like
+        Whether it was, or with what share, 0 to 1.
+    bins : int
+        Number of bins.
+    """
+    return float(sum(share * abs(seen - said) for share, said, seen in reliability(confidence, right, bins)))
+
+
+def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> list[tuple[float, float, float]]:
+    """For every bin that is not empty: its share of all, its mean confidence, the share that is right in it."""
+    said, seen = (np.asarray(values, dtype=np.float64) for values in (confidence, right))
+    index = np.minimum((said * bins).astype(int), bins - 1)
+    return [
+        (float((index == n).mean()), float(said[index == n].mean()), float(seen[index == n].mean()))
+        for n in np.unique(index)
+    ]
+
+
+def risk_coverage(error: ArrayLike, confidence: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean error of the most confident, for every share of them that is kept (El-Yaniv and Wiener 2010).
+
+    Parameters
+    ----------
+    error : (N,) array_like
+        Absolute errors.
+    confidence : (N,) array_like
+        What they are sorted by, most confident first.
+
+    Returns
+    -------
+    coverage, risk : (N,) arrays
+        Share kept, 1/N to 1, and the mean error over it.
+    """
+    wrong = np.asarray(error, dtype=np.float64)
+    order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")
+    kept = np.arange(1, len(wrong) + 1)
+    return kept / len(wrong), np.cumsum(wrong[order]) / kept

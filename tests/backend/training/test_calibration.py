@@ -1,0 +1,83 @@
+"""Calibration against verdicts whose chance of being right is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from defocus_backend.classifier.networks import network
+from defocus_backend.errors import InputError
+from defocus_backend.training.calibration import (
+    Verdicts,
+    collect,
+    divide_logits,
+    fit_temperature,
+)
+from defocus_backend.training.reliability import calibration_error, risk_coverage
+
+
+def drawn_verdicts(temperature: float, count: int = 20_000) -> Verdicts:
+    """Truth drawn from the very distribution, whose logits are then multiplied by a temperature."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(count, 20, generator=generator)
+    level = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    return Verdicts(logits=logits * temperature, sigma=level.float(), weight=torch.ones(count))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_was_applied_is_found(temperature: float) -> None:
+    assert fit_temperature(drawn_verdicts(temperature)) == pytest.approx(temperature, rel=0.03)
+
+
+def test_calibrated_probabilities_have_no_error_and_overconfident_ones_have() -> None:
+    for temperature, low, high in ((1.0, 0.0, 0.015), (3.0, 0.2, 1.0)):
+        verdicts = drawn_verdicts(temperature)
+        confidence, level = verdicts.probabilities.max(1)
+        assert low <= calibration_error(confidence, level == verdicts.sigma) <= high
+
+
+def test_calibration_error_of_a_liar() -> None:
+    assert calibration_error([0.9] * 10, [1] * 5 + [0] * 5) == pytest.approx(0.4)
+    assert calibration_error([0.2, 0.8], [0, 1], bins=2) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["blurnet", "pixelnet", "twoscale", "mobilenetv2"])
+def test_a_temperature_goes_into_the_weights(name: str) -> None:
+    torch.manual_seed(0)
+    module = network(name).build().eval()
+    picture = torch.rand(1, 1, 32 if name in ("blurnet", "mobilenetv2") else 64, 64 if name != "mobilenetv2" else 32)
+    with torch.inference_mode():
+        before = module(picture)
+        divide_logits(module, 2.0)
+        torch.testing.assert_close(module(picture), before / 2)
+
+
+def test_a_temperature_must_be_positive() -> None:
+    with pytest.raises(InputError, match="temperature"):
+        divide_logits(nn.Linear(1, 1), 0.0)
+
+
+def test_verdicts_of_pixels_and_of_patches() -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.new_zeros(len(x), 20, x.shape[2] // 2, x.shape[3] // 2)
+
+    sigma = torch.full((2, 1, 32, 32), 3.0)
+    verdicts = collect(Constant(), [(torch.rand(2, 1, 32, 32), sigma, torch.ones_like(sigma))] * 2)
+    assert verdicts.logits.shape == (2 * 2 * 2 * 2, 20)
+    assert bool((verdicts.sigma == 3).all())
+    patches = collect(
+        network("mobilenetv2").build().eval(),
+        [(torch.rand(3, 1, 32, 32), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1), torch.ones(3, 1, 1, 1))],
+    )
+    assert patches.sigma.tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(InputError, match="batches"):
+        collect(Constant(), [])
+
+
+def test_risk_grows_with_coverage_where_confidence_tells() -> None:
+    coverage, risk = risk_coverage([3.0, 1.0, 2.0], [0.1, 0.9, 0.5])
+    np.testing.assert_allclose(coverage, [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(risk, [1.0, 1.5, 2.0])
