@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         write_map,
     )
     from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
-    from defocus_backend.shallow import ShallowDepthOfField, shallow_depth_of_field, shallow_weights
-    from defocus_backend.sharpen import Sharpened, gain_map, sharpen
+    from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
+    from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
 
     __version__: str
 
@@ -48,8 +48,8 @@ _HOMES = {
     "fusion": ("Fusion", "fuse", "fuse_by_index"),
     "io": ("Metadata", "Picture", "Stack", "open_stack", "read_image", "read_map", "write_image", "write_map"),
     "params": ("DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
-    "shallow": ("ShallowDepthOfField", "shallow_depth_of_field", "shallow_weights"),
-    "sharpen": ("Sharpened", "gain_map", "sharpen"),
+    "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
+    "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("metrics", "render", "scenes")
@@ -69,8 +69,10 @@ __all__ = [
     "Picture",
     "ShallowDepthOfField",
     "ShallowParams",
+    "ShallowRenderer",
     "SharpenParams",
     "Sharpened",
+    "Sharpener",
     "Stack",
     "WeightsError",
     "__version__",

@@ -7,7 +7,7 @@ blur of 10 px and would bring the most blurred pixels back into focus.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -189,22 +189,124 @@ def shallow_depth_of_field(
         highlights=highlights,
         fill_subject=fill_subject,
     )
-    where = resolve_device(device)
-    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
-    weights = weight_curve(as_map(sigma, source.shape).to(where), params, _check_focus(focus))
-    with torch.inference_mode(), device_errors("use a smaller image or device='cpu'"):
-        sharpened = source.pixels + params.sharpen_gain * (
-            source.pixels - gaussian_blur(source.pixels, SharpenParams.low_pass)
+    ready = ShallowRenderer(image, sigma, channel_axis=channel_axis, value_range=value_range, device=device)
+    return ready.apply(params, focus=focus, progress=progress, cancel=cancel)
+
+
+class ShallowRenderer:
+    """An image and its map made ready, so that only what a changed parameter asks for is computed again.
+
+    The blurred background takes nearly all of the time; it is kept until its own parameters change. For
+    previews that follow a slider; results are those of `shallow_depth_of_field`.
+
+    Parameters
+    ----------
+    image, sigma, channel_axis, value_range, device
+        See `shallow_depth_of_field`.
+
+    Raises
+    ------
+    InputError, DeviceError
+    """
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        sigma: ArrayLike,
+        *,
+        channel_axis: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        where = resolve_device(device)
+        self._source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
+        self._sigma = as_map(sigma, self._source.shape).to(where)
+        self._detail: Tensor | None = None
+        self._sharpened = _Kept()
+        self._background = _Kept()
+
+    def needs_background(self, params: ShallowParams, focus: float | None = None) -> bool:
+        """Whether `apply` with these arguments has to blur the background anew."""
+        return self._background.key != _background_key(params, focus)
+
+    def can_estimate(self, params: ShallowParams) -> bool:
+        """Whether the last background differs from the wanted one only in what was painted over."""
+        key = self._background.key
+        return key is not None and key[0] == _background_key(params, None)[0]
+
+    def apply(
+        self,
+        params: ShallowParams,
+        *,
+        focus: float | None = None,
+        estimate: bool = False,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> ShallowDepthOfField:
+        """Blur with these parameters.
+
+        Parameters
+        ----------
+        params : ShallowParams
+            See `shallow_depth_of_field`.
+        focus : float or None
+            See `shallow_weights`.
+        estimate : bool
+            Take the last background where only the weights differ, though `fill_subject` then painted over
+            a slightly other part of it: an approximation, quick enough to follow a slider.
+        progress, cancel : callable or None
+            See `defocus_backend.progress`.
+
+        Returns
+        -------
+        ShallowDepthOfField
+
+        Raises
+        ------
+        InputError, DeviceError, Cancelled
+        """
+        source, pixels = self._source, self._source.pixels
+        weights = weight_curve(self._sigma, params, _check_focus(focus))
+        with torch.inference_mode(), device_errors("use a smaller image or device='cpu'"):
+            if self._detail is None:
+                self._detail = pixels - gaussian_blur(pixels, SharpenParams.low_pass)
+            if self._sharpened.key != (params.sharpen_gain,):
+                sharpened = pixels + params.sharpen_gain * self._detail
+                self._sharpened = _Kept((params.sharpen_gain,), sharpened, source.restore(sharpened))
+            kept = estimate and self.can_estimate(params)
+            if self.needs_background(params, focus) and not kept:
+                behind = fill_from_surroundings(pixels, 1 - weights) if params.fill_subject else pixels
+                background = _blur_background(behind, params, progress, cancel)
+                self._background = _Kept(_background_key(params, focus), background, source.restore(background))
+            mixed = weights * self._sharpened.pixels
+            mixed += (1 - weights) * self._background.pixels
+        return ShallowDepthOfField(
+            image=source.restore(mixed),
+            weights=to_map(weights),
+            background=self._background.restored,
+            sharpened=self._sharpened.restored,
         )
-        behind = fill_from_surroundings(source.pixels, 1 - weights) if fill_subject else source.pixels
-        background = _blur_background(behind, params, progress, cancel)
-        mixed = weights * sharpened + (1 - weights) * background
-    return ShallowDepthOfField(
-        image=source.restore(mixed),
-        weights=to_map(weights),
-        background=source.restore(background),
-        sharpened=source.restore(sharpened),
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An intermediate image, what it was made with, and how the caller gets it."""
+
+    key: tuple[Any, ...] | None = None
+    pixels: Tensor = field(default_factory=lambda: torch.empty(0))
+    restored: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+
+
+def _background_key(params: ShallowParams, focus: float | None) -> tuple[Any, Any]:
+    """What the background depends on: the blur, and what is painted over."""
+    how = (params.blur, params.fill_subject)
+    how += (
+        (params.lens_radius, params.highlights)
+        if params.blur == "lens"
+        else (params.radius, params.eps, params.iterations)
     )
+    weights = (params.sharp_below, params.blur_above, params.sharp_weight, params.blur_weight, focus)
+    return how, weights if params.fill_subject else None
 
 
 def _blur_background(

@@ -45,10 +45,11 @@ class Sharpened:
 def gain_curve(sigma: Tensor, params: SharpenParams) -> Tensor:
     """Eqs 8 to 10 on sigma in pixels, any shape; the betas refer to sigma / 19. NaN gives gain 0."""
     level = torch.nan_to_num(sigma, nan=float(MAX_SIGMA)) / MAX_SIGMA
-    rising = torch.sigmoid(params.alpha1 * (level - params.beta1))
+    # In place: this is what a live preview repeats.
+    gain = (level - params.beta1).mul_(params.alpha1).sigmoid_()
     # 1 - sigmoid(t) is sigmoid(-t), without the rounding of the subtraction.
-    falling = torch.sigmoid(-params.alpha2 * (level - params.beta2))
-    return torch.where(sigma.isnan(), 0.0, params.max_gain * rising * falling)
+    falling = level.sub_(params.beta2).mul_(-params.alpha2).sigmoid_()
+    return gain.mul_(params.max_gain).mul_(falling).masked_fill_(sigma.isnan(), 0.0)
 
 
 def gain_map(
@@ -131,10 +132,61 @@ def sharpen(
     InputError, DeviceError
     """
     params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2, low_pass=low_pass)
-    where = resolve_device(device)
-    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
-    gain = gain_curve(as_map(sigma, source.shape).to(where), params)
-    with torch.inference_mode(), device_errors("sharpen a part of the image or use device='cpu'"):
-        smooth = gaussian_blur(source.pixels, params.low_pass)
-        sharp = source.pixels + gain * (source.pixels - smooth)
-    return Sharpened(image=source.restore(sharp), gain=to_map(gain), low_pass=source.restore(smooth))
+    return Sharpener(image, sigma, channel_axis=channel_axis, value_range=value_range, device=device).apply(params)
+
+
+class Sharpener:
+    """An image and its map made ready, so that only what a changed parameter asks for is computed again.
+
+    While only the gain curve changes, the low pass is kept: what is left is eq 8, one product, one sum and
+    the clipping. For previews that follow a slider; results are those of `sharpen`.
+
+    Parameters
+    ----------
+    image, sigma, channel_axis, value_range, device
+        See `sharpen`.
+
+    Raises
+    ------
+    InputError, DeviceError
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> import numpy as np
+    >>> import defocus_backend as db
+    >>> photo = data.camera()
+    >>> ready = db.Sharpener(photo, np.full(photo.shape, 4.0))
+    >>> results = [ready.apply(db.SharpenParams(max_gain=gain)) for gain in (1, 2, 4)]
+    """
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        sigma: ArrayLike,
+        *,
+        channel_axis: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        where = resolve_device(device)
+        self._source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
+        self._sigma = as_map(sigma, self._source.shape).to(where)
+        self._low_pass = 0.0
+
+    def apply(self, params: SharpenParams) -> Sharpened:
+        """Sharpen with these parameters.
+
+        Raises
+        ------
+        DeviceError
+        """
+        with torch.inference_mode(), device_errors("sharpen a part of the image or use device='cpu'"):
+            if params.low_pass != self._low_pass:
+                smooth = gaussian_blur(self._source.pixels, params.low_pass)
+                self._smooth = self._source.restore(smooth)
+                self._detail = self._source.pixels - smooth
+                self._low_pass = params.low_pass
+            gain = gain_curve(self._sigma, params)
+            sharp = (self._detail * gain).add_(self._source.pixels)
+        return Sharpened(image=self._source.restore(sharp), gain=to_map(gain), low_pass=self._smooth)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.params import ShallowParams
-from defocus_backend.shallow import shallow_depth_of_field, shallow_weights, weight_parameters
+from defocus_backend.shallow import ShallowRenderer, shallow_depth_of_field, shallow_weights, weight_parameters
 
 
 def test_parameters_for_the_papers_example() -> None:
@@ -109,3 +109,53 @@ def test_refusals() -> None:
         shallow_depth_of_field(flat, flat, blur="motion")
     with pytest.raises(Cancelled):
         shallow_depth_of_field(flat, flat, cancel=lambda: True)
+
+
+@pytest.mark.parametrize("blur", ["guided", "lens"])
+def test_a_prepared_image_gives_the_same_numbers_whatever_came_before(blur: str) -> None:
+    image, sigma = halves((40, 48))
+    ready = ShallowRenderer(image, sigma, channel_axis=-1)
+    common = {"blur": blur, "radius": 4, "lens_radius": 3.0}
+    for options in (
+        {},
+        {"blur_above": 5.0},
+        {"fill_subject": False},
+        {"fill_subject": False, "sharp_below": 2.0},
+        {"sharpen_gain": 1.0},
+        {"radius": 6, "lens_radius": 5.0},
+        {"focus": 12.0},
+    ):
+        arguments = {**common, **options}
+        wanted = shallow_depth_of_field(image, sigma, channel_axis=-1, **arguments)
+        focus = arguments.pop("focus", None)
+        found = ready.apply(ShallowParams(**arguments), focus=focus)
+        for name in ("image", "weights", "background", "sharpened"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_the_background_is_blurred_again_only_for_what_it_depends_on() -> None:
+    image, sigma = halves((40, 48))
+    ready = ShallowRenderer(image, sigma, channel_axis=-1)
+    plain = ShallowParams(radius=4, fill_subject=False)
+    assert ready.needs_background(plain)
+    assert not ready.can_estimate(plain)
+    ready.apply(plain)
+    assert not ready.needs_background(ShallowParams(radius=4, fill_subject=False, blur_above=5), focus=3)
+    assert ready.needs_background(ShallowParams(radius=5, fill_subject=False))
+    filled = ShallowParams(radius=4)
+    ready.apply(filled)
+    assert ready.needs_background(ShallowParams(radius=4, blur_above=5)), "another part is painted over"
+    assert ready.can_estimate(ShallowParams(radius=4, blur_above=5))
+    assert not ready.can_estimate(ShallowParams(radius=5, blur_above=5))
+
+
+def test_an_estimate_mixes_by_the_right_weights_with_the_last_background() -> None:
+    image, sigma = halves((40, 48))
+    ready = ShallowRenderer(image, sigma, channel_axis=-1)
+    before = ready.apply(ShallowParams(radius=4))
+    found = ready.apply(ShallowParams(radius=4, blur_above=5), estimate=True)
+    np.testing.assert_array_equal(found.background, before.background)
+    np.testing.assert_array_equal(found.weights, shallow_weights(sigma, blur_above=5))
+    weights = found.weights[..., None]
+    expected = weights * found.sharpened + (1 - weights) * found.background.astype(float)
+    np.testing.assert_allclose(found.image, expected, atol=2)

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from defocus_backend.errors import InputError
-from defocus_backend.sharpen import gain_map, sharpen
+from defocus_backend.params import SharpenParams
+from defocus_backend.sharpen import Sharpener, gain_map, sharpen
 
 
 def gain(level: np.ndarray, a1: float, b1: float, a2: float, b2: float, most: float) -> np.ndarray:
@@ -73,3 +74,24 @@ def test_map_of_another_size_is_refused() -> None:
         sharpen(np.zeros((4, 4)), np.zeros((4, 5)))
     with pytest.raises(InputError, match="sigma"):
         gain_map(np.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_prepared_image_gives_the_same_numbers_whatever_came_before(colour_photo: np.ndarray, dtype: type) -> None:
+    image = colour_photo[:40, :50].astype(dtype)
+    sigma = np.random.default_rng(0).uniform(0, 10, image.shape[:2])
+    sigma[3, 4] = np.nan
+    ready = Sharpener(image, sigma, channel_axis=-1)
+    for options in ({"max_gain": 4.0}, {"beta2": 0.6}, {"low_pass": 1.0}, {"max_gain": 0.5, "low_pass": 3.0}, {}):
+        found, wanted = ready.apply(SharpenParams(**options)), sharpen(image, sigma, channel_axis=-1, **options)
+        np.testing.assert_array_equal(found.image, wanted.image)
+        np.testing.assert_array_equal(found.gain, wanted.gain)
+        np.testing.assert_array_equal(found.low_pass, wanted.low_pass)
+
+
+def test_while_only_the_gain_changes_nothing_is_filtered(photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = Sharpener(photo, np.full(photo.shape, 4.0))
+    first = ready.apply(SharpenParams(max_gain=1))
+    monkeypatch.setattr("defocus_backend.sharpen.gaussian_blur", None)
+    second = ready.apply(SharpenParams(max_gain=2))
+    assert np.abs(second.image.astype(int) - photo).sum() > np.abs(first.image.astype(int) - photo).sum()
