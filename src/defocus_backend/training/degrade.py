@@ -32,7 +32,7 @@ class Degradation:
     noise : float
         Share of pictures with Poisson-Gaussian noise.
     max_noise : float
-        Largest noise standard deviation at mid-gray, in gray values.
+        Largest noise standard deviation at mid-gray, in gray values; weak noise is drawn more often.
     jpeg : float
         Share of pictures compressed with a quality between 60 and 100.
     """
@@ -42,7 +42,7 @@ class Degradation:
     contrast: float = 0.5
     min_contrast: float = 0.15
     noise: float = 0.6
-    max_noise: float = 6.0
+    max_noise: float = 12.0
     jpeg: float = 0.2
 
 
@@ -149,7 +149,7 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
         offset = np.float32(rng.uniform(0, 255 * (1 - factor)))
         image = image * factor + offset
     if rng.random() < how.noise:
-        image = add_noise(image, rng.uniform(0, how.max_noise), rng)
+        image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng)
     if rng.random() < how.jpeg:
         return compress(image, int(rng.integers(60, 101)))
     return quantise(image)
