@@ -16,12 +16,14 @@ INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide
 
 FLOW = (
     ("errors",),
-    ("progress", "params"),
+    ("progress", "methods"),
+    ("params",),
     ("io", "device", "render"),
     ("arrays", "filters", "metrics"),
-    ("classifier",),
+    ("classifier", "refine"),
+    ("compare",),
     ("defocus",),
-    ("sharpen", "shallow", "fusion", "compare"),
+    ("sharpen", "shallow", "fusion"),
     ("training", "scenes"),
     ("cli",),
 )

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from defocus_backend.arrays import Image, as_image, to_map
-from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.predict import (
     PixelLevels,
@@ -23,12 +22,12 @@ from defocus_backend.classifier.predict import (
 from defocus_backend.classifier.weights import load_network
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
+from defocus_backend.methods import MAP_METHODS, Unit
 from defocus_backend.params import DefocusParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.refine import refine_map
 
 _D = DefocusParams
-_LEAST_CONFIDENCE = 0.01
-"""Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,19 @@ class DefocusMap:
     Attributes
     ----------
     sigma : (H, W) float32 array
-        Refined defocus map: standard deviation of the blur in pixels, 0 to 19. NaN where the image was.
+        Refined defocus map: standard deviation of the blur in pixels, 0 to 19. NaN where the image was. Of a
+        method without a unit: a number that is larger where the image is more blurred, no more.
     raw : (H, W) float32 array
-        The map before refinement (eq 6), in pixels.
+        The map before refinement (eq 6), in the same unit.
     guide : (H, W) float32 array
         The smoothed image that guided the refinement, unit range; the image itself without refinement.
     confidence : (H, W) float32 array
-        0 where nothing can be told (flat, dark, saturated, ambiguous), 1 where the classifier is certain.
+        0 where nothing can be told (flat, dark, saturated, ambiguous), 1 where the classifier is certain. Of a
+        method without a classifier: from the texture alone.
     deviation : (H, W) float32 array
-        Standard deviation of the classifier's own distribution, in pixels.
+        Standard deviation of the classifier's own distribution, in pixels; NaN without a classifier.
+    unit : {"px", "relative"}
+        Whether `sigma` and `raw` are in pixels or only tell more blur from less.
     """
 
     sigma: NDArray[np.float32]
@@ -54,9 +57,12 @@ class DefocusMap:
     guide: NDArray[np.float32]
     confidence: NDArray[np.float32]
     deviation: NDArray[np.float32]
+    unit: Unit = "px"
 
     def in_focus(self, sharp_below: float = 1.0) -> NDArray[np.bool_]:
         """Binary map (H, W): True where sigma is below `sharp_below` pixels; False where it is NaN."""
+        if self.unit != "px":
+            raise InputError("sharp_below", f"{sharp_below!r} px for a relative map", "a map in pixels")
         if not sharp_below > 0:
             raise InputError("sharp_below", repr(sharp_below), "more than 0 pixels")
         return np.asarray(self.sigma < sharp_below)
@@ -74,7 +80,7 @@ class Estimate:
 
 
 class DefocusEstimator:
-    """A loaded network with its settings, to be used on any number of images.
+    """A loaded network, or a method without one, with its settings, to be used on any number of images.
 
     Parameters
     ----------
@@ -82,9 +88,9 @@ class DefocusEstimator:
         Method and refinement.
     weights : str, Path or None
         Shipped weights by name or a ``.safetensors`` file, whose network then takes the place of the
-        method; by default the shipped weights of the method.
+        method; by default the shipped weights of the method. A method without a network takes none.
     device : torch.device
-        Where to compute.
+        Where to compute; methods without a network compute on the CPU.
 
     Raises
     ------
@@ -93,7 +99,17 @@ class DefocusEstimator:
 
     def __init__(self, params: DefocusParams, *, weights: str | Path | None, device: torch.device) -> None:
         self.params = params
-        self.network, self.name = load_network(weights or params.method, device=device)
+        self.network: nn.Module | None = None
+        self.name = params.method
+        if params.method not in MAP_METHODS:
+            self.network, self.name = load_network(weights or params.method, device=device)
+        elif weights is not None:
+            raise InputError("weights", repr(str(weights)), f"None with method {params.method!r}, which has no network")
+
+    @property
+    def unit(self) -> Unit:
+        """Unit of the maps."""
+        return "relative" if self.network is None and MAP_METHODS[self.name].unit == "relative" else "px"
 
     @torch.inference_mode()
     def estimate(
@@ -105,9 +121,11 @@ class DefocusEstimator:
     ) -> Estimate:
         """All maps of one image, which must be on the estimator's device."""
         gray = image.gray.contiguous()
+        if self.network is None:
+            return self._compare(gray, image.valid, Reporter(1, "maps", progress, cancel))
         reporter = Reporter(count_tiles(self.name, image.shape, self.params.step), "tiles", progress, cancel)
         reporter.check()
-        levels = self._classify(gray, reporter)
+        levels = self._classify(gray, self.network, reporter)
         confidence = levels.confidence
         if image.valid is not None:
             confidence = confidence * image.valid
@@ -117,10 +135,26 @@ class DefocusEstimator:
             sigma, guide = refine_map(levels.sigma, gray, self.params, confidence=trust)
         return Estimate(sigma, levels.sigma, guide, confidence, levels.deviation)
 
-    def _classify(self, gray: Tensor, reporter: Reporter) -> PixelLevels:
-        if isinstance(self.network, PixelNet):
-            return classify_pixels(gray, self.network, reporter=reporter)
-        windows = classify_windows(gray, self.network, self.name, step=self.params.step, reporter=reporter)
+    def _compare(self, gray: Tensor, valid: Tensor | None, reporter: Reporter) -> Estimate:
+        """The maps of a published method, refined as in Fig. 7 of the paper."""
+        from defocus_backend.compare import maps
+
+        reporter.check()
+        picture = gray.cpu().numpy().astype(np.float64) * 255
+        raw = maps.MAP_METHODS[self.name](picture)
+        reporter.check()
+        sigma, guide = maps.refine_values(raw, picture, self.params) if self.params.refine else (raw, picture)
+        confidence = maps.contrast_confidence(picture)
+        if valid is not None:
+            confidence = confidence * valid.cpu().numpy()
+        reporter.advance()
+        stacked = np.stack([sigma, raw, guide / 255, confidence, np.full_like(raw, np.nan)])
+        return Estimate(*torch.from_numpy(stacked.astype(np.float32)).to(gray.device))
+
+    def _classify(self, gray: Tensor, network: nn.Module, reporter: Reporter) -> PixelLevels:
+        if isinstance(network, PixelNet):
+            return classify_pixels(gray, network, reporter=reporter)
+        windows = classify_windows(gray, network, self.name, step=self.params.step, reporter=reporter)
         stacked = torch.stack([windows.sigma, windows.deviation, windows.confidence])
         return PixelLevels(*spread_windows(stacked, windows.grid))
 
@@ -153,10 +187,12 @@ def defocus_map(
         Axis of the colour channels; None for a gray image.
     method : str
         Network: ``"pixelnet"`` judges every pixel, ``"blurnet"`` and ``"mobilenetv2"`` (the paper's) judge
-        32x32 windows.
+        32x32 windows. Or a published method without a network, see `defocus_backend.methods.MAP_METHODS`:
+        ``"energy_ratio"``, ``"zhuo_sim"`` and ``"fdm"`` in pixels; ``"lbp"``, ``"laplacian_variance"``,
+        ``"deviation"`` and ``"entropy"`` without a unit.
     weights : str, Path or None
         Other shipped weights by name, or a ``.safetensors`` file made by ``defocus train``, whose
-        network takes the place of `method`.
+        network takes the place of `method`; None with a method that has no network.
     step : {4, 8, 16, 32}
         Distance between neighbouring windows in pixels; the per-pixel network has none.
     refine : bool
@@ -166,7 +202,7 @@ def defocus_map(
     subsample : int
         The filter's coefficients are found on cells of so many pixels a side; 1 is the paper's filter.
     confidence_weighted : bool
-        Let confident places speak for those that cannot tell.
+        Let confident places speak for those that cannot tell; for networks only.
     value_range : (float, float) or None
         Values that count as black and white. By default the range of bool and uint8, [0, 1] for floats
         within it, else the 0.1 and 99.9 percentiles.
@@ -216,4 +252,5 @@ def defocus_map(
         guide=to_map(found.guide, source.valid),
         confidence=to_map(found.confidence),
         deviation=to_map(found.deviation, source.valid),
+        unit=estimator.unit,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from defocus_backend.errors import InputError
+from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS, names_in_pixels
 
 
 def _option(
@@ -72,7 +73,11 @@ def check_value(name: str, value: Any, metadata: Mapping[str, Any], kind: type) 
 class DefocusParams(Params):
     """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
 
-    method: str = _option("pixelnet", "Network that judges the blur.", choices=("pixelnet", "blurnet", "mobilenetv2"))
+    method: str = _option(
+        "pixelnet",
+        "Network that judges the blur, or a published method without one.",
+        choices=(*NETWORK_METHODS, *MAP_METHODS),
+    )
     step: int = _option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
     refine: bool = _option(True, "Refine the map with the iterated weighted guided filter.")
     radius: int = _option(16, "Radius of the refining filter.", unit="px", low=1, high=512)
@@ -91,7 +96,18 @@ class DefocusParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SliceMapParams(DefocusParams):
+class SigmaParams(DefocusParams):
+    """A defocus map that has to be in pixels, as all that sharpens, blurs or fuses by it needs."""
+
+    method: str = _option(
+        "pixelnet",
+        "Network that judges the blur, or a published method that gives pixels.",
+        choices=names_in_pixels(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceMapParams(SigmaParams):
     """The defocus map of one slice of a stack, refined lightly.
 
     The paper's radius of 16 and 7 iterations smooth thin things out of the decision: on rendered stacks they cost

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from defocus_backend.defocus import defocus_map, refine_map
+from defocus_backend.defocus import defocus_map
 from defocus_backend.errors import Cancelled, DefocusError, DeviceError, InputError
 from defocus_backend.filters import smooth_guide, weighted_guided_filter
 from defocus_backend.params import DefocusParams
+from defocus_backend.refine import refine_map
 
 MAPS = ("sigma", "raw", "guide", "confidence", "deviation")
 

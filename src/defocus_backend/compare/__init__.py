@@ -1,17 +1,11 @@
-"""Published methods to compare with, one a file, each kind in a registry of its own.
+"""Published methods to compare with, one a file; `defocus_backend.methods` lists them all.
 
-`FUSION_METHODS` fuse a focal stack, `SHARPEN_METHODS` sharpen an image, `MAP_METHODS` in `compare.maps` tell how
+`fuse_with` fuses a focal stack, `sharpen_with` sharpens an image, `MAP_METHODS` in `compare.maps` tell how
 blurred every pixel is.
 """
 
-from defocus_backend.compare.fusers import FUSION_METHODS, FusionMethod, fuse_with
-from defocus_backend.compare.sharpeners import SHARPEN_METHODS, SharpenMethod, sharpen_with
+from defocus_backend.compare.fusers import fuse_with
+from defocus_backend.compare.sharpeners import sharpen_with
+from defocus_backend.methods import FUSION_METHODS, SHARPEN_METHODS
 
-__all__ = [
-    "FUSION_METHODS",
-    "SHARPEN_METHODS",
-    "FusionMethod",
-    "SharpenMethod",
-    "fuse_with",
-    "sharpen_with",
-]
+__all__ = ["FUSION_METHODS", "SHARPEN_METHODS", "fuse_with", "sharpen_with"]

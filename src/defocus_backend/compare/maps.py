@@ -1,51 +1,36 @@
-"""The published blur maps by name, each to be run alone or refined by our weighted guided filter.
-
-A method that needs a network of its own, such as DMENet (Lee et al. 2019), joins as one more `MapMethod`
-whose function loads its weights on the first call.
-"""
+"""The published blur maps, each to be run alone or refined by our weighted guided filter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from defocus_backend.compare.energy_ratio import energy_ratio_map
-from defocus_backend.compare.fdm import fdm_map
+from defocus_backend import methods
 from defocus_backend.compare.gray import Array, check_gray
-from defocus_backend.compare.lbp import lbp_map
-from defocus_backend.compare.window_measures import deviation_map, entropy_map, laplacian_variance_map
-from defocus_backend.compare.zhuo_sim import zhuo_sim_map
+from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import InputError
 from defocus_backend.params import DefocusParams
+from defocus_backend.refine import refine_map
 
-_LARGEST = 19.0
+_CONTRAST_WINDOW = 32
+# Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
+_FLAT_VARIANCE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapMethod:
+class MapMethod(methods.Method):
     """A published way to tell how blurred every pixel of a gray picture is.
 
-    Attributes
-    ----------
-    name : str
-        Key of `MAP_METHODS`.
-    function : callable
-        ``(gray, **parameters) -> map``: a gray picture (H, W) on the scale 0..255, the paper's parameters as
-        keyword defaults, and a float64 map (H, W) that is larger where the picture is more blurred.
-    unit : {"px", "relative"}
-        Whether the map is a sigma in pixels or only an order.
-    citation : str
-        Who described it.
+    Its `function` is ``(gray, **parameters) -> map``: a gray picture (H, W) on the scale 0..255, the paper's
+    parameters as keyword defaults, and a float64 map (H, W) that is larger where the picture is more blurred.
     """
-
-    name: str
-    function: Callable[..., Array]
-    unit: Literal["px", "relative"]
-    citation: str
 
     def __call__(
         self, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
@@ -73,12 +58,25 @@ class MapMethod:
         InputError
             If an argument cannot be used.
         """
-        found = self.function(gray, **parameters)
-        return refine_values(found, gray, params) if refine else found
+        found: Array = self.function(gray, **parameters)
+        return refine_values(found, gray, params)[0] if refine else found
 
 
-def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None = None) -> Array:
-    """Refine a map of any unit by `defocus.refine_map`; the result stays within the map's range.
+MAP_METHODS: Mapping[str, MapMethod] = MappingProxyType(
+    {name: MapMethod(**asdict(method)) for name, method in methods.MAP_METHODS.items()}
+)
+"""The comparison maps of `methods.MAP_METHODS`, to be called on gray pictures."""
+
+
+def map_method(name: str) -> MapMethod:
+    """Look a method up by name; raise `InputError` for a name that is not registered."""
+    if name not in MAP_METHODS:
+        raise InputError("method", repr(name), "one of " + ", ".join(MAP_METHODS))
+    return MAP_METHODS[name]
+
+
+def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Array, Array]:
+    """Refine a map of any unit by `refine.refine_map`; the result stays within the map's range.
 
     Parameters
     ----------
@@ -91,64 +89,41 @@ def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None =
 
     Returns
     -------
-    (H, W) float64 array
+    refined : (H, W) float64 array
         In units of `values`.
+    guide : (H, W) float64 array
+        The smoothed picture that guided the refinement, gray values 0..255.
     """
-    import torch
-
-    from defocus_backend.defocus import refine_map
-
-    if values.shape != check_gray(gray).shape:
+    picture = check_gray(gray)
+    if values.shape != picture.shape:
         raise InputError("values", f"shape {values.shape}", "the shape of the picture")
-    low, span = float(values.min()), float(np.ptp(values))
-    if span == 0:
-        return values.copy()
-    # The filter is linear and keeps to 0..19 px: any other unit passes through on that scale.
-    scaled: NDArray[np.float32] = ((values - low) * (_LARGEST / span)).astype(np.float32)
-    unit = (check_gray(gray) / 255).astype(np.float32)
-    refined, _ = refine_map(torch.from_numpy(scaled), torch.from_numpy(unit), params or DefocusParams())
-    return np.asarray(refined.numpy().astype(np.float64) * (span / _LARGEST) + low)
+    # The filter is linear: a map of any size and offset passes through on the scale where float32 is finest.
+    low, span = float(values.min()), float(np.ptp(values)) or 1.0
+    refined, guide = refine_map(_single((values - low) / span), _single(picture / 255), params or DefocusParams())
+    return _double(refined) * span + low, _double(guide) * 255
 
 
-_PAPER = "Galetto and Deng 2021, Fig. 7"
+def contrast_confidence(gray: ArrayLike) -> Array:
+    """How far a picture has texture from which a blur can be told.
 
-MAP_METHODS: dict[str, MapMethod] = {
-    method.name: method
-    for method in (
-        MapMethod(name="entropy", function=entropy_map, unit="relative", citation=_PAPER),
-        MapMethod(name="deviation", function=deviation_map, unit="relative", citation=_PAPER),
-        MapMethod(
-            name="laplacian_variance",
-            function=laplacian_variance_map,
-            unit="relative",
-            citation="Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548",
-        ),
-        MapMethod(
-            name="lbp",
-            function=lbp_map,
-            unit="relative",
-            citation="Yi and Eramian 2016, doi:10.1109/TIP.2016.2528042",
-        ),
-        MapMethod(
-            name="zhuo_sim",
-            function=zhuo_sim_map,
-            unit="px",
-            citation="Zhuo and Sim 2011, doi:10.1016/j.patcog.2011.03.009",
-        ),
-        MapMethod(name="fdm", function=fdm_map, unit="px", citation="Chen, Chen and Chang 2016, ICIP"),
-        MapMethod(
-            name="energy_ratio",
-            function=energy_ratio_map,
-            unit="px",
-            citation="closed form; spectrum as in Field 1987, doi:10.1364/JOSAA.4.002379",
-        ),
-    )
-}
-"""All comparison maps by name."""
+    Parameters
+    ----------
+    gray : (H, W) array_like
+        Gray values 0..255.
+
+    Returns
+    -------
+    (H, W) float64 array
+        Near 0 where the surroundings hold nothing but rounding, near 1 elsewhere.
+    """
+    variance = window_variance(check_gray(gray), _CONTRAST_WINDOW)
+    return variance / (variance + _FLAT_VARIANCE)
 
 
-def map_method(name: str) -> MapMethod:
-    """Look a method up by name; raise `InputError` for a name that is not registered."""
-    if name not in MAP_METHODS:
-        raise InputError("method", repr(name), "one of " + ", ".join(MAP_METHODS))
-    return MAP_METHODS[name]
+def _single(values: Array) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _double(values: Tensor) -> Array:
+    result: NDArray[np.float64] = values.numpy().astype(np.float64)
+    return result

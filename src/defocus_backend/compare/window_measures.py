@@ -68,7 +68,7 @@ def deviation_map(gray: ArrayLike, *, window: int = 16) -> Array:
     F. J. Galetto, G. Deng, "Single image deep defocus estimation and its applications", 2021, Fig. 7.
     """
     side = check_whole("window", window, at_least=1)
-    return -np.sqrt(_window_variance(check_gray(gray), side))
+    return -np.sqrt(window_variance(check_gray(gray), side))
 
 
 def laplacian_variance_map(gray: ArrayLike, *, window: int = 16) -> Array:
@@ -98,10 +98,10 @@ def laplacian_variance_map(gray: ArrayLike, *, window: int = 16) -> Array:
     from scipy import ndimage
 
     side = check_whole("window", window, at_least=1)
-    return -_window_variance(ndimage.laplace(check_gray(gray)), side)
+    return -window_variance(ndimage.laplace(check_gray(gray)), side)
 
 
-def _window_variance(values: Array, side: int) -> Array:
+def window_variance(values: Array, side: int) -> Array:
     """Population variance over the window of each pixel; centred first so that squares do not cancel."""
     from scipy import ndimage
 

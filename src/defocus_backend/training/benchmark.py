@@ -272,10 +272,10 @@ def method_candidate(name: str, *, params: DefocusParams | None = None) -> Candi
 
     def maps(picture: NDArray[np.uint8]) -> dict[str, Gray]:
         raw = method(picture)
-        refined = refine_values(raw, picture, params)
+        refined, _ = refine_values(raw, picture, params)
         return {"raw": raw.astype(np.float32), "refined": refined.astype(np.float32)}
 
-    return Candidate(name=name, unit=method.unit, maps=maps)
+    return Candidate(name=name, unit=str(method.unit), maps=maps)
 
 
 def candidate_names() -> list[str]:

@@ -1,0 +1,222 @@
+"""Every method by name, ours and the published ones beside it: one table a kind, for library and interfaces.
+
+Nothing heavy is imported here; a method's function is looked up when it is first called.
+
+A further method is one more entry. A network that makes a whole map by itself, such as DMENet (Lee et al., CVPR
+2019), joins `MAP_METHODS` as an entry whose function loads its weights on the first call
+(`classifier.weights.load_network` checks them); it has no entry yet because no weights of it are at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+Unit = Literal["px", "relative"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to make a map, to sharpen, to blur or to fuse.
+
+    Attributes
+    ----------
+    name : str
+        Its key in the table.
+    text : str
+        What it does, in a few words.
+    citation : str
+        Who described it.
+    home : str
+        Module within this package and function, ``"compare.lbp:lbp_map"``.
+    unit : {"px", "relative"} or None
+        Of a map: sigma in pixels, or only an order (larger is more blurred); None for all that is no map.
+    """
+
+    name: str
+    text: str
+    citation: str
+    home: str
+    unit: Unit | None = None
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function, imported now."""
+        module, _, name = self.home.partition(":")
+        found: Callable[..., Any] = getattr(import_module(f"defocus_backend.{module}"), name)
+        return found
+
+
+def _table(*methods: Method) -> Mapping[str, Method]:
+    return MappingProxyType({method.name: method for method in methods})
+
+
+_PAPER = "Galetto and Deng 2021"
+_OURS = "this package"
+
+NETWORK_METHODS = _table(
+    Method(
+        name="pixelnet",
+        text="network that judges every pixel",
+        citation=_OURS,
+        home="defocus:defocus_map",
+        unit="px",
+    ),
+    Method(
+        name="blurnet",
+        text="network that judges 32x32 windows, run over the whole image",
+        citation=_OURS,
+        home="defocus:defocus_map",
+        unit="px",
+    ),
+    Method(
+        name="mobilenetv2",
+        text="the paper's network on 32x32 windows",
+        citation=f"{_PAPER}; Sandler et al. 2018, doi:10.1109/CVPR.2018.00474",
+        home="defocus:defocus_map",
+        unit="px",
+    ),
+)
+"""Maps by the networks whose weights come with the package."""
+
+MAP_METHODS = _table(
+    Method(
+        name="energy_ratio",
+        text="closed form from gradient energies at two scales",
+        citation="spectrum as in Field 1987, doi:10.1364/JOSAA.4.002379",
+        home="compare.energy_ratio:energy_ratio_map",
+        unit="px",
+    ),
+    Method(
+        name="zhuo_sim",
+        text="gradient ratios at edges, spread by the matting Laplacian",
+        citation="Zhuo and Sim 2011, doi:10.1016/j.patcog.2011.03.009",
+        home="compare.zhuo_sim:zhuo_sim_map",
+        unit="px",
+    ),
+    Method(
+        name="fdm",
+        text="gradient ratios at edges, spread over superpixels",
+        citation="Chen, Chen and Chang 2016, ICIP",
+        home="compare.fdm:fdm_map",
+        unit="px",
+    ),
+    Method(
+        name="lbp",
+        text="local binary patterns at three scales",
+        citation="Yi and Eramian 2016, doi:10.1109/TIP.2016.2528042",
+        home="compare.lbp:lbp_map",
+        unit="relative",
+    ),
+    Method(
+        name="laplacian_variance",
+        text="minus the variance of the Laplacian in a 16x16 window",
+        citation="Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548",
+        home="compare.window_measures:laplacian_variance_map",
+        unit="relative",
+    ),
+    Method(
+        name="deviation",
+        text="minus the standard deviation in a 16x16 window",
+        citation=f"{_PAPER}, Fig. 7",
+        home="compare.window_measures:deviation_map",
+        unit="relative",
+    ),
+    Method(
+        name="entropy",
+        text="minus the entropy of gray values in a 16x16 window",
+        citation=f"{_PAPER}, Fig. 7",
+        home="compare.window_measures:entropy_map",
+        unit="relative",
+    ),
+)
+"""Published maps without a network of ours; see `compare.maps` for calling them on gray pictures."""
+
+SHARPEN_METHODS = _table(
+    Method(
+        name="unsharp",
+        text="unsharp mask",
+        citation="Ramponi 1998",
+        home="compare.unsharp:unsharp_mask",
+    ),
+    Method(
+        name="gum",
+        text="generalised unsharp mask",
+        citation="Deng 2011, doi:10.1109/TIP.2010.2092441",
+        home="compare.gum:gum",
+    ),
+    Method(
+        name="cas",
+        text="contrast adaptive sharpening",
+        citation="Lottes 2019, AMD FidelityFX",
+        home="compare.cas:cas",
+    ),
+)
+"""Published sharpeners, ``(image, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+
+FUSION_METHODS = _table(
+    Method(name="mean", text="arithmetic mean", citation="-", home="compare.mean:mean"),
+    Method(
+        name="laplacian_argmax",
+        text="at each pixel the slice of largest smoothed Laplacian energy",
+        citation="Nayar and Nakagawa 1994, doi:10.1109/34.308479",
+        home="compare.laplacian_argmax:laplacian_argmax",
+    ),
+    Method(
+        name="pyramid",
+        text="Laplacian pyramid",
+        citation="Burt and Adelson 1983, doi:10.1109/TCOM.1983.1095851",
+        home="compare.pyramid:laplacian_pyramid",
+    ),
+    Method(
+        name="gff",
+        text="guided filtering fusion",
+        citation="Li, Kang and Hu 2013, doi:10.1109/TIP.2013.2244222",
+        home="compare.gff:gff",
+    ),
+    Method(
+        name="gfdf",
+        text="guided filter of focus regions",
+        citation="Qiu, Li, Zhang and Yuan 2019, doi:10.1016/j.image.2018.12.004",
+        home="compare.gfdf:gfdf",
+    ),
+    Method(
+        name="ifgd",
+        text="gradient-domain fusion",
+        citation="Paul, Sevcenco and Agathoklis 2016, doi:10.1142/S0218126616501231",
+        home="compare.ifgd:ifgd",
+    ),
+)
+"""Published fusion methods, ``(sources, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+
+OWN_METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "sharpen": Method(
+            name="adaptive",
+            text="unsharp mask with a gain that follows the defocus map",
+            citation=f"{_PAPER}, eqs 7 to 10",
+            home="sharpen:sharpen",
+        ),
+        "shallow": Method(
+            name="weighted",
+            text="sharp picture and blurred background weighed by the defocus map",
+            citation=f"{_PAPER}, eqs 11 and 12",
+            home="shallow:shallow_depth_of_field",
+        ),
+        "fuse": Method(
+            name="defocus",
+            text="decision by the defocus maps of the slices, guided filter",
+            citation=f"{_PAPER}, eqs 13 to 16",
+            home="fusion:fuse",
+        ),
+    }
+)
+"""Our own way to do each operation, by the operation's name: the default on the command line."""
+
+
+def names_in_pixels() -> tuple[str, ...]:
+    """Map methods whose map is a sigma in pixels, the default first."""
+    return tuple(n for table in (NETWORK_METHODS, MAP_METHODS) for n, m in table.items() if m.unit == "px")

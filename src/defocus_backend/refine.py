@@ -1,0 +1,55 @@
+"""Refinement: a map of any unit made to follow the edges of its image (paper, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from defocus_backend.filters import CellGrid, cell_mean, smooth_guide_model, weighted_statistics
+from defocus_backend.params import DefocusParams
+
+_LEAST_CONFIDENCE = 0.01
+"""Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
+
+
+def refine_map(
+    sigma: Tensor, gray: Tensor, params: DefocusParams, *, confidence: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Make a map follow the edges of its image (paper, section 3.3).
+
+    The guide is the image smoothed by the iterated weighted guided filter on itself, so that its
+    texture is not carried into the map. With a confidence c the map is GF(c M) / GF(c), by which
+    confident places speak for their neighbours.
+
+    Parameters
+    ----------
+    sigma : (H, W) tensor
+        Map in pixels.
+    gray : (H, W) tensor
+        The image, unit range.
+    params : DefocusParams
+        Radius, eps, iterations and subsample.
+    confidence : (H, W) tensor or None
+        Between 0 and 1.
+
+    Returns
+    -------
+    sigma, guide : (H, W) tensors
+        The refined map, within the range of the input map, and the guide in the unit range.
+    """
+    grid = CellGrid(int(gray.shape[0]), int(gray.shape[1]), params.subsample)
+    radius, eps, iterations = params.radius, params.eps, params.iterations
+    origin = gray.mean()
+    cells = cell_mean(gray - origin, params.subsample)
+    smoother = smooth_guide_model(cells, grid, radius=radius, eps=eps, iterations=iterations)
+    statistics = weighted_statistics(smoother.on_cells(cells), grid, radius=radius, eps=eps)
+    guide = smoother.rows(gray - origin)
+    if confidence is None:
+        source = cell_mean(sigma[None], params.subsample)
+        refined = statistics.model(source, iterations=iterations).rows(guide)[0]
+    else:
+        trust = confidence.clamp_min(_LEAST_CONFIDENCE)
+        source = torch.stack([cell_mean(sigma * trust, params.subsample), cell_mean(trust, params.subsample)])
+        weighted, weight = statistics.model(source, iterations=iterations).rows(guide)
+        refined = weighted / weight.clamp_min(_LEAST_CONFIDENCE / 2)
+    return refined.clamp_(float(sigma.min()), float(sigma.max())), guide + origin
