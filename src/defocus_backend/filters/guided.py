@@ -378,4 +378,22 @@ def guided_filter(guide: Tensor, src: Tensor, *, radius: int, eps: float, subsam
     K. He, J. Sun, X. Tang, "Guided Image Filtering", IEEE TPAMI 35(6), 2013.
     K. He, J. Sun, "Fast Guided Filter", arXiv:1505.00996, 2015.
     """
-    return filter_image(GuideStatistics.of, guide, src, radius=radius, eps=eps, subsample=subsample, iterations=1)
+    check_pair(guide, src)
+    rows = max(16 * check_radius(radius), _STRIP // guide.shape[-1])
+    if subsample != 1 or rows >= guide.shape[-2]:
+        return filter_image(GuideStatistics.of, guide, src, radius=radius, eps=eps, subsample=subsample, iterations=1)
+    out = torch.empty(torch.broadcast_shapes(guide.shape, src.shape), dtype=src.dtype, device=src.device)
+    for top in range(0, guide.shape[-2], rows):
+        # A pixel is reached by the windows that hold it, and these reach one radius further.
+        first, last = max(0, top - 2 * radius), top + rows + 2 * radius
+        strip = filter_image(
+            GuideStatistics.of,
+            guide[..., first:last, :],
+            src[..., first:last, :],
+            radius=radius,
+            eps=eps,
+            subsample=1,
+            iterations=1,
+        )
+        out[..., top : top + rows, :] = strip[..., top - first : top - first + rows, :]
+    return out

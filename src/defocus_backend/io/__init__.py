@@ -1,23 +1,36 @@
-"""Pictures, focal stacks and maps in files: PNG, JPEG and TIFF, written whole or not at all."""
+"""Pictures, focal stacks, maps and images of many dimensions in files, written whole or not at all."""
 
 from defocus_backend.io.atomic import WholeFiles, check_folder, write_whole
-from defocus_backend.io.reading import WRITTEN_SUFFIXES, Metadata, Picture, read_image, read_map
+from defocus_backend.io.open_nd import is_nd, open_nd
+from defocus_backend.io.reading import READ_SUFFIXES, WRITTEN_SUFFIXES, Metadata, Picture, read_image, read_map
 from defocus_backend.io.stacks import Stack, open_stack
+from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
 from defocus_backend.io.writing import encode_image, encode_map, write_image, write_map
+from defocus_backend.io.writing_nd import create_nd, write_nd
 
 __all__ = [
+    "AXES",
+    "READ_SUFFIXES",
     "WRITTEN_SUFFIXES",
+    "Calibration",
+    "Channel",
+    "ImageND",
     "Metadata",
     "Picture",
     "Stack",
     "WholeFiles",
+    "check_axes",
     "check_folder",
+    "create_nd",
     "encode_image",
     "encode_map",
+    "is_nd",
+    "open_nd",
     "open_stack",
     "read_image",
     "read_map",
     "write_image",
     "write_map",
+    "write_nd",
     "write_whole",
 ]

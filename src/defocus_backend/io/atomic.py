@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -86,20 +87,47 @@ class WholeFiles:
             If it cannot be written, or if the group holds that target already.
         """
         path = Path(path)
-        if path in self._parts:
-            raise FileError(f"{path}: two results would have this name; give them different folders")
-        if path.is_dir():
-            raise FileError(f"{path}: cannot be written (is a folder)")
+        part = self.stage(path)
         try:
-            self._make_folder(path.parent)
-            part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-            self._parts[path] = part
             if callable(content):
                 content(part)
             else:
                 part.write_bytes(content)
         except OSError as error:
             raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+
+    def stage(self, path: Path, *, replaces: Callable[[Path], bool] | None = None) -> Path:
+        """Add a file, or a folder such as a Zarr store, that the caller writes before the block ends.
+
+        Parameters
+        ----------
+        path : Path
+            Target.
+        replaces : callable or None
+            Asked whether a folder of that name may be replaced; without it none may.
+
+        Returns
+        -------
+        Path
+            The hidden name to write to.
+
+        Raises
+        ------
+        FileError
+            If the target cannot be, or the group holds it already.
+        """
+        path = Path(path)
+        if path in self._parts:
+            raise FileError(f"{path}: two results would have this name; give them different folders")
+        if path.is_dir() and not (replaces is not None and replaces(path)):
+            raise FileError(f"{path}: cannot be written (is a folder)")
+        try:
+            self._make_folder(path.parent)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._parts[path] = part
+        return part
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
@@ -120,7 +148,7 @@ class WholeFiles:
         finally:
             for part in self._parts.values():
                 with contextlib.suppress(OSError):
-                    part.unlink(missing_ok=True)
+                    _remove(part)
             for folder in reversed(self._made):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
@@ -131,7 +159,8 @@ class WholeFiles:
         try:
             for target, part in self._parts.items():
                 previous = None
-                if len(self._parts) > 1 and target.exists():
+                # A folder is not replaced by a rename as a file is.
+                if target.is_dir() or (len(self._parts) > 1 and target.exists()):
                     previous = part.with_suffix(".previous")
                     target.replace(previous)
                     done.append((target, previous))
@@ -142,10 +171,21 @@ class WholeFiles:
         except BaseException as error:
             for placed, previous in reversed(done):
                 with contextlib.suppress(OSError):
-                    placed.unlink(missing_ok=True) if previous is None else previous.replace(placed)
+                    if previous is None or placed.is_dir():
+                        _remove(placed)
+                    if previous is not None:
+                        previous.replace(placed)
             if isinstance(error, OSError):
                 raise FileError(f"{target}: cannot be written ({reason(error)})") from error
             raise
         for _, previous in done:
             if previous is not None:
-                previous.unlink(missing_ok=True)
+                _remove(previous)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

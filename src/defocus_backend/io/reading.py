@@ -1,4 +1,4 @@
-"""Pictures from PNG, JPEG and TIFF files with what belongs to them: resolution, colour profile, EXIF."""
+"""Pictures from PNG, JPEG, TIFF and RAW files with what belongs to them: resolution, colour profile, EXIF."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError
 from defocus_backend.io.atomic import reason
+from defocus_backend.io.exif import exif_of_tiff
+from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance, read_raw
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -25,6 +27,8 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 WRITTEN_SUFFIXES = PNG_SUFFIXES + JPEG_SUFFIXES + TIFF_SUFFIXES
 """Suffixes of the formats that are read and written."""
+READ_SUFFIXES = WRITTEN_SUFFIXES + RAW_SUFFIXES
+"""Suffixes of the formats that are read as pictures."""
 
 _ORIENTATION = 0x0112
 _UNITS = {1: "", 2: "inch", 3: "cm"}
@@ -45,12 +49,15 @@ class Metadata:
         Colour profile.
     exif : bytes or None
         EXIF block; its orientation is set to upright, as the pixels are.
+    white_balance : four floats or None
+        Multipliers with which a RAW file was developed, to be used for the other frames of its stack.
     """
 
     resolution: tuple[float, float] | None = None
     unit: str = ""
     icc: bytes | None = None
     exif: bytes | None = None
+    white_balance: WhiteBalance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +82,14 @@ class Picture:
 
 
 def read_image(path: str | Path) -> Picture:
-    """Read one picture from a PNG, JPEG or TIFF file.
+    """Read one picture from a PNG, JPEG, TIFF or RAW file.
 
     Parameters
     ----------
     path : str or Path
         8- or 16-bit PNG, gray, RGB, with or without alpha or palette; JPEG, turned upright by its EXIF
-        tag; TIFF of bool, 8-bit, 16-bit, 32-bit or float, gray or RGB, compressed or not, one page.
+        tag; TIFF of bool, 8-bit, 16-bit, 32-bit or float, gray or RGB, compressed or not, one page; a camera's
+        RAW file (extra ``raw``), developed into 16-bit sRGB without automatic brightening.
 
     Returns
     -------
@@ -93,9 +101,11 @@ def read_image(path: str | Path) -> Picture:
         If the file is absent, damaged, of another format or holds something other than one picture.
     """
     path = Path(path)
-    suffix = check_suffix(path)
+    suffix = check_suffix(path, READ_SUFFIXES)
     if suffix in TIFF_SUFFIXES:
         return read_tiff(path, _single_picture)
+    if suffix in RAW_SUFFIXES:
+        return _raw_picture(path)
     read = _read_png if suffix in PNG_SUFFIXES else _read_jpeg
     try:
         data = path.read_bytes()
@@ -121,12 +131,19 @@ def read_map(path: str | Path) -> NDArray[np.float32]:
     return picture.array.astype(np.float32)
 
 
-def check_suffix(path: Path) -> str:
+def check_suffix(path: Path, known: tuple[str, ...] = WRITTEN_SUFFIXES) -> str:
     """The suffix in lower case; raise `FileError` for a format that is not handled."""
     suffix = path.suffix.lower()
-    if suffix not in WRITTEN_SUFFIXES:
-        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+    if suffix not in known:
+        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(known)}")
     return suffix
+
+
+def _raw_picture(path: Path) -> Picture:
+    array, white_balance = read_raw(path)
+    with path.open("rb") as file:
+        exif = exif_of_tiff(file)
+    return Picture(array=array, channel_axis=-1, metadata=Metadata(exif=exif, white_balance=white_balance), path=path)
 
 
 def unreadable(path: Path, error: Exception) -> FileError:
@@ -251,7 +268,7 @@ def page_pixels(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[Any
 
 
 def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
-    """Resolution in whatever unit the file uses (TIFF tags, ImageJ, OME), colour profile."""
+    """Resolution in whatever unit the file uses (TIFF tags, ImageJ, OME), colour profile, EXIF."""
     resolution, unit = _ome_resolution(tiff.ome_metadata), "cm"
     x, y = (_ratio(page.tags.valueof(name)) for name in ("XResolution", "YResolution"))
     if resolution is None and x and y:
@@ -261,7 +278,14 @@ def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
         if resolution == (1.0, 1.0):
             resolution = None  # what writers put there when they know nothing
     icc = page.tags.valueof("InterColorProfile")
-    return Metadata(resolution=resolution, unit=unit if resolution else "", icc=bytes(icc) if icc is not None else None)
+    with Path(tiff.filehandle.path).open("rb") as file:
+        exif = exif_of_tiff(file)
+    return Metadata(
+        resolution=resolution,
+        unit=unit if resolution else "",
+        icc=bytes(icc) if icc is not None else None,
+        exif=exif,
+    )
 
 
 def _ratio(value: Any) -> float | None:

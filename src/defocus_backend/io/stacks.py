@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
 from defocus_backend.io.reading import (
+    READ_SUFFIXES,
     TIFF_SUFFIXES,
     Picture,
     check_suffix,
@@ -77,7 +79,11 @@ class Stack(Sequence[NDArray[Any]]):
         if self._pages is not None:
             return self._pages.read(number)
         path = self.paths[number]
-        array = read_image(path).array
+        if path.suffix.lower() in RAW_SUFFIXES:
+            # All frames with the first one's white balance: an automatic one drifts along a stack.
+            array: NDArray[Any] = read_raw(path, self.first.metadata.white_balance)[0]
+        else:
+            array = read_image(path).array
         _check_alike(path, _Kind.of(array), self.paths[0], _Kind.of(self.first.array))
         return array
 
@@ -88,7 +94,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> Stack:
     Parameters
     ----------
     paths : path or iterable of paths
-        Several PNG, JPEG or TIFF files, one slice each in the order given; or one TIFF, whose pages are
+        Several PNG, JPEG, TIFF or RAW files, one slice each in the order given; or one TIFF, whose pages are
         the slices.
 
     Returns
@@ -107,7 +113,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> Stack:
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]
     if not files:
         raise InputError("files", "none", "two or more pictures, or one multi-page TIFF")
-    if len(files) == 1 and check_suffix(files[0]) in TIFF_SUFFIXES:
+    if len(files) == 1 and check_suffix(files[0], READ_SUFFIXES) in TIFF_SUFFIXES:
         return read_tiff(files[0], _page_stack)
     first = read_image(files[0])
     wanted = _Kind.of(first.array)
@@ -142,8 +148,11 @@ def _check_alike(path: Path, kind: _Kind, first: Path, wanted: _Kind) -> None:
 
 def _peek(path: Path, wanted: _Kind) -> _Kind:
     """What the header of a file says; where a header does not tell all, the rest is taken as wanted."""
-    if check_suffix(path) in TIFF_SUFFIXES:
+    suffix = check_suffix(path, READ_SUFFIXES)
+    if suffix in TIFF_SUFFIXES:
         return _Kind.of(read_image(path).array)
+    if suffix in RAW_SUFFIXES and path.is_file():
+        return wanted  # developing takes seconds; checked when it is read
     from PIL import Image
 
     try:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
+from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, tiff_tags
 from defocus_backend.io.reading import (
     JPEG_SUFFIXES,
     PNG_SUFFIXES,
@@ -38,7 +39,7 @@ def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = No
     array : (H, W) or (H, W, C) array_like
         Written in its own bit depth; never scaled.
     like : Picture or None
-        Picture whose resolution, colour profile and, in PNG and JPEG, EXIF block are kept.
+        Picture whose resolution, colour profile and EXIF block are kept.
 
     Raises
     ------
@@ -184,8 +185,15 @@ def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
         options["compression"] = "zlib"
         if description:
             options["description"] = description
-    buffer = io.BytesIO()
     # Four gigabytes is where plain TIFF ends.
-    with tifffile.TiffWriter(buffer, imagej=imagej, bigtiff=not imagej and pixels.nbytes > 2**32 - 2**25) as tiff:
+    big = not imagej and pixels.nbytes > 2**32 - 2**25
+    inner = False
+    if metadata.exif and not (imagej or big or stacked):
+        inner = has_inner(metadata.exif)
+        options["datetime"] = date_of(metadata.exif)
+        options["extratags"] = tiff_tags(metadata.exif) + ([(PLACEHOLDER, "I", 1, 0, True)] if inner else [])
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, imagej=imagej, bigtiff=big, byteorder=">" if imagej else "<") as tiff:
         tiff.write(pixels, **options)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return append_exif(data, metadata.exif) if inner and metadata.exif else data

@@ -225,3 +225,13 @@ def test_rows_outside_the_image_are_refused(device):
         model.on_cells(torch.zeros(8, 8, device=device))
     with pytest.raises(InputError, match=r"^src:"):
         GuideStatistics.of(cells, CellGrid(8, 8, 2), radius=2, eps=0.1).model(torch.zeros(8, 8, device=device))
+
+
+@pytest.mark.parametrize("radius", [1, 4])
+def test_strips_of_a_large_image_equal_the_whole(monkeypatch, radius):
+    from defocus_backend.filters import guided
+
+    guide, src = rand(150, 40), rand(2, 150, 40, seed=5)
+    whole = guided_filter(guide, src, radius=radius, eps=1e-3)
+    monkeypatch.setattr(guided, "_STRIP", 40)
+    np.testing.assert_allclose(guided_filter(guide, src, radius=radius, eps=1e-3), whole, atol=1e-12)

@@ -1,0 +1,123 @@
+"""Microscopes' own formats (CZI, ND2, LIF, ...) through bioio and its readers, which the user installs."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.atomic import reason
+from defocus_backend.io.tiff_nd import choose_scene
+from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND
+
+_READERS = {
+    ".czi": "bioio-czi",
+    ".nd2": "bioio-nd2",
+    ".lif": "bioio-lif",
+    ".dv": "bioio-dv",
+    ".sldy": "bioio-sldy",
+}
+"""Packages that read the commonest formats; bioio finds any other reader that is installed."""
+
+
+def _open(path: Path) -> Any:
+    try:
+        from bioio import BioImage
+    except ImportError as error:
+        raise FileError(
+            f'{path}: its format needs the library bioio; pip install "napari-defocus[bioio]"{_also(path)}'
+        ) from error
+    try:
+        return BioImage(path)
+    except Exception as error:  # readers raise what they like
+        known = "Unsupported" in type(error).__name__
+        why = "no installed reader knows it" if known else reason(error)
+        raise FileError(f"{path}: cannot be read by bioio ({why}){_also(path)}") from error
+
+
+def _also(path: Path) -> str:
+    reader = _READERS.get(path.suffix.lower())
+    return f" and pip install {reader}" if reader else ""
+
+
+class BioPlanes:
+    """Planes of one scene, computed by bioio's reader one at a time."""
+
+    def __init__(self, path: Path, scene: int, order: str, leading: int, *, opened: Any = None) -> None:
+        self.path, self.scene, self.order, self.leading = path, scene, order, leading
+        self._opened = opened
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BioPlanes, (self.path, self.scene, self.order, self.leading)
+
+    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """The plane at an index of the leading axes."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = _open(self.path)
+            try:
+                self._opened.set_scene(self.scene)
+                fixed = dict(zip(self.order[: self.leading], index, strict=True))
+                data = self._opened.get_image_dask_data(self.order[self.leading :], **fixed)
+                return np.asarray(data.compute(scheduler="synchronous"))
+            except Exception as error:
+                raise FileError(f"{self.path}: cannot be read by bioio ({reason(error)})") from error
+
+
+def open_bioio(path: Path, scene: int | str) -> ImageND:
+    """One scene of a file that bioio can read."""
+    image = _open(path)
+    try:
+        names = tuple(map(str, image.scenes))
+        number = choose_scene(path, names, scene)
+        image.set_scene(number)
+        given = dict(zip(image.dims.order, map(int, image.dims.shape), strict=True))
+        dtype = np.dtype(image.dtype)
+        calibration = _calibration(image, given)
+    except InputError:
+        raise
+    except Exception as error:
+        raise FileError(f"{path}: cannot be read by bioio ({reason(error)})") from error
+    strange = [a for a, n in given.items() if a not in AXES and n > 1]
+    if strange:
+        raise FileError(f"{path}: has the axes {''.join(given)}; expected none but {', '.join(AXES)}")
+    # bioio shows every image as TCZYX, axes of length one among them.
+    axes = "".join(a for a, n in given.items() if a not in "YXS" and (n > 1 or a == "C")) + "YX"
+    axes += "S" if given.get("S", 1) > 1 else ""
+    if "C" in axes and given["C"] == 1:
+        axes = axes.replace("C", "")
+    leading = axes.index("Y")
+    return ImageND(
+        path=path,
+        axes=axes,
+        shape=tuple(given[a] for a in axes),
+        dtype=dtype,
+        planes=BioPlanes(path, number, axes, leading, opened=image),
+        calibration=calibration,
+        scene=names[number],
+        scenes=names,
+        format=f"{path.suffix.lstrip('.').upper()} through bioio",
+    )
+
+
+def _calibration(image: Any, sizes: dict[str, int]) -> Calibration:
+    spacing, units = {}, {}
+    found = image.physical_pixel_sizes
+    for axis in "ZYX":
+        size = getattr(found, axis, None)
+        if size is not None and 0 < size < np.inf:
+            spacing[axis], units[axis] = float(size), "µm"  # bioio promises microns
+    with contextlib.suppress(Exception):
+        interval = image.time_interval
+        seconds = interval.total_seconds() if hasattr(interval, "total_seconds") else float(interval)
+        if seconds > 0:
+            spacing, units = {"T": seconds, **spacing}, {"T": "s", **units}
+    names = image.channel_names or []
+    channels = tuple(Channel(name=str(n)) for n in names) if len(names) == sizes.get("C", 1) else ()
+    return Calibration(spacing=spacing, units=units, channels=channels)

@@ -1,0 +1,251 @@
+"""OME-Zarr (NGFF) 0.4 and 0.5 through the library zarr: images, scenes of a plate or a conversion, and writing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.atomic import reason
+from defocus_backend.io.tiff_nd import choose_scene
+from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND
+
+if TYPE_CHECKING:
+    import zarr
+
+_FULL_NAMES = {"µm": "micrometer", "um": "micrometer", "nm": "nanometer", "mm": "millimeter", "m": "meter"}
+_FULL_NAMES |= {"s": "second", "ms": "millisecond", "min": "minute", "h": "hour"}
+_SHORT_NAMES = {full: short for short, full in _FULL_NAMES.items() if short != "um"}
+_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_CHUNK = 1024
+_WHEEL = ((0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 255, 0), (255, 0, 0), (0, 0, 255))
+"""Colours of channels that have none, as the metadata for viewers wants one for each."""
+
+
+def _library() -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise FileError('OME-Zarr needs the library zarr; pip install "napari-defocus[zarr]"') from error
+    return zarr
+
+
+class ZarrPlanes:
+    """Planes of one array of a store, whose axes are brought to the order of `ImageND`."""
+
+    def __init__(self, path: Path, array: str, turned: tuple[int, ...], leading: int) -> None:
+        self.path, self.array, self.turned, self.leading = path, array, turned, leading
+        self._lock = threading.Lock()
+        self._opened: zarr.Array[Any] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ZarrPlanes, (self.path, self.array, self.turned, self.leading)
+
+    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """The plane at an index of the leading axes."""
+        where: list[int | slice] = [slice(None)] * len(self.turned)
+        for number, axis in zip(index, self.turned[: self.leading], strict=True):
+            where[axis] = number
+        left = [axis for axis in range(len(self.turned)) if isinstance(where[axis], slice)]
+        order = [left.index(axis) for axis in self.turned[self.leading :]]
+        try:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = _library().open_array(str(self.path / self.array), mode="r")
+            return np.asarray(self._opened[tuple(where)]).transpose(order)
+        except Exception as error:  # stores fail in as many ways as their codecs and folders do
+            raise _unreadable(self.path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    if isinstance(error, FileError):
+        return error
+    return FileError(f"{path}: cannot be read, damaged or no OME-Zarr ({reason(error)})")
+
+
+def open_zarr(path: Path, scene: int | str) -> ImageND:
+    """One image of an OME-Zarr folder: itself, a field of a plate or an image of a converted file."""
+    zarr = _library()
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        scenes = _scenes(group)
+        if not scenes:
+            raise FileError(f"{path}: holds no image that OME-Zarr 0.4 or 0.5 describes (no multiscales)")
+        number = choose_scene(path, scenes, scene)
+        inner = group[scenes[number]] if scenes[number] else group
+        return _image(path, inner, scenes[number], scenes)
+    except (FileError, InputError):
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _described(group: Any) -> tuple[dict[str, Any], str]:
+    """The OME part of a group's attributes, and its version."""
+    attributes = dict(group.attrs)
+    if isinstance(attributes.get("ome"), dict):
+        return attributes["ome"], str(attributes["ome"].get("version", "0.5"))
+    return attributes, "0.4"
+
+
+def _scenes(group: Any) -> tuple[str, ...]:
+    found, _ = _described(group)
+    if found.get("multiscales"):
+        return ("",)
+    if "plate" in found:
+        names = []
+        for well in found["plate"].get("wells", []):
+            fields, _ = _described(group[well["path"]])
+            names += [f"{well['path']}/{image['path']}" for image in fields.get("well", {}).get("images", [])]
+        return tuple(names)
+    # bioformats2raw numbers the images of a file as 0, 1, 2, ...
+    numbered = sorted(int(name) for name in group.group_keys() if name.isdigit())
+    return tuple(str(n) for n in numbered if _described(group[str(n)])[0].get("multiscales"))
+
+
+def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> ImageND:
+    found, version = _described(group)
+    multiscale = found["multiscales"][0]
+    finest = multiscale["datasets"][0]
+    array = group[finest["path"]]
+    axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale["axes"]]
+    letters = "".join(_letter(path, axis["name"]) for axis in axes)
+    if len(letters) != array.ndim or "Y" not in letters or "X" not in letters:
+        raise FileError(f"{path}: names the axes {letters} for {array.ndim} dimensions; expected Y and X among them")
+    order = "".join(a for a in letters if a not in "YX") + "YX"
+    turned = tuple(letters.index(a) for a in order)
+    scales = [1.0] * len(letters)
+    for transformations in (multiscale.get("coordinateTransformations"), finest.get("coordinateTransformations")):
+        for transformation in transformations or ():
+            if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(letters):
+                scales = [a * float(b) for a, b in zip(scales, transformation["scale"], strict=True)]
+    spacing, units = {}, {}
+    for axis, letter, scale in zip(axes, letters, scales, strict=True):
+        # A scale of 1 without a unit is what writers put there who know nothing.
+        if letter != "C" and (axis.get("unit") or scale != 1):
+            spacing[letter] = scale
+            units[letter] = _SHORT_NAMES.get(str(axis.get("unit")), str(axis.get("unit") or ""))
+    inside = "/".join(part for part in (scene, finest["path"]) if part)
+    return ImageND(
+        path=path,
+        axes=order,
+        shape=tuple(int(array.shape[n]) for n in turned),
+        dtype=np.dtype(array.dtype),
+        planes=ZarrPlanes(path, inside, turned, len(letters) - 2),
+        calibration=Calibration(spacing=spacing, units=units, channels=_channels(found.get("omero"))),
+        scene=scene,
+        scenes=scenes,
+        format=f"OME-Zarr {version}",
+    )
+
+
+def _letter(path: Path, name: str) -> str:
+    letter = str(name)[:1].upper()
+    if letter not in _TYPES:
+        raise FileError(f"{path}: has an axis {name!r}; expected t, c, z, y or x")
+    return letter
+
+
+def _channels(omero: Any) -> tuple[Channel, ...]:
+    if not isinstance(omero, dict):
+        return ()
+    return tuple(Channel(name=c.get("label"), colour=_from_hex(c.get("color"))) for c in omero.get("channels", ()) if c)
+
+
+def _from_hex(value: Any) -> Colour | None:
+    with contextlib.suppress(ValueError, TypeError):
+        red, green, blue = bytes.fromhex(str(value))
+        return red, green, blue
+    return None
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder is a Zarr store, and so may be replaced by another one."""
+    return any((path / name).is_file() for name in (".zgroup", "zarr.json", ".zarray"))
+
+
+def create_zarr(
+    path: Path,
+    *,
+    axes: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    calibration: Calibration,
+    name: str,
+    version: str = "0.5",
+) -> zarr.Array[Any]:
+    """A new store with one image of zeros, to be filled plane by plane.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that does not exist.
+    axes : str
+        Of the letters T, C, Z, Y, X in this order.
+    shape, dtype : tuple of int, numpy.dtype
+        Of the array.
+    calibration : Calibration
+        Written as axis units, scale and channel names and colours.
+    name : str
+        Name of the image.
+    version : {"0.4", "0.5"}
+        Of OME-Zarr: on Zarr 2 or 3.
+
+    Returns
+    -------
+    zarr.Array
+
+    Raises
+    ------
+    InputError
+        For axes that OME-Zarr has no place for.
+    """
+    if axes != "".join(a for a in _TYPES if a in axes) or len(axes) < 2:
+        raise InputError("axes", repr(axes), "letters of TCZYX in this order for OME-Zarr")
+    described = [{"name": a.lower(), "type": _TYPES[a]} for a in axes]
+    for axis, letter in zip(described, axes, strict=True):
+        unit = calibration.units.get(letter)
+        if unit and letter != "C":
+            axis["unit"] = _FULL_NAMES.get(unit, unit)
+    scale = [calibration.spacing.get(a, 1.0) for a in axes]
+    transformations = [{"type": "scale", "scale": scale}]
+    multiscale = {
+        "name": name,
+        "axes": described,
+        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
+    }
+    content: dict[str, Any] = {"multiscales": [multiscale]}
+    if calibration.channels and len(calibration.channels) == dict(zip(axes, shape, strict=True)).get("C", 1):
+        content["omero"] = {"channels": _for_viewers(calibration.channels, dtype)}
+    chunks = tuple(min(n, _CHUNK) if a in "YX" else 1 for a, n in zip(axes, shape, strict=True))
+    format_number = 2 if version == "0.4" else 3
+    zarr = _library()
+    group = zarr.open_group(str(path), mode="w", zarr_format=format_number)
+    if format_number == 2:
+        multiscale["version"] = "0.4"
+        group.attrs.update(content)
+        # The folders of a chunk's index that the specification asks for; Zarr 2 itself writes 0.0.0.
+        keys: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    else:
+        group.attrs["ome"] = {"version": "0.5", **content}
+        keys = {"dimension_names": [a.lower() for a in axes]}
+    return group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)  # type: ignore[no-any-return]
+
+
+def _for_viewers(channels: tuple[Channel, ...], dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    high = float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
+    return [
+        {
+            "label": channel.name or f"channel {number}",
+            "color": bytes(channel.colour or _WHEEL[number % len(_WHEEL)]).hex().upper(),
+            "window": window,
+            "active": True,
+        }
+        for number, channel in enumerate(channels)
+    ]

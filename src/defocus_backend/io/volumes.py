@@ -1,0 +1,273 @@
+"""Images of many dimensions in files: axes, pixel size, channels, and planes that are read one at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.errors import InputError
+
+if TYPE_CHECKING:
+    import dask.array
+
+AXES = {
+    "P": "position",
+    "T": "time",
+    "C": "channel",
+    "Z": "depth",
+    "Y": "row",
+    "X": "column",
+    "S": "colour sample",
+}
+"""Letters that name the axes of an image, as in OME and tifffile."""
+
+Key = int | slice | EllipsisType
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """A channel's name and the colour, RGB of 0 to 255, in which programs show it; None where unknown."""
+
+    name: str | None = None
+    colour: Colour | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What the axes of an image mean.
+
+    Attributes
+    ----------
+    spacing : mapping of str to float
+        Distance between neighbouring pixels, slices or times, by axis letter; unknown axes are left out.
+    units : mapping of str to str
+        Its unit by axis letter, such as ``"µm"`` or ``"s"``.
+    channels : tuple of Channel
+        One an index of the axis C, or empty.
+    """
+
+    spacing: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[Channel, ...] = ()
+
+    def describe(self) -> str:
+        """Pixel sizes in one line: ``Y 0.1 µm, X 0.1 µm, Z 0.5 µm``."""
+        return ", ".join(f"{a} {v:g} {self.units.get(a, '')}".rstrip() for a, v in self.spacing.items()) or "unknown"
+
+
+class Planes(Protocol):
+    """A file's planes. It can be pickled, and opens its file when it is asked for the first plane."""
+
+    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Plane (Y, X) or (Y, X, S) at an index of the leading axes; raises `FileError`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageND:
+    """An image of any number of axes in a file; behaves as an array that reads planes when it is indexed.
+
+    Attributes
+    ----------
+    path : Path
+    axes : str
+        Letters of `AXES`; the last are ``YX`` or, for colour, ``YXS``.
+    shape : tuple of int
+    dtype : numpy.dtype
+    calibration : Calibration
+    scene : str
+        Name of this image in a file that holds several.
+    scenes : tuple of str
+        Names of all images in the file.
+    format : str
+        ``"OME-TIFF"``, ``"ImageJ TIFF"``, ``"TIFF"``, ``"OME-Zarr 0.4"``, ``"OME-Zarr 0.5"`` or that of the
+        reading library.
+    planes : Planes
+        Reads one plane.
+    """
+
+    path: Path
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    planes: Planes
+    calibration: Calibration = Calibration()
+    scene: str = ""
+    scenes: tuple[str, ...] = ("",)
+    format: str = ""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.axes)
+
+    @property
+    def leading(self) -> int:
+        """Number of axes before those of a plane."""
+        return self.axes.index("Y")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each axis by its letter."""
+        return dict(zip(self.axes, self.shape, strict=True))
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffixes, for naming results."""
+        name = self.path.name
+        for suffix in (self.path.suffix, ".ome"):
+            if len(suffix) < len(name) and name.lower().endswith(suffix.lower()):
+                name = name[: len(name) - len(suffix)]
+        return name
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Key | tuple[Key, ...]) -> NDArray[Any]:
+        """Read the planes that a key of integers and slices touches."""
+        parts = self._full_key(key if isinstance(key, tuple) else (key,))
+        outer, inner = parts[: self.leading], parts[self.leading :]
+        numbers = [_numbers(part, n) for part, n in zip(outer, self.shape, strict=False)]
+        read = [self.planes(index)[inner] for index in itertools.product(*numbers)]
+        kept = [len(n) for n, part in zip(numbers, outer, strict=True) if isinstance(part, slice)]
+        if not read:
+            return np.empty((*kept, *np.empty(self.shape[self.leading :])[inner].shape), self.dtype)
+        return np.asarray(np.stack(read).reshape(*kept, *read[0].shape)) if kept else read[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
+
+    def _full_key(self, key: tuple[Key, ...]) -> tuple[int | slice, ...]:
+        if key.count(...) > 1 or len(key) - key.count(...) > self.ndim:
+            raise IndexError(f"{len(key)} indices for the axes {self.axes}")
+        if ... not in key:
+            key = (*key, ...)
+        at = key.index(...)
+        missing = self.ndim - (len(key) - 1)
+        full = (*key[:at], *[slice(None)] * missing, *key[at + 1 :])
+        return tuple(part for part in full if not isinstance(part, EllipsisType))
+
+    def take(self, axis: str, numbers: Sequence[int]) -> ImageND:
+        """The same image with some of the indices of one leading axis; nothing is read.
+
+        Raises
+        ------
+        InputError
+            If it has no such axis, or an index lies outside it.
+        """
+        place = self.axes.find(axis)
+        if not 0 <= place < self.leading:
+            raise InputError(
+                "axis", repr(axis), f"one of {', '.join(self.axes[: self.leading]) or 'none'} of {self.path}"
+            )
+        size = self.shape[place]
+        if not numbers or not all(0 <= n < size for n in numbers):
+            given = ", ".join(map(str, numbers)) or "none"
+            raise InputError(f"{AXES.get(axis, axis)} of {self.path.name}", given, f"numbers from 0 to {size - 1}")
+        calibration = self.calibration
+        if axis == "C" and calibration.channels:
+            calibration = replace(calibration, channels=tuple(calibration.channels[n] for n in numbers))
+        shape = (*self.shape[:place], len(numbers), *self.shape[place + 1 :])
+        return replace(self, shape=shape, calibration=calibration, planes=_Some(self.planes, place, tuple(numbers)))
+
+    def pick(self, axis: str, number: int) -> ImageND:
+        """The same image at one index of a leading axis, which then is no axis any more; nothing is read."""
+        one = self.take(axis, [number])
+        place = one.axes.index(axis)
+        calibration = replace(one.calibration, channels=()) if axis == "C" else one.calibration
+        return replace(
+            one,
+            axes=one.axes.replace(axis, ""),
+            shape=(*one.shape[:place], *one.shape[place + 1 :]),
+            calibration=calibration,
+            planes=_Fixed(one.planes, place),
+        )
+
+    def renamed(self, axes: str) -> ImageND:
+        """The same image with other letters for its leading axes, for files that name them wrongly.
+
+        Raises
+        ------
+        InputError
+            If the letters are not as many as the axes, occur twice or are not those of `AXES`.
+        """
+        axes = axes.upper()
+        plane = self.axes[self.leading :]
+        if len(axes) != self.ndim or not axes.endswith(plane):
+            shape = " x ".join(map(str, self.shape))
+            raise InputError("axes", repr(axes), f"{self.ndim} letters ending in {plane} for {shape} of {self.path}")
+        check_axes(axes)
+        renaming = {old: new for old, new in zip(self.axes, axes, strict=True) if old != new}
+        known = self.calibration
+        spacing = {a: v for a, v in known.spacing.items() if a not in renaming}
+        units = {a: u for a, u in known.units.items() if a in spacing}
+        channels = () if "C" in renaming else known.channels
+        return replace(self, axes=axes, calibration=Calibration(spacing=spacing, units=units, channels=channels))
+
+    def to_dask(self) -> dask.array.Array:
+        """A dask array of the whole image, one chunk a plane.
+
+        Raises
+        ------
+        InputError
+            If dask is not installed.
+        """
+        try:
+            import dask.array as da
+        except ImportError as error:
+            raise InputError("to_dask", "no dask", 'dask; pip install "napari-defocus[all]"') from error
+        chunks = (*(1,) * self.leading, *self.shape[self.leading :])
+        return da.from_array(self, chunks=chunks, asarray=False, meta=np.empty((0,) * self.ndim, self.dtype))
+
+
+def _numbers(part: int | slice, size: int) -> list[int]:
+    if isinstance(part, slice):
+        return list(range(*part.indices(size)))
+    number = int(part)
+    if not -size <= number < size:
+        raise IndexError(f"index {number} of an axis of {size}")
+    return [number % size]
+
+
+@dataclass(frozen=True)
+class _Some:
+    """Planes with other numbers along one axis."""
+
+    planes: Planes
+    place: int
+    numbers: tuple[int, ...]
+
+    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        at = self.numbers[index[self.place]]
+        return self.planes((*index[: self.place], at, *index[self.place + 1 :]))
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """Planes at the only index of one axis, which is left out."""
+
+    planes: Planes
+    place: int
+
+    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
+        return self.planes((*index[: self.place], 0, *index[self.place :]))
+
+
+def check_axes(axes: str, *, argument: str = "axes") -> None:
+    """Raise `InputError` unless the letters are those of `AXES`, none twice, with Y and X among them."""
+    known = ", ".join(f"{letter} ({meaning})" for letter, meaning in AXES.items())
+    strange = sorted({letter for letter in axes if letter not in AXES})
+    if strange or not axes:
+        raise InputError(argument, repr(axes), f"letters of {known}")
+    twice = sorted({letter for letter in axes if axes.count(letter) > 1})
+    if twice:
+        raise InputError(argument, f"{axes!r} with {', '.join(twice)} more than once", "each letter once")
+    if "Y" not in axes or "X" not in axes:
+        raise InputError(argument, repr(axes), "Y and X among the letters")

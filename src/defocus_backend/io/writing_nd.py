@@ -1,0 +1,226 @@
+"""Images of many dimensions into OME-TIFF and OME-Zarr, plane by plane, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.atomic import WholeFiles, reason
+from defocus_backend.io.ome_zarr import create_zarr, is_store
+from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
+
+OME_TIFF, OME_ZARR, OME_ZARR_04 = ".ome.tif", ".ome.zarr", ".ome.zarr 0.4"
+ND_SUFFIXES = (OME_TIFF, ".ome.tiff", OME_ZARR, ".zarr")
+"""Endings of the names of files that `write_nd` writes."""
+
+_OME_ORDER = "TCZYX"
+_RGB = (Channel(name="red", colour=(255, 0, 0)), Channel(name="green", colour=(0, 255, 0)))
+_RGB += (Channel(name="blue", colour=(0, 0, 255)),)
+
+
+class WriterND:
+    """A file being written: takes any part at any time, in the caller's axes.
+
+    Attributes
+    ----------
+    axes : str
+    shape : tuple of int
+        Of the image as the caller sees it.
+    """
+
+    def __init__(self, target: Any, axes: str, shape: tuple[int, ...], order: str) -> None:
+        self.axes, self.shape = axes, shape
+        self._target = target
+        self._order = order
+
+    def __setitem__(self, index: tuple[int, ...], values: ArrayLike) -> None:
+        """Write the part at an index of the first axes; it holds all of the others."""
+        array = np.asarray(values)
+        rest = self.axes[len(index) :]
+        fixed = dict(zip(self.axes, index, strict=False))
+        turned = array.transpose([rest.index(a) for a in self._order if a in rest])
+        self._target[tuple(fixed.get(a, slice(None)) for a in self._order)] = turned
+
+    def flush(self) -> None:
+        """Bring everything to the disk."""
+        if isinstance(self._target, np.memmap):
+            self._target.flush()
+
+
+def write_nd(
+    path: str | Path,
+    array: ArrayLike,
+    *,
+    axes: str,
+    calibration: Calibration | None = None,
+    like: ImageND | None = None,
+) -> None:
+    """Write an image of many dimensions whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.ome.tif`` or ``.ome.zarr`` (version 0.5; 0.4 where `like` is of 0.4).
+    array : array_like or dask array
+        Written in its own bit depth; a dask array is computed one index of its first axis at a time.
+    axes : str
+        A letter of `AXES` for each of its axes.
+    calibration : Calibration or None
+        Pixel sizes, units and channels; by default those of `like`.
+    like : ImageND or None
+        The image it was made from.
+
+    Raises
+    ------
+    InputError
+        If the letters do not fit the array or the format.
+    FileError
+        If the target cannot be written.
+    """
+    path = Path(path)
+    image: Any = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
+    kind = nd_suffix(path)
+    if kind == OME_ZARR and like is not None and like.format == "OME-Zarr 0.4":
+        kind = OME_ZARR_04
+    known = calibration or (like.calibration if like is not None else Calibration())
+    name = like.name if like is not None else path.name.removesuffix(kind.split()[0])
+    with WholeFiles() as files:
+        part = files.stage(path, replaces=is_store)
+        with create_nd(
+            part, kind, axes=axes, shape=tuple(image.shape), dtype=image.dtype, calibration=known, name=name
+        ) as target:
+            steps: list[tuple[int, ...]] = [(n,) for n in range(image.shape[0])] if len(axes) > 3 else [()]
+            for step in steps:
+                target[step] = np.asarray(image[step])
+
+
+def nd_suffix(path: Path) -> str:
+    """``.ome.tif`` or ``.ome.zarr``, whichever the name means; raise `FileError` for any other."""
+    name = path.name.lower()
+    if not name.endswith(ND_SUFFIXES):
+        raise FileError(f"{path}: unknown suffix; expected a name ending in {' or '.join((OME_TIFF, OME_ZARR))}")
+    return OME_ZARR if name.endswith(".zarr") else OME_TIFF
+
+
+@contextmanager
+def create_nd(
+    part: Path,
+    kind: str,
+    *,
+    axes: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    calibration: Calibration,
+    name: str = "",
+) -> Iterator[WriterND]:
+    """Make a file or folder under a hidden name, to be filled within the ``with`` block.
+
+    Parameters
+    ----------
+    part : Path
+        From `WholeFiles.stage`.
+    kind : str
+        `OME_TIFF`, `OME_ZARR` or `OME_ZARR_04`.
+    axes, shape, dtype
+        Of the image; colour samples (S) become the channels R, G and B of an OME-Zarr.
+    calibration, name
+        What is known of it.
+
+    Raises
+    ------
+    InputError
+        If the letters do not fit the array or the format.
+    FileError
+        If it cannot be written.
+    """
+    check_axes(axes)
+    if len(axes) != len(shape):
+        raise InputError("axes", repr(axes), f"{len(shape)} letters for the shape {shape}")
+    if "P" in axes:
+        raise InputError("axes", repr(axes), f"no axis P ({AXES['P']}): both formats keep positions as images")
+    dtype = np.dtype(dtype)
+    try:
+        if kind == OME_TIFF:
+            order = "".join(a for a in _OME_ORDER if a in axes) + ("S" if "S" in axes else "")
+            target: Any = _create_tiff(part, order, [shape[axes.index(a)] for a in order], dtype, calibration, name)
+        else:
+            order, calibration = _colour_as_channels(axes, shape, calibration)
+            target = create_zarr(
+                part,
+                axes=order.replace("S", "C"),
+                shape=tuple(shape[axes.index(a)] for a in order),
+                dtype=np.dtype(np.uint8) if dtype == np.bool_ else dtype,
+                calibration=calibration,
+                name=name,
+                version="0.4" if kind == OME_ZARR_04 else "0.5",
+            )
+        writer = WriterND(target, axes, shape, order)
+        yield writer
+        writer.flush()
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{part.name}: cannot be written ({reason(error)})") from error
+
+
+def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -> tuple[str, Calibration]:
+    """The order of the axes in a store, which has channels but no colour samples."""
+    if "S" not in axes:
+        return "".join(a for a in _OME_ORDER if a in axes), known
+    if "C" in axes:
+        raise InputError("axes", repr(axes), "either channels (C) or colour samples (S) for OME-Zarr; write .ome.tif")
+    order = "".join(a for a in _OME_ORDER.replace("C", "S") if a in axes)
+    samples = shape[axes.index("S")]
+    return order, replace(known, channels=_RGB if samples == 3 else ())
+
+
+def _create_tiff(
+    part: Path, axes: str, shape: list[int], dtype: np.dtype[Any], known: Calibration, name: str
+) -> NDArray[Any]:
+    """An OME-TIFF of zeros, mapped into memory: parts are written as they come, in any order."""
+    import tifffile
+
+    metadata: dict[str, Any] = {"axes": axes, "Name": name or None}
+    for axis, attribute in (
+        ("T", "TimeIncrement"),
+        ("Z", "PhysicalSizeZ"),
+        ("Y", "PhysicalSizeY"),
+        ("X", "PhysicalSizeX"),
+    ):
+        if axis in known.spacing and axis in axes:
+            metadata[attribute] = known.spacing[axis]
+            if known.units.get(axis):
+                metadata[f"{attribute}Unit"] = known.units[axis]
+    sizes = dict(zip(axes, shape, strict=True))
+    if known.channels and len(known.channels) == sizes.get("C", 1) and sizes.get("S", 1) == 1:
+        names, colours = [c.name for c in known.channels], [c.colour for c in known.channels]
+        channel: dict[str, Any] = {}
+        if any(names):
+            channel["Name"] = [n or f"channel {k}" for k, n in enumerate(names)]
+        if any(c is not None for c in colours):
+            channel["Color"] = [_signed(c or (255, 255, 255)) for c in colours]
+        metadata["Channel"] = channel
+    options: dict[str, Any] = {"photometric": "rgb" if sizes.get("S", 1) >= 3 else "minisblack"}
+    if sizes.get("S", 1) in (2, 4):
+        options["extrasamples"] = ["unassalpha"]
+    stored = np.dtype(np.uint8) if dtype == np.bool_ else dtype
+    return tifffile.memmap(
+        part,
+        shape=tuple(shape),
+        dtype=stored,
+        ome=True,
+        metadata={k: v for k, v in metadata.items() if v is not None and v != {}},
+        **options,
+    )
+
+
+def _signed(colour: tuple[int, int, int]) -> int:
+    """OME writes a colour as RGBA in one signed number of 32 bits."""
+    return int.from_bytes(bytes((*colour, 255)), "big", signed=True)
