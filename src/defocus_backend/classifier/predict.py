@@ -189,19 +189,27 @@ def _patch_logits(region: Tensor, network: nn.Module, step: int) -> Tensor:
 
 def _summarise(logits: Tensor, region: Tensor, step: int) -> Tensor:
     """Expected sigma, its standard deviation and confidence (3, ny, nx)."""
-    sigma, deviation, certain = _moments(logits)
+    sigma, deviation, certain = _moments(logits.softmax(0))
     variance = _window_variance(region, step)
     return torch.stack([sigma, deviation, certain * variance / (variance + _FLAT_VARIANCE)])
 
 
-def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _moments(probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, standard deviation (pixels) and certainty (0..1) of the distributions along dimension 0."""
-    probability = logits.softmax(0)
     levels = torch.arange(LEVELS, dtype=probability.dtype, device=probability.device)
     sigma = torch.tensordot(levels, probability, dims=1)
     square = torch.tensordot(levels**2, probability, dims=1)
     deviation = (square - sigma**2).clamp_min(0).sqrt()
     return sigma, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
+
+
+def _median(probability: Tensor) -> Tensor:
+    """Median in pixels of the distributions along dimension 0, linear between the centres of the levels."""
+    reached = probability.cumsum(0) - probability / 2
+    above = (reached < 0.5).sum(0, keepdim=True).clamp(1, LEVELS - 1)
+    low, high = reached.gather(0, above - 1), reached.gather(0, above)
+    share = ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    return (above - 1 + share)[0]
 
 
 def _window_variance(region: Tensor, step: int) -> Tensor:
@@ -223,7 +231,7 @@ def _pixel_tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 
 @torch.inference_mode()
 def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | None = None) -> PixelLevels:
-    """Classify every pixel with a per-pixel network.
+    """Classify every pixel with a per-pixel network; sigma is the median of a pixel's distribution.
 
     Parameters
     ----------
@@ -243,8 +251,10 @@ def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | Non
     maps = torch.empty(3, *shape, device=gray.device)
     for rows, columns in _pixel_tiles(shape):
         region, inner = _padded_tile(gray, network, rows, columns)
-        sigma, deviation, certain = _moments(network(region[None, None])[0])
-        half = torch.stack([sigma, deviation, certain])[None]
+        probability = network(region[None, None])[0].softmax(0)
+        _, deviation, certain = _moments(probability)
+        # Where two depths meet, the distribution has two peaks: the median takes a side, the mean invents a third.
+        half = torch.stack([_median(probability), deviation, certain])[None]
         full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
         full[2] *= _local_contrast(region)
         maps[:, rows, columns] = full[:, inner[0], inner[1]]

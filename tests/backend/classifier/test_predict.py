@@ -114,3 +114,17 @@ def test_folding_keeps_the_function(build: type[torch.nn.Module]) -> None:
 def test_brightness_does_not_matter_to_blurnet(blurnet: torch.nn.Module) -> None:
     patch = torch.rand(1, 1, 32, 32) * 0.5
     torch.testing.assert_close(blurnet(patch), blurnet(patch + 0.4), atol=1e-4, rtol=1e-4)
+
+
+def test_median_of_a_distribution() -> None:
+    from defocus_backend.classifier.predict import _median
+
+    certain, shared, two_peaks = torch.zeros(3, 20)
+    certain[7] = 1
+    shared[3] = shared[4] = 0.5
+    two_peaks[1], two_peaks[12] = 0.6, 0.4
+    found = _median(torch.stack([certain, shared, two_peaks], 1))
+    torch.testing.assert_close(found[:2], torch.tensor([7.0, 3.5]))
+    assert found[2] < 5, "the mean, 5.4 px, is neither of the two"
+    even = _median(torch.full((20, 1), 0.05))
+    torch.testing.assert_close(even, torch.tensor([9.5]))
