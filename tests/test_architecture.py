@@ -24,7 +24,7 @@ FLOW = (
     ("compare",),
     ("defocus",),
     ("sharpen", "shallow", "fusion"),
-    ("training", "scenes"),
+    ("training", "scenes", "batch"),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only.

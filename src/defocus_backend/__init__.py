@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from defocus_backend.batch import Outcome, fuse_many
     from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
     from defocus_backend.defocus import DefocusMap, defocus_map
     from defocus_backend.errors import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "batch": ("Outcome", "fuse_many"),
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
     "defocus": ("DefocusMap", "defocus_map"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
@@ -66,6 +68,7 @@ __all__ = [
     "InputError",
     "Metadata",
     "ModelCard",
+    "Outcome",
     "Picture",
     "ShallowDepthOfField",
     "ShallowParams",
@@ -79,6 +82,7 @@ __all__ = [
     "defocus_map",
     "fuse",
     "fuse_by_index",
+    "fuse_many",
     "gain_map",
     "load_network",
     "open_stack",

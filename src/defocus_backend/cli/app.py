@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,8 @@ _COMMANDS = {
     "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
     "shallow": ("pictures", "Blur further what is out of focus already."),
     "fuse": ("stacks", "Make one all-in-focus picture from a focal stack."),
+    "batch": ("batch", "Do one of these on many stacks or pictures, with a report at the end."),
+    "methods": ("methods", "List every method, ours and published ones, with its citation."),
     "demo": ("demo", "Do all of this on photographs that are installed already."),
     "models": ("training", "List the weights that come with the package."),
     "train": ("training", "Train a network on a folder of photographs."),
@@ -45,6 +48,9 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Must be set before torch loads. Its threads otherwise spin while they wait for each other, which
+        # on cores that other programs use as well takes the time from the very thread they wait for.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             return super().invoke(ctx)
         except Cancelled as error:

@@ -7,7 +7,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from defocus_backend.io import Picture
+
+
+@dataclass
+class Within:
+    """A run that is a step of another command, which shows its progress and takes its summary."""
+
+    progress: ProgressCallback
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+WITHIN: ContextVar[Within | None] = ContextVar("WITHIN", default=None)
+"""Set while a command runs as a step of another one."""
 
 
 class Run:
@@ -87,6 +100,9 @@ class Run:
         """A progress bar on stderr, where that is a terminal."""
         from tqdm import tqdm
 
+        if (within := WITHIN.get()) is not None:
+            yield within.progress
+            return
         hidden = True if self._quiet else None  # None: hidden unless stderr is a terminal
         with tqdm(desc=text, disable=hidden, leave=False, file=sys.stderr, dynamic_ncols=True) as bar:
 
@@ -97,17 +113,19 @@ class Run:
             yield show
 
     def report(self, seconds: float, parameters: dict[str, Any]) -> None:
-        """Print the summary."""
-        if self._json:
-            summary = {
-                "command": self.command,
-                "inputs": [str(p) for p in self._inputs],
-                "outputs": self._outputs,
-                "parameters": parameters,
-                "device": self.device,
-                "seconds": round(seconds, 3),
-                **self.facts,
-            }
+        """Print the summary, or hand it to the command that this run is a step of."""
+        summary = {
+            "command": self.command,
+            "inputs": [str(p) for p in self._inputs],
+            "outputs": self._outputs,
+            "parameters": parameters,
+            "device": self.device,
+            "seconds": round(seconds, 3),
+            **self.facts,
+        }
+        if (within := WITHIN.get()) is not None:
+            within.summary = summary
+        elif self._json:
             click.echo(json.dumps(summary))
         elif not self._quiet:
             width = max((len(o["kind"]) for o in self._outputs), default=0)
@@ -139,7 +157,7 @@ def running(
     with WholeFiles() as files:
         run = Run(command, list(inputs), files, device=where, quiet=quiet, as_json=as_json)
         yield run
-    if listed or as_json:
+    if listed or as_json or WITHIN.get() is not None:
         run.report(time.perf_counter() - started, parameters)
 
 

@@ -1,0 +1,111 @@
+"""Tasks on a running dask cluster, one stack each."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from defocus_backend.batch.pools import Ended, Failure, Task, call, limit_threads
+from defocus_backend.errors import DeviceError, InputError
+
+_CONNECT_SECONDS = 10
+_ALONE = threading.Lock()
+"""One stack at a time in a process: torch's threads would fight, and memory would add up."""
+
+
+class ClusterPool:
+    """Tasks on the workers of a dask cluster; what a lost worker held, another does again.
+
+    Parameters
+    ----------
+    task : callable
+        A function of a module that the workers can import.
+    scheduler : str or distributed.Client
+        Address such as ``"tcp://node1:8786"``, or a client that is connected already.
+    threads : int or None
+        Computing threads of a task; by default what the worker's own environment says.
+
+    Raises
+    ------
+    InputError
+        If dask.distributed is not installed or the address is none.
+    DeviceError
+        If no scheduler answers there.
+    """
+
+    def __init__(self, task: Task, scheduler: Any, *, threads: int | None = None) -> None:
+        try:
+            import distributed
+        except ImportError:
+            needed = 'dask.distributed (pip install "napari-defocus[distributed]")'
+            raise InputError("scheduler", repr(scheduler), f"{needed}, which is not installed") from None
+        self._task, self._threads = task, threads
+        self._own = not isinstance(scheduler, distributed.Client)
+        self._client: Any = scheduler
+        if self._own:
+            try:
+                # Not the global default: arrays that scripts compute meanwhile stay where they were.
+                self._client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+            except (OSError, TimeoutError) as error:
+                raise DeviceError(f"scheduler: no dask scheduler answers at {scheduler}") from error
+            except ValueError as error:
+                raise InputError("scheduler", repr(scheduler), "an address such as tcp://host:8786") from error
+        self._futures: dict[Any, str] = {}
+
+    def __str__(self) -> str:
+        return f"{self._workers()} workers of {self._client.scheduler.address}"
+
+    def _workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def free(self) -> int:
+        # A second task for each worker, so that none waits for the next; the rest stay here to be cancelled.
+        return max(1, 2 * self._workers()) - len(self._futures)
+
+    def submit(self, key: str, argument: Any) -> None:
+        future = self._client.submit(_on_worker, self._task, _Sealed(argument), self._threads, pure=False)
+        self._futures[future] = key
+
+    def ended(self, timeout: float) -> Iterator[Ended]:
+        from distributed import wait
+
+        if self._client.status != "running":
+            raise DeviceError("scheduler: the connection to the cluster was lost; --resume does the rest")
+        with contextlib.suppress(TimeoutError):
+            wait(list(self._futures), timeout=timeout, return_when="FIRST_COMPLETED")
+        for future in [f for f in self._futures if f.done()]:
+            key = self._futures.pop(future)
+            if future.status == "finished":
+                yield Ended(key, *future.result())
+            elif future.status == "cancelled":
+                yield Ended(key, failure=Failure("the cluster cancelled it"))
+            else:
+                yield Ended(key, failure=Failure(f"its workers were lost ({future.exception()})"))
+            future.release()
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # the cluster may be gone already
+            self._client.cancel(list(self._futures), force=True)
+        self._futures.clear()
+        if self._own:
+            self._client.close()
+
+
+class _Sealed:
+    """Keeps dask from computing arrays in an argument before the task reads them slice by slice."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
+def _on_worker(task: Task, sealed: _Sealed, threads: int | None) -> tuple[Any, Failure | None]:
+    import dask
+
+    with _ALONE:
+        if threads is not None:
+            limit_threads(threads)
+        # A task that waited for other tasks could wait for ever: its arrays are computed within it.
+        with dask.config.set(scheduler="synchronous"):
+            return call(task, sealed.content, lambda *_: None)

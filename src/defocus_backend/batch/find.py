@@ -1,0 +1,271 @@
+"""Focal stacks in folders: which files belong together, in which order, and what each stack is called."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io import WRITTEN_SUFFIXES
+from defocus_backend.io.reading import TIFF_SUFFIXES, read_tiff
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+_FAMILIES = {".jpeg": ".jpg", ".tiff": ".tif"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one job shall work on.
+
+    Attributes
+    ----------
+    name : str
+        Unique among all that was found; names the folder of the results.
+    files : tuple of Path
+        One file a slice, in order; or one file with many pages; or one picture.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that belongs to no job, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Files that belong together, with the words of the name they should have."""
+
+    words: str
+    files: tuple[Path, ...]
+    identity: Path
+
+    @classmethod
+    def of_file(cls, words: str, path: Path) -> _Candidate:
+        return cls(words, (path,), path)
+
+
+class Finder:
+    """Looks for stacks, as often as it is asked to.
+
+    Every folder at any depth that holds two or more pictures of one file type is a stack, and so is every
+    TIFF of several pages; beside such TIFFs, single pictures are taken for previews and left out. Hidden
+    files and folders are not looked at.
+
+    Parameters
+    ----------
+    roots : sequence of Path
+        Folders to search, or files.
+    pattern : str
+        Only files whose names match this shell pattern.
+    group_by : str or None
+        Regular expression, searched for in the path of each file below its root (with forward slashes).
+        Files with the same text in its group ``stack`` (or its first) are one stack, ordered by the group
+        ``slice`` (or its second) or by name. Files without a match are left out.
+    skip : sequence of Path
+        Folders not to look into: that of the results.
+    singles : bool
+        Look for single pictures instead of stacks.
+
+    Raises
+    ------
+    InputError
+        If a root is absent or the expression cannot be used.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        pattern: str = "*",
+        group_by: str | None = None,
+        skip: Iterable[Path] = (),
+        singles: bool = False,
+    ) -> None:
+        for root in roots:
+            if not root.exists():
+                raise InputError("DIR", str(root), "an existing folder or file")
+        self._roots = list(dict.fromkeys(root.resolve() for root in roots))
+        folders = {root if root.is_dir() else root.parent for root in self._roots}
+        self._base = Path(os.path.commonpath(folders)) if folders else Path()
+        self._given = {resolved: root for root, resolved in zip(roots, (r.resolve() for r in roots), strict=True)}
+        self._pattern, self._singles = pattern, singles
+        self._group: re.Pattern[str] | None = None
+        if group_by is not None:
+            self._group, self._stack_group, self._slice_group = _compiled(group_by)
+        self._skip = {path.resolve() for path in skip}
+        self._names: dict[Path, str] = {}
+        self._paged: dict[tuple[Path, int, int], int | None] = {}
+
+    def scan(self) -> tuple[list[Found], list[LeftOut]]:
+        """All stacks there are now, in the order of their paths. A stack keeps the name it first had."""
+        found: list[Found] = []
+        left: list[LeftOut] = []
+        seen: set[tuple[Path, ...]] = set()
+        for root in self._roots:
+            for candidate in self._candidates(root, left):
+                if candidate.files not in seen:
+                    seen.add(candidate.files)
+                    files = tuple(self._as_given(root, path) for path in candidate.files)
+                    found.append(Found(self._name(candidate), files))
+        return found, left
+
+    def _candidates(self, root: Path, left: list[LeftOut]) -> Iterator[_Candidate]:
+        if root.is_file():
+            if self._group is None:
+                yield _Candidate.of_file(self._words(root.with_suffix("")), root)
+            elif self._usable(root, left):
+                yield from self._grouped([root], root.parent, left)
+            return
+        every = []
+        for folder, files in self._walk(root):
+            usable = [path for path in files if self._usable(path, left)]
+            every += usable
+            if self._group is None:
+                yield from self._in_folder(folder, usable, left)
+        if self._group is not None:
+            yield from self._grouped(every, root, left)
+
+    def _walk(self, root: Path) -> Iterator[tuple[Path, list[Path]]]:
+        for folder, inner, names in os.walk(root):
+            here = Path(folder)
+            inner[:] = sorted(
+                (n for n in inner if not n.startswith(".") and here / n not in self._skip), key=natural_order
+            )
+            yield here, [here / name for name in sorted(names, key=natural_order) if not name.startswith(".")]
+
+    def _usable(self, path: Path, left: list[LeftOut]) -> bool:
+        if path.suffix.lower() not in WRITTEN_SUFFIXES:
+            return False  # notes and settings of the microscope: not worth a word
+        if fnmatch(path.name, self._pattern):
+            return True
+        left.append(LeftOut(path, f"does not match {self._pattern}"))
+        return False
+
+    def _in_folder(self, folder: Path, files: list[Path], left: list[LeftOut]) -> Iterator[_Candidate]:
+        paged, single = [], list(files)
+        if not self._singles:
+            pages = {path: self._pages(path) for path in files}
+            single = [path for path in files if pages[path] == 1]
+            damaged = [path for path in files if pages[path] is None]
+            # A frame that cannot be read must fail with its stack, one that stands alone on its own.
+            families = {_family(path) for path in single}
+            single = [path for path in files if path in single or (path in damaged and _family(path) in families)]
+            paged = [path for path in files if path not in single]
+        for path in single if self._singles else paged:
+            yield _Candidate.of_file(self._words(path.with_suffix("")), path)
+        if self._singles:
+            return
+        if paged:
+            left += [LeftOut(path, "a single picture beside stacks of many pages") for path in single]
+            return
+        for family in sorted({_family(path) for path in single}):
+            members = tuple(path for path in single if _family(path) == family)
+            if len(members) > 1:
+                yield _Candidate(self._words(folder), members, folder / f"*{family}")
+            else:
+                left.append(LeftOut(members[0], "a single picture; a stack has two or more"))
+
+    def _grouped(self, files: list[Path], root: Path, left: list[LeftOut]) -> Iterator[_Candidate]:
+        assert self._group is not None
+        stacks: dict[str, list[tuple[str, Path]]] = {}
+        for path in files:
+            match = self._group.search(path.relative_to(root).as_posix())
+            if match is None:
+                left.append(LeftOut(path, "does not match --group-by"))
+                continue
+            stack, number = (match[n] or "" if n is not None else "" for n in (self._stack_group, self._slice_group))
+            stacks.setdefault(stack, []).append((number or path.name, path))
+        for stack, members in sorted(stacks.items(), key=lambda item: natural_order(item[0])):
+            members.sort(key=lambda member: (natural_order(member[0]), natural_order(member[1].name)))
+            paths = tuple(path for _, path in members)
+            if len(paths) == 1 and not self._singles and self._pages(paths[0]) == 1:
+                left.append(LeftOut(paths[0], "a single picture; a stack has two or more"))
+            else:
+                yield _Candidate(self._words(root / stack), paths, root / stack / f"*{_family(paths[0])}")
+
+    def _pages(self, path: Path) -> int | None:
+        """How many slices a file holds; None if it cannot be read. Asked once, until the file changes."""
+        if path.suffix.lower() not in TIFF_SUFFIXES:
+            return 1
+        try:
+            state = path.stat()
+        except OSError:
+            return None
+        key = (path, state.st_size, state.st_mtime_ns)
+        if key not in self._paged:
+            self._paged[key] = _count_slices(path)
+        return self._paged[key]
+
+    def _words(self, path: Path) -> str:
+        """The path below what all roots share, as one word: files that leave their folder keep their identity."""
+        relative = path.relative_to(self._base).as_posix() if path.is_relative_to(self._base) else path.name
+        parts = [part for part in relative.split("/") if part not in ("", ".")]
+        return re.sub(r'[\x00-\x1f<>:"|?*\\]', "_", "_".join(parts)) or self._base.name or "stack"
+
+    def _name(self, candidate: _Candidate) -> str:
+        """The candidate's words, or the same with its file type or a number if another has them already."""
+        if candidate.identity not in self._names:
+            words, suffix = candidate.words, candidate.identity.suffix.removeprefix(".")
+            taken = {name.casefold() for name in self._names.values()}  # some file systems fold case
+            choices = [words, f"{words}_{suffix}", *(f"{words}_{n}" for n in range(2, len(taken) + 3))]
+            self._names[candidate.identity] = next(c for c in choices if c.casefold() not in taken)
+        return self._names[candidate.identity]
+
+    def _as_given(self, root: Path, path: Path) -> Path:
+        """The path in the words of the user, who may have given a relative one."""
+        given = self._given[root]
+        return given if path == root else given / path.relative_to(root)
+
+
+def natural_order(text: str) -> list[tuple[int, int | str]]:
+    """Key that sorts ``z9`` before ``z10``."""
+    parts = enumerate(re.split(r"([0-9]+)", text))
+    return [(0, int(part)) if n % 2 else (1, part.casefold()) for n, part in parts if part]
+
+
+def _family(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return _FAMILIES.get(suffix, suffix)
+
+
+def _compiled(expression: str) -> tuple[re.Pattern[str], str | int, str | int | None]:
+    """The expression, its group that names the stack and that which numbers the slice."""
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise InputError("--group-by", repr(expression), f"a regular expression ({error})") from error
+    named = compiled.groupindex
+    if not compiled.groups or (named and "stack" not in named):
+        raise InputError("--group-by", repr(expression), "a group (?P<stack>...) that names the stack")
+    if named:
+        return compiled, "stack", "slice" if "slice" in named else None
+    return compiled, 1, 2 if compiled.groups > 1 else None
+
+
+def _count_slices(path: Path) -> int | None:
+    try:
+        return read_tiff(path, _slices_of)
+    except FileError:
+        return None
+
+
+def _slices_of(_path: Path, tiff: TiffFile) -> int:
+    tiff.pages[0].aspage()  # a damaged file may have none
+    if not tiff.pages.is_multipage:
+        return 1
+    series = tiff.series[0]
+    return math.prod(length for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YXS")

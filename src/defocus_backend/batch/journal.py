@@ -1,0 +1,231 @@
+"""What a batch has finished, kept so that a kill at any moment loses nothing and leaves nothing half done.
+
+A job works in a room of its own, a hidden folder beside the results. Its finished room gets a record, then
+the room's results are renamed into place as one folder: that is the moment at which the job is done. The
+journal, one line of JSON a job, is appended and synced after it. Whatever a killed batch left between these
+steps, the next one completes or clears away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from defocus_backend.errors import FileError
+from defocus_backend.io import check_folder
+from defocus_backend.io.atomic import reason
+
+RECORD = "batch.json"
+"""The record in each folder of results."""
+
+HIDDEN = ".defocus-batch"
+"""Folder of journal, lock, rooms and thumbnails within that of the results."""
+
+Record = dict[str, Any]
+
+
+class Room:
+    """A folder in which one attempt at a job makes its results and their thumbnails."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results = path / "results"
+        self.thumbnails = path / "thumbnails"
+
+
+class Journal:
+    """The records of one folder of results; only one batch at a time can hold it.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the results; made if absent.
+    resume : bool
+        Keep the records of earlier batches. Otherwise only what such a batch was just about to put in its
+        place is kept, and the journal begins anew.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be written to, or another batch writes to it.
+    """
+
+    def __init__(self, out: Path, *, resume: bool = False) -> None:
+        self.out = out
+        self._hidden = out / HIDDEN
+        self._resume = resume
+        self._records: dict[str, Record] = {}
+
+    def __enter__(self) -> Journal:
+        from filelock import FileLock, Timeout
+
+        check_folder(self.out)
+        with _file_errors(self._hidden):
+            (self._hidden / "thumbnails").mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self._hidden / "lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise FileError(
+                    f"{self.out}: another batch writes there; wait for it or choose another --out"
+                ) from None
+        try:
+            with _file_errors(self._hidden):
+                self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clear_rooms()
+        self._lock.release()
+
+    def _open(self) -> None:
+        for room in sorted(self._rooms.iterdir()) if self._rooms.is_dir() else []:
+            with contextlib.suppress(FileError):  # not finished, or no longer wanted
+                self._put_in_place(Room(room))
+        self._clear_rooms()
+        if self._resume:
+            self._records = read_records(self.out)
+        else:
+            self._path.unlink(missing_ok=True)
+        with self._path.open("ab") as file:
+            if file.tell() and not self._path.read_bytes().endswith(b"\n"):
+                file.write(b"\n")  # the end of a line that a kill tore off
+
+    @property
+    def _path(self) -> Path:
+        return self._hidden / "journal.jsonl"
+
+    @property
+    def _rooms(self) -> Path:
+        return self._hidden / "rooms"
+
+    def _clear_rooms(self) -> None:
+        shutil.rmtree(self._rooms, ignore_errors=True)
+
+    def target(self, name: str) -> Path:
+        """Folder of a job's results."""
+        return self.out / name
+
+    def check_target(self, name: str) -> None:
+        """Raise `FileError` if results would take the place of a folder that no batch has made."""
+        target = self.target(name)
+        if target.exists() and not (target / RECORD).is_file():
+            raise FileError(f"{target}: exists and is not a batch's; choose another folder with --out")
+
+    def finished(self, name: str, fingerprint: str) -> Record | None:
+        """The record of a job that an earlier batch did with the same inputs and options, if its results are there."""
+        return find_finished(self.out, self._records, name, fingerprint) if self._resume else None
+
+    def new_room(self) -> Room:
+        """A fresh folder for one attempt."""
+        room = Room(self._rooms / secrets.token_hex(8))
+        with _file_errors(room.path):
+            room.results.mkdir(parents=True)
+            room.thumbnails.mkdir()
+        return room
+
+    def commit(self, room: Room, record: Record) -> Record:
+        """Put the results of a finished job in their place, all in one step, and write it down.
+
+        Raises
+        ------
+        FileError
+            If they cannot be put there.
+        """
+        with _file_errors(self.target(record["name"])):
+            (room.results / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            for path in (*sorted(room.results.rglob("*")), room.results):
+                _sync(path)
+            (room.path / RECORD).touch()  # from here on the room is whole: `_open` completes the rest
+            _sync(room.path)
+            self._put_in_place(room)
+        self.note(record)
+        return record
+
+    def _put_in_place(self, room: Room) -> None:
+        if not (room.path / RECORD).exists() or not (room.results / RECORD).exists():
+            raise FileError(f"{room.path}: is not finished")
+        name = json.loads((room.results / RECORD).read_text(encoding="utf-8"))["name"]
+        target = self.target(name)
+        self.check_target(name)
+        for picture in room.thumbnails.iterdir():
+            picture.replace(self._hidden / "thumbnails" / f"{name}_{picture.name}")
+        if target.exists():
+            target.rename(room.path / "previous")
+        room.results.rename(target)
+        _sync(self.out)
+        shutil.rmtree(room.path, ignore_errors=True)
+
+    def note(self, record: Record) -> None:
+        """Append a record to the journal; it is on disk when this returns."""
+        self._records[record["name"]] = record
+        with _file_errors(self._path), self._path.open("ab") as file:
+            file.write(json.dumps(record).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def thumbnails(self, record: Record) -> dict[str, Path]:
+        """Thumbnails of a job's results by their kind, the main one first."""
+        folder, files = self._hidden / "thumbnails", record.get("thumbnails", {})
+        paths = {kind: folder / f"{record['name']}_{file}" for kind, file in files.items()}
+        return {kind: path for kind, path in paths.items() if path.is_file()}
+
+
+def read_records(out: Path) -> dict[str, Record]:
+    """The last record of every job in the journal of a folder; lines that a kill tore are passed over."""
+    path = out / HIDDEN / "journal.jsonl"
+    records: dict[str, Record] = {}
+    if path.is_file():
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                record = json.loads(line)
+                records[record["name"]] = record
+    return records
+
+
+def find_finished(out: Path, records: dict[str, Record], name: str, fingerprint: str) -> Record | None:
+    """A job's record from the journal, else from its folder of results, if it still holds.
+
+    The folder knows better where a kill came between the renaming and the journal's line.
+    """
+    in_place = out / name / RECORD
+    kept: Record | None = None
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(in_place.read_text(encoding="utf-8"))
+    for record in (records.get(name), kept):
+        if record is None or record.get("state") != "done" or record.get("fingerprint") != fingerprint:
+            continue
+        if all((out / output["path"]).is_file() for output in record["outputs"]):
+            return record
+    return None
+
+
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Any:
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or the entries of a folder; some systems cannot do so for folders."""
+    with contextlib.suppress(OSError, PermissionError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,284 @@
+"""Where tasks run: in this process, or in local processes that may die without taking the others along."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from defocus_backend.errors import DefocusError
+from defocus_backend.progress import ProgressCallback
+
+Task = Callable[[Any, ProgressCallback], Any]
+"""A function of a module, so that other processes find it by its name: ``task(argument, progress)``."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as text, since errors of other libraries may not survive the way between processes.
+
+    Attributes
+    ----------
+    text : str
+        One line for the user.
+    details : str
+        The traceback of an unexpected error; empty for a `DefocusError`.
+    """
+
+    text: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a task: its value, or its failure."""
+
+    key: str
+    value: Any = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Progress within a task, as `defocus_backend.progress` has it."""
+
+    key: str
+    done: int
+    total: int
+    what: str
+
+
+Listener = Callable[[Moved], None]
+
+
+class Pool(Protocol):
+    """What the batch needs of a place where tasks run."""
+
+    def __str__(self) -> str:
+        """The place in words."""
+
+    def free(self) -> int:
+        """How many more tasks may be submitted now."""
+
+    def submit(self, key: str, argument: Any) -> None:
+        """Begin a task, or keep it for `news`."""
+
+    def ended(self, timeout: float) -> Iterator[Ended]:
+        """Tasks that have ended; waits for the first, no longer than about so many seconds."""
+
+    def close(self) -> None:
+        """Stop all tasks that still run."""
+
+
+def call(task: Task, argument: Any, progress: ProgressCallback) -> tuple[Any, Failure | None]:
+    """Call a task and turn what it raises into text."""
+    try:
+        return task(argument, progress), None
+    except DefocusError as error:
+        return None, Failure(" ".join(str(error).split()))
+    except Exception as error:  # one stack's surprise must not stop the others
+        text = " ".join(str(error).split())
+        return None, Failure(
+            f"{type(error).__name__}: {text}" if text else type(error).__name__, traceback.format_exc()
+        )
+
+
+class InlinePool:
+    """One task at a time in this process.
+
+    Parameters
+    ----------
+    task : callable
+    moved : callable or None
+        Told of progress within tasks.
+    """
+
+    def __init__(self, task: Task, *, moved: Listener | None = None) -> None:
+        self._task, self._moved = task, moved
+        self._waiting: deque[tuple[str, Any]] = deque()
+
+    def __str__(self) -> str:
+        return "this process"
+
+    def free(self) -> int:
+        return 1 - len(self._waiting)
+
+    def submit(self, key: str, argument: Any) -> None:
+        self._waiting.append((key, argument))
+
+    def ended(self, timeout: float) -> Iterator[Ended]:  # noqa: ARG002
+        if self._waiting:
+            key, argument = self._waiting.popleft()
+
+            def progress(done: int, total: int, what: str) -> None:
+                if self._moved is not None:
+                    self._moved(Moved(key, done, total, what))
+
+            yield Ended(key, *call(self._task, argument, progress))
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+class ProcessPool:
+    """Local processes, each with a pipe of its own: one that is killed fails its own task and is replaced.
+
+    Parameters
+    ----------
+    task : callable
+        A function of a module.
+    processes : int
+        How many.
+    threads : int or None
+        Computing threads of each; by default the cores are shared out, unless OMP_NUM_THREADS is set.
+    moved : callable or None
+        Told of progress within tasks.
+    """
+
+    def __init__(
+        self, task: Task, processes: int, *, threads: int | None = None, moved: Listener | None = None
+    ) -> None:
+        self._task, self._moved = task, moved
+        self._threads = threads or share_of_cores(processes)
+        # Not forked: torch's threads do not survive it, and the lock of the results would be inherited.
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker | None] = [None] * processes
+        self._unsent: list[Ended] = []
+
+    def __str__(self) -> str:
+        return f"{len(self._workers)} processes of {self._threads} thread{'s' if self._threads > 1 else ''}"
+
+    def free(self) -> int:
+        return sum(worker is None or worker.key is None for worker in self._workers)
+
+    def submit(self, key: str, argument: Any) -> None:
+        slot = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
+        worker = self._workers[slot]
+        if worker is None or not worker.process.is_alive():
+            worker = self._workers[slot] = self._start()
+        worker.key = key
+        try:
+            worker.pipe.send(argument)
+        except OSError:
+            pass  # it has just died; `ended` will find out
+        except Exception as error:  # whatever the argument's own pickling raises
+            worker.key = None
+            self._unsent.append(Ended(key, failure=Failure(f"cannot be sent to another process ({error})")))
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(self._task, theirs, self._threads), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def ended(self, timeout: float) -> Iterator[Ended]:
+        if self._unsent:
+            yield self._unsent.pop()
+            return
+        busy = {worker.pipe: worker for worker in self._workers if worker is not None and worker.key is not None}
+        for pipe in wait(list(busy), timeout):
+            assert isinstance(pipe, Connection)
+            worker = busy[pipe]
+            assert worker.key is not None
+            try:
+                kind, *content = pipe.recv()
+            except (EOFError, OSError):
+                worker.process.join()
+                key, worker.key = worker.key, None
+                self._workers[self._workers.index(worker)] = None
+                yield Ended(key, failure=Failure(_death(worker.process.exitcode)))
+                continue
+            if kind == "moved":
+                if self._moved is not None:
+                    self._moved(Moved(worker.key, *content))
+            else:
+                key, worker.key = worker.key, None
+                yield Ended(key, *content)
+
+    def close(self) -> None:
+        workers = [worker for worker in self._workers if worker is not None]
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers = [None] * len(self._workers)
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    key: str | None = None
+
+
+def _work(task: Task, pipe: Connection, threads: int) -> None:
+    """Life of a worker process: it ends with its parent, at once, so that no results appear after a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    limit_threads(threads)
+    last = [0.0]
+
+    def progress(done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if now - last[0] > 0.2 or done == total:
+            last[0] = now
+            pipe.send(("moved", done, total, what))
+
+    while True:
+        try:
+            argument = pipe.recv()
+        except (EOFError, OSError):
+            return
+        value, failure = call(task, argument, progress)
+        try:
+            pipe.send(("ended", value, failure))
+        except Exception as error:  # a value that cannot be pickled
+            pipe.send(("ended", None, Failure(f"result cannot be sent back ({error})")))
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def limit_threads(threads: int) -> None:
+    """Have torch, OpenCV and the linear algebra of this process compute with so many threads."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def share_of_cores(processes: int) -> int:
+    """Threads for each of several processes: OMP_NUM_THREADS, else the cores shared out, at least one."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if told.isdigit() and int(told) > 0:
+        return int(told)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // processes)
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = "; out of memory? fewer --jobs need less" if name == "SIGKILL" else ""
+        return f"its process was killed ({name}{hint})"
+    return f"its process ended (exit code {code})"

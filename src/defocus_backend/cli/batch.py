@@ -1,0 +1,236 @@
+"""The command that does another one on many stacks or pictures: batch."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from defocus_backend.batch.engine import Batch, JobList, Source
+from defocus_backend.batch.find import Finder, Found
+from defocus_backend.batch.job import Job
+from defocus_backend.batch.journal import Journal, find_finished, read_records
+from defocus_backend.batch.many import open_pool
+from defocus_backend.batch.report import About, count_states, write_report
+from defocus_backend.batch.watch import Watch
+from defocus_backend.cli.batch_config import OPERATIONS, BatchCommand
+from defocus_backend.cli.batch_show import Show
+from defocus_backend.cli.options import option
+from defocus_backend.errors import InputError
+
+FAILED = 1
+"""Exit code if the batch went to its end but some stacks failed."""
+
+_STACKS, _RUN = "Stacks", "Run"
+
+
+@click.command("batch", cls=BatchCommand)
+@click.argument("roots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@option(
+    "--mode",
+    type=click.Choice(OPERATIONS),
+    default="fuse",
+    show_default=True,
+    section=_STACKS,
+    help="What to do: fuse every stack, or `map`, `sharpen` or `shallow` for every single picture. Options "
+    "further below are those of that command; --mode NAME --help lists them.",
+)
+@option(
+    "--config",
+    metavar="FILE.toml",
+    type=click.Path(path_type=Path),
+    section=_STACKS,
+    help="Take options from this file, one `name = value` a line, named as here without the dashes; what is "
+    "given on the command line comes first.",
+)
+@option(
+    "--pattern", default="*", show_default=True, metavar="GLOB", section=_STACKS, help="Only files whose names match."
+)
+@option(
+    "--group-by",
+    metavar="REGEX",
+    section=_STACKS,
+    help="For folders with the frames of many stacks: an expression with the groups (?P<stack>...) and, to order "
+    "them by a number, (?P<slice>...), searched in each file's path below DIR.",
+)
+@option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for the results, made if absent: one folder a stack, report.html and report.json.",
+)
+@option("--dry-run", is_flag=True, section=_RUN, help="List what would be done, and write nothing.")
+@option(
+    "--resume",
+    is_flag=True,
+    section=_RUN,
+    help="Keep what an earlier batch has finished with the same files and options; do the rest.",
+)
+@option(
+    "--retry",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    section=_RUN,
+    help="Try a stack that failed N more times, after the others.",
+)
+@option(
+    "--watch",
+    is_flag=True,
+    section=_RUN,
+    help="Keep looking for stacks until Ctrl-C; resumes by itself. A stack that changes later is done again.",
+)
+@option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    section=_RUN,
+    help="With --watch, how long no file of a stack must change until it counts as complete.",
+)
+@option(
+    "--until-idle",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    section=_RUN,
+    help="With --watch, end when nothing has changed for so long.",
+)
+@option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    section=_RUN,
+    help="Local processes; each takes the memory of one `defocus fuse`.",
+)
+@option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    section=_RUN,
+    help="Computing threads of a process; by default the cores shared out, on a cluster what its workers say.",
+)
+@option(
+    "--scheduler",
+    metavar="ADDRESS",
+    section=_RUN,
+    help="Send each stack to this dask cluster, such as tcp://node1:8786, instead of local processes. Its workers "
+    "must see DIR and --out under the same paths.",
+)
+@option("--quiet", is_flag=True, section=_RUN, help="No progress bar and no list of what was done.")
+@option("--json", "as_json", is_flag=True, section=_RUN, help="Print one JSON object an event on stdout instead.")
+def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, **options: Any) -> None:
+    """Fuse many focal stacks with the same options, with a report at the end.
+
+    Every folder at or below DIR that holds two or more pictures of one file type is a stack, in the order of
+    the numbers in their names; so is every multi-page TIFF. Each gets a folder in --out with the files that
+    `defocus fuse` writes and batch.json, its record.
+
+    Results of a stack appear all at once when it is finished. After a kill at any moment, the same command
+    with --resume goes on where it was. A stack that fails does not stop the others.
+
+    Exit codes: 0, all done; 1, some stacks failed; 2, refused; 130, interrupted.
+    """
+    own = {name: options.pop(name) for name in (p.name for p in batch_command.params) if name in options}
+    show = Show(quiet=own["quiet"], as_json=own["as_json"])
+    finder = Finder(roots, pattern=own["pattern"], group_by=own["group_by"], skip=[out], singles=mode != "fuse")
+    flags, given = _about_options(options)
+    parameters = {flags[name]: value for name, value in options.items()}
+    order: Callable[[Found], Job] = lambda stack: Job(stack.name, stack.files, mode, options, given)  # noqa: E731
+    found, left = finder.scan()
+    left_out = [(str(item.path), item.why) for item in left]
+    if not found and not own["watch"]:
+        what = "no stack" if mode == "fuse" else "no picture"
+        raise InputError("DIR", f"{what} in {', '.join(map(str, roots))}", "folders with two or more pictures each")
+    resume = own["resume"] or own["watch"]
+    if dry_run:
+        show.plan([(job, _state(out, job, resume)) for job in map(order, found)], left_out)
+        return
+    source: Source = JobList(map(order, found))
+    if own["watch"]:
+        find: Callable[[], list[Found]] = lambda: finder.scan()[0]  # noqa: E731
+        source = Watch(find, order, settle=own["settle"], until_idle=own["until_idle"])
+    about: dict[str, Any] = {"operation": mode, "version": _version(), "parameters": parameters, "left_out": left_out}
+    _run(show, Journal(out, resume=resume), source, None if own["watch"] else len(found), about, own)
+
+
+def _run(
+    show: Show, journal: Journal, source: Source, total: int | None, about: dict[str, Any], own: dict[str, Any]
+) -> None:
+    """Work through the source; write the report however it ends."""
+    from defocus_backend.cli.batch_step import run_step
+
+    began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    ended = "complete"
+    with journal, _sigterm_as_interrupt():
+        batch = Batch(journal, version=about["version"], retry=own["retry"], listen=show.event)
+        pool = open_pool(
+            run_step, jobs=own["jobs"], scheduler=own["scheduler"], threads=own["threads"], moved=batch.moved
+        )
+        about |= {"where": str(pool), "started": began}
+        with show.running(total, journal.out, about["where"]):
+            try:
+                batch.run(pool, source)
+            except KeyboardInterrupt:
+                ended = "interrupted"
+        seconds = time.perf_counter() - started
+        page, _ = write_report(journal, batch.records, About(**about, seconds=seconds, ended=ended))
+    counts = count_states(batch.records)
+    show.end(counts, batch.records, page, seconds, ended)
+    if ended == "interrupted" and not own["watch"]:
+        raise click.exceptions.Exit(130)
+    if counts["failed"]:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
+    """How the repeated command's options are written, and which of them the user has set."""
+    context = click.get_current_context()
+    flags = {p.name: p.opts[0].removeprefix("--") for p in context.command.get_params(context) if p.name is not None}
+    set_by_user = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    return flags, frozenset(name for name in options if context.get_parameter_source(name) in set_by_user)
+
+
+def _state(out: Path, job: Job, resume: bool) -> str:
+    """What a dry run says of a job."""
+    records = read_records(out)
+    done = find_finished(out, records, job.name, job.fingerprint(_version()))
+    if done is not None:
+        return "done before" if resume else "to do again"
+    return "to do" if job.name not in records else f"to do ({records[job.name]['state']} before)"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("napari-defocus")
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let queueing systems end a batch as cleanly as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

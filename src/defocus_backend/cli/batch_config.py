@@ -1,0 +1,102 @@
+"""Options of a batch: its own, those of the command that it repeats, and a file that gives both."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from defocus_backend.cli.options import SectionCommand
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.atomic import reason
+
+OPERATIONS = ("fuse", "map", "sharpen", "shallow")
+"""Commands that a batch can repeat."""
+
+_SET_BY_BATCH = {"name", "out", "quiet", "as_json", "map_file"}
+"""Options of those commands that the batch sets itself, or that make sense for one picture only."""
+_MODE = "defocus_batch_mode"
+
+
+def command_of(operation: str) -> click.Command:
+    """The command of an operation."""
+    from defocus_backend.cli.app import main
+
+    command = main.get_command(click.Context(main), operation)
+    assert command is not None
+    return command
+
+
+class BatchCommand(SectionCommand):
+    """A command with the options of the one that ``--mode`` names, whatever they are, after its own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        taken = {parameter.name for parameter in own} | _SET_BY_BATCH
+        repeated = command_of(ctx.meta.get(_MODE, OPERATIONS[0])).params
+        inherited = [p for p in repeated if isinstance(p, click.Option) and p.name not in taken]
+        last = [p for p in own if p.name == "help"]
+        return [*(p for p in own if p not in last), *inherited, *last]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        mode, config = self._look_ahead(args)
+        settings = {} if config is None else _read(config)
+        ctx.meta[_MODE] = mode or settings.get("mode", OPERATIONS[0])
+        if ctx.meta[_MODE] not in OPERATIONS:
+            raise InputError("mode", repr(ctx.meta[_MODE]), "one of " + ", ".join(OPERATIONS))
+        if config is not None:
+            ctx.default_map = self._defaults(ctx, config, settings)
+        return super().parse_args(ctx, args)
+
+    def _look_ahead(self, args: list[str]) -> tuple[str | None, Path | None]:
+        """Mode and file, on which all other options depend."""
+        known = [p for p in self.params if p.name in ("mode", "config")]
+        tolerant = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+        first = click.Command("batch", params=known, context_settings=tolerant)
+        with first.make_context("batch", list(args), resilient_parsing=True) as found:
+            given = found.get_parameter_source("mode") is click.core.ParameterSource.COMMANDLINE
+            return found.params["mode"] if given else None, found.params["config"]
+
+    def _defaults(self, ctx: click.Context, config: Path, settings: dict[str, Any]) -> dict[str, Any]:
+        """The file's settings by parameter; names are those of the options, with dashes or underscores."""
+        by_flag: dict[str, click.Parameter] = {}
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Option) and parameter.name not in ("config", "help"):
+                by_flag |= {flag.removeprefix("--").replace("-", "_"): parameter for flag in parameter.opts}
+        defaults: dict[str, Any] = {}
+        for key, value in settings.items():
+            name = key.replace("-", "_")
+            if name not in by_flag:
+                close = difflib.get_close_matches(name, by_flag, 1)
+                hint = f"; did you mean {close[0].replace('_', '-')}?" if close else ""
+                mode = ctx.meta[_MODE]
+                raise InputError(str(config), f"{key}", f"options of `defocus batch --mode {mode}`{hint}")
+            parameter = by_flag[name]
+            assert parameter.name is not None
+            defaults[parameter.name] = _as_given(parameter, key, value, config)
+        return defaults
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{config}: cannot be read ({reason(error)})") from error
+    except ValueError as error:
+        raise FileError(f"{config}: cannot be read, no TOML ({error})") from error
+
+
+def _as_given(parameter: click.Parameter, key: str, value: Any, config: Path) -> Any:
+    """A setting that click's types would bend rather than refuse is refused here."""
+    flag = isinstance(parameter, click.Option) and parameter.is_flag
+    if flag != isinstance(value, bool):
+        raise InputError(f"{config}: {key}", repr(value), "true or false" if flag else "a value, not true or false")
+    if isinstance(value, dict) or isinstance(value, list) != (parameter.nargs != 1 or parameter.multiple):
+        count = f"a list of {parameter.nargs}" if parameter.nargs > 1 else "a single value"
+        raise InputError(f"{config}: {key}", repr(value), "a list" if parameter.multiple else count)
+    if isinstance(parameter.type, click.types.IntParamType) and not isinstance(value, int):
+        raise InputError(f"{config}: {key}", repr(value), "a whole number")
+    return value
