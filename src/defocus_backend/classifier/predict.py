@@ -203,13 +203,23 @@ def _moments(probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return sigma, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
 
 
-def _median(probability: Tensor) -> Tensor:
-    """Median in pixels of the distributions along dimension 0, linear between the centres of the levels."""
-    reached = probability.cumsum(0) - probability / 2
-    above = (reached < 0.5).sum(0, keepdim=True).clamp(1, LEVELS - 1)
-    low, high = reached.gather(0, above - 1), reached.gather(0, above)
-    share = ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
-    return (above - 1 + share)[0]
+def _pixel_moments(logits: Tensor) -> Tensor:
+    """Median and standard deviation (pixels) and certainty (0..1) of the distributions of pixels, (3, h, w).
+
+    The median is linear between the centres of the levels. Where two depths meet, a distribution has two
+    peaks: the median takes a side, the mean invents a third blur.
+    """
+    probability = logits.permute(1, 2, 0).softmax(2)
+    levels = torch.arange(LEVELS, dtype=probability.dtype, device=probability.device)
+    # One product gives the distribution function at every centre, the mean and the mean square.
+    reach = (levels[:, None] < levels[None, :]) + 0.5 * torch.eye(LEVELS, device=levels.device, dtype=levels.dtype)
+    sums = probability @ torch.cat([reach, levels[:, None], levels[:, None] ** 2], dim=1)
+    reached, mean, square = sums[..., :LEVELS], sums[..., LEVELS], sums[..., LEVELS + 1]
+    above = (reached < 0.5).sum(2, keepdim=True).clamp(1, LEVELS - 1)
+    low, high = (reached.gather(2, above - n)[..., 0] for n in (1, 0))
+    median = above[..., 0] - 1 + ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    deviation = (square - mean**2).clamp_min(0).sqrt()
+    return torch.stack([median, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)])
 
 
 def _window_variance(region: Tensor, step: int) -> Tensor:
@@ -251,10 +261,7 @@ def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | Non
     maps = torch.empty(3, *shape, device=gray.device)
     for rows, columns in _pixel_tiles(shape):
         region, inner = _padded_tile(gray, network, rows, columns)
-        probability = network(region[None, None])[0].softmax(0)
-        _, deviation, certain = _moments(probability)
-        # Where two depths meet, the distribution has two peaks: the median takes a side, the mean invents a third.
-        half = torch.stack([_median(probability), deviation, certain])[None]
+        half = _pixel_moments(network(region[None, None])[0])[None]
         full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
         full[2] *= _local_contrast(region)
         maps[:, rows, columns] = full[:, inner[0], inner[1]]

@@ -116,15 +116,18 @@ def test_brightness_does_not_matter_to_blurnet(blurnet: torch.nn.Module) -> None
     torch.testing.assert_close(blurnet(patch), blurnet(patch + 0.4), atol=1e-4, rtol=1e-4)
 
 
-def test_median_of_a_distribution() -> None:
-    from defocus_backend.classifier.predict import _median
+def test_median_and_deviation_of_pixels() -> None:
+    from defocus_backend.classifier.predict import UNIFORM_DEVIATION, _pixel_moments
 
-    certain, shared, two_peaks = torch.zeros(3, 20)
+    certain, shared, two_peaks = torch.full((3, 20), 1e-9)
     certain[7] = 1
     shared[3] = shared[4] = 0.5
     two_peaks[1], two_peaks[12] = 0.6, 0.4
-    found = _median(torch.stack([certain, shared, two_peaks], 1))
-    torch.testing.assert_close(found[:2], torch.tensor([7.0, 3.5]))
-    assert found[2] < 5, "the mean, 5.4 px, is neither of the two"
-    even = _median(torch.full((20, 1), 0.05))
-    torch.testing.assert_close(even, torch.tensor([9.5]))
+    even = torch.full((20,), 0.05)
+    probability = torch.stack([certain, shared, two_peaks, even], 1)[:, None]
+    median, deviation, certainty = _pixel_moments(probability.log())[:, 0]
+    torch.testing.assert_close(median[[0, 1, 3]], torch.tensor([7.0, 3.5, 9.5]))
+    assert median[2] < 5, "the mean, 5.4 px, is neither of the two"
+    expected = torch.tensor([0.0, 0.5, 11 * (0.6 * 0.4) ** 0.5, UNIFORM_DEVIATION])
+    torch.testing.assert_close(deviation, expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(certainty, 1 - expected / UNIFORM_DEVIATION, atol=1e-3, rtol=0)
