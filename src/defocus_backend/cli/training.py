@@ -21,6 +21,7 @@ from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.io import check_folder
+from defocus_backend.training.calibration import calibrate
 from defocus_backend.training.evaluate import Scores
 from defocus_backend.training.patches import list_photos
 from defocus_backend.training.train import StepReport, TrainingParams, score, train
@@ -145,6 +146,7 @@ def train_command(
             bar.update(step.step - bar.n)
 
         model = train(photos, params, folder, resume=resume, device=where, workers=workers, report=show, cancel=stopped)
+    calibrate(model, photos, params)
     scores = score(model, val) if val is not None else {}
     card = ModelCard(
         name=out.stem,

@@ -6,7 +6,8 @@ It goes into the weights of the last layer, so that nothing needs to know of it 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from defocus_backend.errors import InputError
-from defocus_backend.training.train import soft_labels
+from defocus_backend.training.patches import list_photos
+from defocus_backend.training.train import TrainingParams, soft_labels, training_data
 
 _GRID = 8
 """Every so manieth output of a per-pixel network along both axes is kept: neighbours say nearly the same."""
@@ -86,3 +88,24 @@ def divide_logits(network: nn.Module, temperature: float) -> None:
         last.weight /= temperature
         if last.bias is not None:
             last.bias /= temperature
+
+
+def calibrate(network: nn.Module, photos: Path, params: TrainingParams, *, batches: int = 12) -> float:
+    """Calibrate a trained network on batches of its recipe that it has not seen, and return the temperature.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode, on the CPU; its last layer is changed.
+    photos : Path
+        Folder of the photographs that it was trained on: a single number cannot be learnt by heart.
+    params : TrainingParams
+        Its recipe.
+    batches : int
+        How many of the batches that would have come next.
+    """
+    data = training_data(list_photos(photos), replace(params, steps=params.steps + batches))
+    verdicts = collect(network, (data[n] for n in range(params.steps, params.steps + batches)))
+    temperature = fit_temperature(verdicts)
+    divide_logits(network, temperature)
+    return temperature

@@ -6,6 +6,7 @@ uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -173,7 +174,7 @@ def train(
     state: dict[str, Any] = {"model": model, "average": average, "optimiser": optimiser, "schedule": schedule}
     first = _restore(checkpoint, state, params) if checkpoint.exists() else 0
 
-    data = _dataset(list_photos(photos), params)
+    data = training_data(list_photos(photos), params)
     loader = DataLoader(
         Subset(data, range(first, params.steps)),
         batch_size=None,
@@ -207,6 +208,32 @@ def train(
     return averaged.eval().cpu()
 
 
+def read_average(run: Path) -> tuple[nn.Module, int]:
+    """The averaged network of a run that was stopped, as it stands in its checkpoint, and the steps it has made.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, on the CPU.
+    int
+        Optimiser steps.
+
+    Raises
+    ------
+    FileError
+        If there is no checkpoint, or none that can be read.
+    """
+    path = run / "checkpoint.pt"
+    try:
+        stored = torch.load(path, weights_only=True, map_location="cpu")
+        average = AveragedModel(network(stored["params"]["network"]).build(), use_buffers=True)
+        average.load_state_dict(stored["average"])
+    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise FileError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
+    averaged: nn.Module = average.module
+    return averaged.eval(), int(stored["step"])
+
+
 def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, Scores]:
     """Scores of a window classifier on a folder of photographs, by both protocols.
 
@@ -231,7 +258,8 @@ def _initial(params: TrainingParams) -> nn.Module:
     return model
 
 
-def _dataset(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:
+def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of (picture, sigma, trust) by the recipe; batch ``i`` is the same in every run."""
     common: dict[str, Any] = {"batches": params.steps, "batch_size": params.batch_size, "seed": params.seed}
     if network(params.network).per_pixel:
         return ComposedScenes(photos, side=params.side, degradation=DEGRADATIONS[params.degradation], **common)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,19 @@ def test_risk_grows_with_coverage_where_confidence_tells() -> None:
     coverage, risk = risk_coverage([3.0, 1.0, 2.0], [0.1, 0.9, 0.5])
     np.testing.assert_allclose(coverage, [1 / 3, 2 / 3, 1])
     np.testing.assert_allclose(risk, [1.0, 1.5, 2.0])
+
+
+def test_calibrating_twice_changes_nothing_more(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from defocus_backend.training.calibration import calibrate
+    from defocus_backend.training.train import TrainingParams, train
+
+    rng = np.random.default_rng(0)
+    for n in range(2):
+        Image.fromarray(rng.integers(0, 256, (160, 160), dtype=np.uint8)).save(tmp_path / f"{n}.png")
+    params = TrainingParams(batch_size=64, degradation="clean", steps=30)
+    module = train(tmp_path, params, tmp_path / "run", workers=0)
+    divide_logits(module, 0.3)  # far too sure of itself
+    assert calibrate(module, tmp_path, params, batches=4) > 1.5
+    assert calibrate(module, tmp_path, params, batches=4) == pytest.approx(1, abs=0.01)
