@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from defocus_backend.classifier.layers import ZeroMeanConv2d, conv_bn_relu
 from defocus_backend.classifier.pixelnet import PixelNet, TwoScaleNet
+from defocus_backend.classifier.zoo import densenet121, efficientnet_b0, nasnet_mobile, shufflenetv2
 from defocus_backend.errors import InputError
 
 LEVELS = 20
@@ -150,6 +152,22 @@ NETWORKS: dict[str, Network] = {
     "pixelnet": Network(build=PixelNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True),
     "twoscale": Network(
         build=TwoScaleNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True
+    ),
+    "efficientnet_b0": Network(
+        build=partial(efficientnet_b0, LEVELS), dense_stride=None, citation="Tan and Le 2019, arXiv:1905.11946"
+    ),
+    "nasnet_mobile": Network(
+        build=partial(nasnet_mobile, LEVELS),
+        dense_stride=None,
+        citation="Zoph et al. 2018, doi:10.1109/CVPR.2018.00907",
+    ),
+    "densenet121": Network(
+        build=partial(densenet121, LEVELS), dense_stride=None, citation="Huang et al. 2017, doi:10.1109/CVPR.2017.243"
+    ),
+    "shufflenetv2": Network(
+        build=partial(shufflenetv2, LEVELS),
+        dense_stride=None,
+        citation="Ma et al. 2018, doi:10.1007/978-3-030-01264-9_8",
     ),
 }
 
