@@ -69,7 +69,7 @@ def fit_temperature(verdicts: Verdicts) -> float:
         entropy = -(target * (verdicts.logits / np.exp(log_temperature)).log_softmax(1)).sum(1)
         return float((entropy * share).sum())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
 def divide_logits(network: nn.Module, temperature: float) -> None:

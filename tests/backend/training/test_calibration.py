@@ -85,17 +85,45 @@ def test_risk_grows_with_coverage_where_confidence_tells() -> None:
     np.testing.assert_allclose(risk, [1.0, 1.5, 2.0])
 
 
-def test_calibrating_twice_changes_nothing_more(tmp_path: Path) -> None:
+class Reader(nn.Module):
+    """Reads a noisy sigma off the brightness of a patch and is far too sure of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(2, 20, 1)
+        levels = torch.arange(20.0)
+        # -20 (level - seen)^2 but for what all levels share.
+        self.head.weight.data = 20 * torch.stack([2 * levels, -(levels**2)], 1)[..., None, None]
+        self.head.bias.data.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = 19 * x.mean(dim=(2, 3), keepdim=True)
+        return self.head(torch.cat([seen, torch.ones_like(seen)], 1))
+
+
+def test_calibrating_twice_changes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
-    from defocus_backend.training.calibration import calibrate
-    from defocus_backend.training.train import TrainingParams, train
+    from defocus_backend.training import calibration
+    from defocus_backend.training.train import TrainingParams
 
-    rng = np.random.default_rng(0)
-    for n in range(2):
-        Image.fromarray(rng.integers(0, 256, (160, 160), dtype=np.uint8)).save(tmp_path / f"{n}.png")
-    params = TrainingParams(batch_size=64, degradation="clean", steps=30)
-    module = train(tmp_path, params, tmp_path / "run", workers=0)
-    divide_logits(module, 0.3)  # far too sure of itself
-    assert calibrate(module, tmp_path, params, batches=4) > 1.5
-    assert calibrate(module, tmp_path, params, batches=4) == pytest.approx(1, abs=0.01)
+    generator = torch.Generator().manual_seed(0)
+
+    def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        sigma = torch.randint(3, 17, (2000, 1, 1, 1), generator=generator).float()
+        seen = sigma + torch.randn(sigma.shape, generator=generator)
+        return (seen / 19).expand(-1, 1, 4, 4), sigma, torch.ones_like(sigma)
+
+    asked = []
+
+    def data(paths: list[Path], params: TrainingParams) -> list[tuple[torch.Tensor, ...]]:
+        asked.append((len(paths), params.steps))
+        return [batch() for _ in range(params.steps)]
+
+    monkeypatch.setattr(calibration, "training_data", data)
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "photo.png")
+    module, params = Reader(), TrainingParams(steps=3)
+    # An error of one level (variance 1) is rightly said by exp(-(level - seen)^2 / 2).
+    assert calibration.calibrate(module, tmp_path, params, batches=2) == pytest.approx(40, rel=0.05)
+    assert calibration.calibrate(module, tmp_path, params, batches=2) == pytest.approx(1, abs=0.05)
+    assert asked == [(1, 5), (1, 5)]
