@@ -225,6 +225,10 @@ class ShallowRenderer:
         self._sharpened = _Kept()
         self._background = _Kept()
 
+    def weights(self, params: ShallowParams, *, focus: float | None = None) -> NDArray[np.float32]:
+        """Weights (H, W) of the sharp image alone, see `shallow_weights`."""
+        return to_map(weight_curve(self._sigma, params, _check_focus(focus)))
+
     def needs_background(self, params: ShallowParams, focus: float | None = None) -> bool:
         """Whether `apply` with these arguments has to blur the background anew."""
         return self._background.key != _background_key(params, focus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -293,20 +294,25 @@ class Result:
 
 def provenance(source: Source, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values that say what made a result, for ``layer.metadata``."""
-    versions = {}
-    for package in ("napari-defocus", "napari", "torch", "numpy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
     return {
         "source": source.name,
         "source_id": source.identity,
         "run": uuid.uuid4().hex,
         "operation": operation,
         "arguments": dict(arguments),
-        "versions": versions,
+        "versions": dict(_versions()),
     }
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    versions = {}
+    for package in ("napari-defocus", "napari", "torch", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions
 
 
 def find(viewer: Viewer, role: str, source_id: str) -> Layer | None:

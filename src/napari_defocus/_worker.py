@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,16 +197,20 @@ class Run(QObject):
 class Preview(QObject):
     """Cheap calls that follow a slider: debounced, beside the window, and only the latest one counts.
 
+    A call returns its result, or an iterator of results from quick to exact; of these each is shown, and the
+    rest is left as soon as a newer call waits.
+
     Signals
     -------
     ready : object
-        Result of the newest call.
+        A result of the newest call.
     failed : Exception
     """
 
     ready = Signal(object)
     failed = Signal(object)
-    _done = Signal(object, object)
+    _found = Signal(object)
+    _done = Signal(object)
 
     def __init__(self, parent: QObject | None = None, delay: int = 20) -> None:
         super().__init__(parent)
@@ -217,12 +221,17 @@ class Preview(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(delay)
         self._timer.timeout.connect(self._start)
-        self._done.connect(self._deliver)
+        self._found.connect(self._deliver)
+        self._done.connect(self._end)
 
     @property
     def busy(self) -> bool:
         """Whether a call runs or waits."""
         return self._thread is not None or self._next is not None
+
+    def superseded(self) -> bool:
+        """Whether the call that runs is no longer wanted; a cancel callback for the library."""
+        return self._closed or self._next is not None
 
     def submit(self, call: Callable[[], Any]) -> None:
         """Replace whatever waits by this call."""
@@ -243,26 +252,33 @@ class Preview(QObject):
         self._closed = False
 
         def work() -> None:
-            value, error = None, None
+            error: BaseException | None = None
             try:
                 value = call()
+                for found in value if isinstance(value, Iterator) else (value,):
+                    self._found.emit(found)
+                    if self.superseded():
+                        break
+            except Cancelled:
+                pass
             except BaseException as caught:  # handed to the main thread, whatever it is
                 error = guarded(caught)
             with contextlib.suppress(RuntimeError):  # the widget is gone
-                self._done.emit(value, error)
+                self._done.emit(error)
 
         self._thread = threading.Thread(target=work, name="napari-defocus: preview", daemon=True)
         self._thread.start()
 
-    def _deliver(self, value: Any, error: BaseException | None) -> None:
+    def _deliver(self, value: Any) -> None:
+        if not self._closed:
+            self.ready.emit(value)
+
+    def _end(self, error: BaseException | None) -> None:
         if self._thread is not None:
             self._thread.join()
         self._thread = None
         if self._next is not None:
             self._timer.start()
-        if self._closed:
-            self._closed = False
-        elif error is not None:
+        if error is not None and not self._closed:
             self.failed.emit(error)
-        else:
-            self.ready.emit(value)
+        self._closed = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from napari_defocus._widgets._plot import SIGMA_MAX, SigmaPlot
 from napari_defocus._widgets.defocus import map_job
 from napari_defocus._worker import Preview
 
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
 CURVE_POINTS = 191
 Arrays = dict[str, NDArray[Any]]
 
@@ -32,6 +35,8 @@ class MappedWidget(OperationWidget):
     """
 
     function: ClassVar[str] = ""
+    prepared: ClassVar[str] = ""
+    """Class of the library that repeats the function on one image quickly."""
     results: ClassVar[dict[str, str]] = {}
     """Attributes of the library's result that become layers, and their names."""
     curve_label: ClassVar[str] = ""
@@ -67,6 +72,9 @@ class MappedWidget(OperationWidget):
         self._drawing.ready.connect(self._show_curve)
         self._drawing.failed.connect(self._on_preview_failed)
         self._preview = Preview(self)
+        self._ready: tuple[Any, Any] | None = None
+        self._watching: list[Layer] = []
+        self._edition = 0
         self._preview.ready.connect(self._show_preview)
         self._preview.failed.connect(self._on_preview_failed)
         self.image.currentIndexChanged.connect(self._image_changed)
@@ -84,6 +92,10 @@ class MappedWidget(OperationWidget):
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of the library's function."""
+        raise NotImplementedError
+
+    def render(self, ready: Any, arguments: dict[str, Any]) -> Iterator[Arrays]:
+        """Results of the prepared object, from quick to exact; runs beside the window."""
         raise NotImplementedError
 
     def curve_arguments(self) -> dict[str, Any]:
@@ -113,11 +125,26 @@ class MappedWidget(OperationWidget):
         self._map_changed()
 
     def _map_changed(self, *_: Any) -> None:
+        self._watch()
         planes = self._planes()
         self.plot.set_map(None if planes is None else planes[1])
         if "torch" in sys.modules:
             self.draw_curve()
         self.update_state()
+
+    def _watch(self) -> None:
+        """Notice when the pixels of the chosen layers change, in place too."""
+        chosen = [layer for layer in (self.image.layer, self.map.layer) if layer is not None]
+        for old in self._watching:
+            if old not in chosen:
+                old.events.set_data.disconnect(self._on_pixels)
+        for new in chosen:
+            if new not in self._watching:
+                new.events.set_data.connect(self._on_pixels)
+        self._watching = chosen
+
+    def _on_pixels(self, event: Any = None) -> None:  # noqa: ARG002
+        self._edition += 1
 
     def update_state(self, *args: Any) -> None:
         """Enable what can be used now."""
@@ -179,11 +206,27 @@ class MappedWidget(OperationWidget):
             return
         self.draw_curve()
         planes = self._planes() if self.live.isChecked() else None
-        if planes is None:
+        image, sigma = self.image.layer, self.map.layer
+        if planes is None or image is None or sigma is None:
             self._preview.drop()
             return
-        self._preview_source, arguments = planes[2], self.arguments()
-        self._preview.submit(lambda: self._compute(planes[0], planes[1], planes[2], arguments))
+        self._preview_source, arguments, point = planes[2], self.arguments(), self.viewer.dims.point
+        places = (identity(image), position(image, point), identity(sigma), position(sigma, point))
+        key = (*places, arguments["device"], self._edition)
+        self._preview.submit(lambda: self._follow(key, planes, arguments))
+
+    def _follow(
+        self, key: Any, planes: tuple[NDArray[Any], NDArray[Any], Source], arguments: dict[str, Any]
+    ) -> Iterator[Arrays]:
+        """Results of the preview; what does not depend on the controls is kept from call to call."""
+        import defocus_backend as db
+
+        if self._ready is None or self._ready[0] != key:
+            image, sigma, source = planes
+            make = getattr(db, self.prepared)
+            self._ready = None  # before the next is made: both would be in memory
+            self._ready = key, make(image, sigma, channel_axis=source.channel_axis, device=arguments["device"])
+        yield from self.render(self._ready[1], arguments)
 
     def draw_curve(self) -> None:
         """Ask the library for the curve."""
@@ -235,6 +278,7 @@ class MappedWidget(OperationWidget):
         return [
             Result(title + suffix, title + suffix, found[name], spatial, show=self.display(name, source))
             for name, title in self.results.items()
+            if name in found
         ]
 
     # A run

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent
@@ -14,12 +15,11 @@ from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import ShallowParams
-from napari_defocus._layers import Result, Source, provenance, show, value_at
+from napari_defocus._layers import Source, value_at
 from napari_defocus._widgets._base import row
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapped import MappedWidget, image_display
 from napari_defocus._widgets._mapsettings import chosen_device
-from napari_defocus._worker import Preview
 
 _MAIN = ("blur", "radius", "lens_radius", "sharpen_gain", "fill_subject")
 _ENDS = ("sharp_below", "blur_above")
@@ -31,6 +31,7 @@ class ShallowWidget(MappedWidget):
     title = "Shallow depth of field"
     about = "Keeps what is in focus and blurs the rest further, like a lens with a wider aperture."
     function = "shallow_depth_of_field"
+    prepared = "ShallowRenderer"
     results = {"weights": "sharp weight", "image": "shallow"}  # noqa: RUF012
     curve_label = "weight of the sharp image"
     curve_function = "shallow_weights"
@@ -72,9 +73,6 @@ class ShallowWidget(MappedWidget):
         others = [name for name in described if name not in (*_MAIN, *_ENDS)]
         self.advanced = Form(ShallowParams, others)
         self.add_form(self.advanced, "More settings")
-        self._weighing = Preview(self)
-        self._weighing.ready.connect(self._show_weights)
-        self._weighing.failed.connect(self._on_preview_failed)
         self.range.valueChanged.connect(self.changed)
         self.focus_button.toggled.connect(self._listen)
         self.clear_button.clicked.connect(self.clear_focus)
@@ -124,31 +122,26 @@ class ShallowWidget(MappedWidget):
         return {"cancel": cancel}
 
     def changed(self, *args: Any) -> None:
-        """Follow a control: weights at once, the blurred image as fast as it can be made."""
+        """Follow a control: the marks in the plot, the curve, the slice in view."""
         super().changed(*args)
         marks = {f"{v:.1f}": v for v in self.ends.values()} if self._focus is None else {}
         if self._focus is not None:
             marks[f"focus {self._focus:.1f}"] = self._focus
         self.plot.set_marks(marks)
-        planes = self._planes() if self.live.isChecked() else None
-        if planes is None:
-            return
-        arguments = self.curve_arguments()
 
-        def work() -> Any:
-            import defocus_backend as db
+    def render(self, ready: Any, arguments: dict[str, Any]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Weights or an estimate at once, then the image as fast as its background can be blurred."""
+        params = ShallowParams(**{name: arguments[name] for name in ShallowParams.describe()})
+        focus = arguments["focus"]
+        if ready.needs_background(params, focus):
+            if ready.can_estimate(params):
+                yield self._taken(ready.apply(params, focus=focus, estimate=True))
+            else:
+                yield {"weights": ready.weights(params, focus=focus)}
+        yield self._taken(ready.apply(params, focus=focus, cancel=self._preview.superseded))
 
-            return planes[2], db.shallow_weights(planes[1], **arguments)
-
-        self._weighing.submit(work)
-
-    def _show_weights(self, found: Any) -> None:
-        source, weights = found
-        axes = range(source.ndim - 2, source.ndim)
-        suffix = " preview" if source.ndim > 2 else ""
-        title = self.results["weights"] + suffix
-        weight = Result(title, title, weights, source.spatial(axes), show=self.display("weights", source))
-        show(self.viewer, [weight], provenance(source, "shallow_weights", self.curve_arguments()))
+    def _taken(self, found: Any) -> dict[str, NDArray[Any]]:
+        return {name: getattr(found, name) for name in self.results}
 
     def reset(self) -> None:
         """Put every control back to its default."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+from numpy.typing import NDArray
 
 from defocus_backend.params import SharpenParams
 from napari_defocus._layers import Source
@@ -19,6 +22,7 @@ class SharpenWidget(MappedWidget):
     title = "Adaptive sharpening"
     about = "Sharpens what is slightly soft and leaves alone what is sharp, or too far out of focus to be helped."
     function = "sharpen"
+    prepared = "Sharpener"
     results = {"gain": "gain map", "image": "sharpened"}  # noqa: RUF012
     curve_label = "gain"
     curve_function = "gain_map"
@@ -32,6 +36,11 @@ class SharpenWidget(MappedWidget):
     def arguments(self) -> dict[str, Any]:
         """Arguments of `sharpen`."""
         return {**self.params.values(), "device": chosen_device(self.device)}
+
+    def render(self, ready: Any, arguments: dict[str, Any]) -> Iterator[dict[str, NDArray[Any]]]:
+        """The sharpened image; its low pass is kept."""
+        found = ready.apply(SharpenParams(**{name: arguments[name] for name in SharpenParams.describe()}))
+        yield {name: getattr(found, name) for name in self.results}
 
     def curve_arguments(self) -> dict[str, Any]:
         """Arguments of `gain_map`."""
