@@ -157,6 +157,16 @@ SHARPEN_METHODS = _table(
 )
 """Published sharpeners, ``(image, *, channel_axis=None, data_range=None, **parameters) -> image``."""
 
+SHALLOW_METHODS = _table(
+    Method(
+        name="lens",
+        text="disc whose radius follows any depth or defocus map, near over far",
+        citation="what DeepLens does after its depth stage: Wang et al. 2018, arXiv:1810.08100",
+        home="compare.lens:lens_blur",
+    ),
+)
+"""Published renderers, ``(image, depth, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+
 FUSION_METHODS = _table(
     Method(name="mean", text="arithmetic mean", citation="-", home="compare.mean:mean"),
     Method(

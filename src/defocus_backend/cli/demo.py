@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -18,9 +18,7 @@ from defocus_backend.cli.stacks import fuse_options
 from defocus_backend.io import Metadata, Picture, encode_image
 from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-
-if TYPE_CHECKING:
-    from defocus_backend.scenes import FocalStack
+from defocus_backend.scenes import FocalStack, garage_scene
 
 T = TypeVar("T")
 
@@ -57,7 +55,7 @@ class _Clock:
 )
 @option(
     "--method",
-    type=click.Choice(DefocusParams.describe()["method"]["choices"]),
+    type=click.Choice(SliceMapParams.describe()["method"]["choices"]),
     default=DefocusParams.method,
     show_default=True,
     help="Network that judges the blur.",
@@ -177,23 +175,6 @@ def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock:
     yield Panel("sharp original", stack.sharp)
     yield Panel("decision map: sharpest slice", fused.index, _INDEX)
     yield Panel("least sigma of all slices", fused.sigma, Scale())
-
-
-def garage_scene(slices: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A sharp photograph (H, W, 3) and its depth (H, W) in slices, from a measured stereo disparity.
-
-    Blur is linear in disparity for a thin lens, so disparity is the natural depth axis of a focal stack.
-    """
-    from scipy import ndimage
-    from skimage import data
-
-    photo, _, disparity = data.stereo_motorcycle()
-    unknown = ~np.isfinite(disparity)
-    y, x = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    known = np.asarray(disparity, dtype=np.float32)[y, x]
-    far, near = np.percentile(known, (1, 99))
-    depth = (slices - 1) * (1 - np.clip((known - far) / (near - far), 0, 1))
-    return np.asarray(photo), depth.astype(np.float32)
 
 
 def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:

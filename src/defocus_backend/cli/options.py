@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from defocus_backend.params import DefocusParams, Params, SliceMapParams
+from defocus_backend.errors import InputError
+from defocus_backend.methods import OWN_METHODS, Method, names_in_pixels
+from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Params)
@@ -16,7 +18,11 @@ P = TypeVar("P", bound=Params)
 MAP_NAMES = {"radius": "refine_radius", "eps": "refine_eps", "iterations": "refine_iterations"}
 """Options of the defocus map that other operations have too, by their name on the command line."""
 
+INNER_MAP_NAMES = {**MAP_NAMES, "method": "map_method"}
+"""The same for commands that have a method of their own."""
+
 MAP_SECTION = "Defocus map"
+METHOD_SECTION = "Method"
 OUTPUT_SECTION = "Output"
 
 
@@ -51,6 +57,59 @@ class _OneOf(click.Choice):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return self._values[str(super().convert(str(value), param, ctx))]
+
+
+class _MethodName(click.Choice):
+    """A method of an operation; tells where the method of its defocus map belongs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in names_in_pixels():
+            self.fail(f"{value!r} is a method of the defocus map: name it with --map-method", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def method_option(operation: str, published: Mapping[str, Method]) -> Callable[[F], F]:
+    """`--method` of an operation: ours, which is the default, or a published one."""
+    own = OWN_METHODS[operation]
+    return option(
+        "--method",
+        type=_MethodName([own.name, *published]),
+        default=own.name,
+        show_default=True,
+        section=METHOD_SECTION,
+        help=f"How to {operation}. {own.name}: {own.text}. The others are published methods with the settings of "
+        "their papers, see `defocus methods`.",
+    )
+
+
+def refuse_settings(
+    method: str, operation: str, *, sections: tuple[str, ...], but: tuple[str, ...] = (), only: str = ""
+) -> None:
+    """Refuse options that say how one method works when another was chosen.
+
+    Parameters
+    ----------
+    method, operation : str
+        What was chosen for what.
+    sections : tuple of str
+        Headings of the options.
+    but : tuple of str
+        Names of options under them that the chosen method has too.
+    only : str
+        The method whose options they are; ours if empty.
+
+    Raises
+    ------
+    InputError
+        That names the first such option on the command line.
+    """
+    context = click.get_current_context()
+    owner = only or OWN_METHODS[operation].name
+    for param in context.command.params:
+        name = param.name or ""
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and name not in but and getattr(param, "section", "") in sections:
+            raise InputError(param.opts[0], f"it with --method {method}", f"it only with --method {owner}")
 
 
 def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:
@@ -110,26 +169,32 @@ def take(group: type[P], options: dict[str, Any], rename: Mapping[str, str] | No
 
 def map_options(function: F) -> F:
     """Options of the defocus map: those of `DefocusParams`, the weights and the value range."""
-    return _map_options(DefocusParams)(function)
+    return _map_options(DefocusParams, MAP_NAMES)(function)
+
+
+def sigma_map_options(function: F) -> F:
+    """The same for what needs a map in pixels and has a method of its own."""
+    return _map_options(SigmaParams, INNER_MAP_NAMES)(function)
 
 
 def slice_map_options(function: F) -> F:
     """The same with the defaults of the maps of a stack's slices."""
-    return _map_options(SliceMapParams)(function)
+    return _map_options(SliceMapParams, INNER_MAP_NAMES)(function)
 
 
-def _map_options(group: type[DefocusParams]) -> Callable[[F], F]:
-    return lambda function: params_options(group, MAP_SECTION, MAP_NAMES)(_weights_and_range(function))
+def _map_options(group: type[DefocusParams], names: Mapping[str, str]) -> Callable[[F], F]:
+    flag = "--" + names.get("method", "method").replace("_", "-")
+    return lambda function: params_options(group, MAP_SECTION, names)(_weights_and_range(function, flag))
 
 
-def _weights_and_range(function: F) -> F:
+def _weights_and_range(function: F, method_flag: str) -> F:
     function = option(
         "--range",
         "value_range",
         nargs=2,
         type=float,
         metavar="LOW HIGH",
-        section=MAP_SECTION,
+        section="Input",
         help="Values that count as black and white; by default the whole range of 8-bit files, 0 to 1 for "
         "floats within it, else the 0.1 and 99.9 percentiles.",
     )(function)
@@ -138,7 +203,7 @@ def _weights_and_range(function: F) -> F:
         metavar="NAME|FILE",
         section=MAP_SECTION,
         help="Other weights: a name from `defocus models` or a .safetensors file from `defocus train`; their "
-        "network takes the place of --method.",
+        f"network takes the place of {method_flag}.",
     )(function)
 
 

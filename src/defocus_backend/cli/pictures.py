@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from defocus_backend.cli.options import (
+    INNER_MAP_NAMES,
     MAP_NAMES,
+    MAP_SECTION,
     SectionCommand,
     map_options,
+    method_option,
     option,
     output_options,
     params_options,
     picture_format_option,
+    refuse_settings,
     run_options,
+    sigma_map_options,
     take,
 )
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import WRITTEN_SUFFIXES, Picture, encode_image, read_image, read_map
-from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams
+from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
+from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams
 from defocus_backend.render import Scale
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from defocus_backend.defocus import DefocusMap
 
+_LENS_SECTION = "Only with --method lens"
 UNIT_SCALE = Scale(low=0, high=1, label="confidence (0 to 1)")
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 _MAP_FILE = option(
@@ -39,7 +46,7 @@ _MAP_FILE = option(
     "map_file",
     type=click.Path(path_type=Path),
     metavar="FILE.tif",
-    section="Defocus map",
+    section=MAP_SECTION,
     help="Take this map, as `defocus map` writes it, instead of making one.",
 )
 
@@ -47,13 +54,20 @@ _MAP_FILE = option(
 class _Job:
     """The pictures of one command: where results go and how maps are made."""
 
-    def __init__(self, command: str, files: tuple[Path, ...], options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        command: str,
+        files: tuple[Path, ...],
+        options: dict[str, Any],
+        maps: type[DefocusParams] = SigmaParams,
+        names: Mapping[str, str] = INNER_MAP_NAMES,
+    ) -> None:
         self.command, self.files = command, files
         self.out: Path | None = options.pop("out")
         self.suffix: str = options.pop("suffix", "same")
         low, high = options.pop("colours")
         self.sigma_scale = Scale(low=low, high=high)
-        self.params = take(DefocusParams, options, MAP_NAMES)
+        self.params = take(maps, options, names)
         self.weights: str | None = options.pop("weights")
         self.value_range: tuple[float, float] | None = options.pop("value_range")
         self.map_file: Path | None = options.pop("map_file", None)
@@ -65,7 +79,7 @@ class _Job:
         """Every picture with the stem of its results; all files appear after the last."""
         for path in self.files:
             _check_exists(path)
-        parameters = {**parameters, "weights": self.weights, "value_range": self.value_range}
+        parameters = {**parameters, "value_range": self.value_range}
         if self.map_file is not None:
             parameters = {**parameters, "map": str(self.map_file)}
         given = [*self.files, *([self.map_file] if self.map_file else [])]
@@ -78,7 +92,7 @@ class _Job:
         return path.parent if self.out is None else self.out
 
     def find_map(self, run: Run, picture: Picture) -> DefocusMap:
-        """The defocus map of a picture, with a progress bar."""
+        """The defocus map of a picture in the unit of the method, with a progress bar."""
         from defocus_backend.defocus import defocus_map
 
         with run.progress(picture.path.name) as progress:
@@ -103,6 +117,19 @@ class _Job:
             (h, w), (height, width) = sigma.shape, picture.array.shape[:2]
             raise FileError(f"{self.map_file}: is {w}x{h} px; expected {width}x{height} px as {picture.path.name}")
         return sigma
+
+    def map_scale(self, found: DefocusMap) -> Scale:
+        """Colours of a map: the given ones for pixels, its own range where it has no unit."""
+        if found.unit == "px":
+            return self.sigma_scale
+        low, high = float(np.nanmin(found.raw)), float(np.nanmax(found.raw))
+        high = high if high > low else low + 1
+        return Scale(low=low, high=high, label=f"blur, relative ({self.params.method})")
+
+    @property
+    def about_map(self) -> dict[str, Any]:
+        """How maps are made, for the summary."""
+        return {"defocus": asdict(self.params), "weights": self.weights}
 
 
 def _check_exists(path: Path) -> None:
@@ -140,15 +167,18 @@ def map_command(
     """How blurred every pixel is, in pixels of Gaussian sigma, 0 to 19.
 
     For each FILE writes NAME_sigma.tif (float, px) and NAME_sigma.png (coloured, with a colour bar).
-    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture.
+    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture. With a --method that has no
+    unit (`defocus methods` tells) the files are called NAME_blur and hold its own numbers, larger where
+    the picture is more blurred.
     """
-    job = _Job("map", files, options)
-    for run, picture, stem in job.each(as_parameters(job.params, threshold=threshold)):
+    job = _Job("map", files, options, DefocusParams, MAP_NAMES)
+    for run, picture, stem in job.each({**job.about_map, "threshold": threshold}):
         found = job.find_map(run, picture)
         about: dict[str, Any] = {"like": picture, "source": picture.path}
-        run.add_map("sigma", stem, found.sigma, job.sigma_scale, **about)
+        scale = job.map_scale(found)
+        run.add_map("sigma" if found.unit == "px" else "blur", stem, found.sigma, scale, **about)
         if raw:
-            run.add_map("raw", stem, found.raw, job.sigma_scale, **about)
+            run.add_map("raw", stem, found.raw, scale, **about)
         if guide:
             run.add_map("guide", stem, found.guide, None, **about)
         if confidence:
@@ -159,18 +189,24 @@ def map_command(
 
 
 @click.command("sharpen", cls=SectionCommand)
-@_all(_FILES, params_options(SharpenParams, "Sharpening"), _MAP_FILE, map_options)
-@_all(output_options, picture_format_option, run_options)
-def sharpen_command(files: tuple[Path, ...], **options: Any) -> None:
+@_all(_FILES, method_option("sharpen", SHARPEN_METHODS), params_options(SharpenParams, "Sharpening"))
+@_all(_MAP_FILE, sigma_map_options, output_options, picture_format_option, run_options)
+def sharpen_command(files: tuple[Path, ...], method: str, **options: Any) -> None:
     """Sharpen where a picture is slightly soft; leave what is sharp and what is far out of focus.
 
     For each FILE writes NAME_sharpened, NAME_gain (the sharpening gain at every pixel, .tif and .png) and,
-    unless it was given with --map, NAME_sigma (the defocus map, .tif and .png).
+    unless it was given with --map, NAME_sigma (the defocus map, .tif and .png). The published methods look
+    at no map: of them there is NAME_sharpened only.
     """
+    if method != OWN_METHODS["sharpen"].name:
+        refuse_settings(method, "sharpen", sections=("Sharpening", MAP_SECTION))
     params = take(SharpenParams, options)
     job = _Job("sharpen", files, options)
+    if method != OWN_METHODS["sharpen"].name:
+        _sharpen_published(job, method)
+        return
     scale = Scale(low=0, high=max(params.max_gain, 1e-3), label="gain", colormap="magma")
-    for run, picture, stem in job.each(as_parameters(params, job.params)):
+    for run, picture, stem in job.each(as_parameters(params, method=method, **job.about_map)):
         from defocus_backend.sharpen import sharpen
 
         result = sharpen(
@@ -185,26 +221,61 @@ def sharpen_command(files: tuple[Path, ...], **options: Any) -> None:
         run.add_map("gain", stem, result.gain, scale, like=picture, source=picture.path)
 
 
+def _sharpen_published(job: _Job, method: str) -> None:
+    for run, picture, stem in job.each({"method": method}):
+        from defocus_backend.compare.pictures import white_value
+        from defocus_backend.compare.sharpeners import sharpen_with
+
+        white = white_value(picture.array, job.value_range)
+        sharpened = sharpen_with(method, picture.array, channel_axis=picture.channel_axis, data_range=white)
+        run.add_picture("sharpened", stem, sharpened, job.suffix, like=picture, source=picture.path)
+
+
 @click.command("shallow", cls=SectionCommand)
-@_all(_FILES, params_options(ShallowParams, "Depth of field"))
+@_all(_FILES, method_option("shallow", SHALLOW_METHODS), params_options(ShallowParams, "Depth of field"))
 @option(
     "--focus",
-    type=click.FloatRange(0, 19),
+    type=float,
     metavar="PX",
     section="Depth of field",
-    help="Sigma that shall count as in focus instead of 0: brings another plane forward.",
+    help="Sigma that shall count as in focus instead of 0: brings another plane forward. With --method lens a value "
+    "of the map in its own unit; by default its nearest.",
 )
-@_all(_MAP_FILE, map_options, output_options, picture_format_option, run_options)
-def shallow_command(files: tuple[Path, ...], focus: float | None, **options: Any) -> None:
+@option(
+    "--reach",
+    type=click.FloatRange(0, min_open=True),
+    metavar="VALUE",
+    section=_LENS_SECTION,
+    help="Distance from the focus, in units of the map, at which the disc has its full radius; by default the "
+    "largest in the map.",
+)
+@option(
+    "--nearest",
+    type=click.Choice(["low", "high"]),
+    default="low",
+    show_default=True,
+    section=_LENS_SECTION,
+    help="Which values of the map are near the camera: low for depth and defocus, high for disparity.",
+)
+@_all(_MAP_FILE, sigma_map_options, output_options, picture_format_option, run_options)
+def shallow_command(files: tuple[Path, ...], method: str, focus: float | None, **options: Any) -> None:
     """Make a shallow depth of field: blur further what is out of focus already.
 
     For each FILE writes NAME_shallow, NAME_weights (1 where the picture stays sharp, 0 where it is blurred,
     .tif and .png) and, unless it was given with --map, NAME_sigma (the defocus map, .tif and .png).
+    --method lens takes a map of any unit, such as a depth, and uses no weights.
     """
     params = take(ShallowParams, options)
+    lens = {name: options.pop(name) for name in ("reach", "nearest")}
     job = _Job("shallow", files, options)
+    if method != OWN_METHODS["shallow"].name:
+        kept = ("focus", "lens_radius", "highlights")
+        refuse_settings(method, "shallow", sections=("Depth of field",), but=kept)
+        _shallow_lens(job, {**lens, "focus": focus, "radius": params.lens_radius, "highlights": params.highlights})
+        return
+    refuse_settings(method, "shallow", sections=(_LENS_SECTION,), only="lens")
     scale = Scale(low=0, high=1, label="weight of the sharp picture", colormap="gray")
-    for run, picture, stem in job.each(as_parameters(params, job.params, focus=focus)):
+    for run, picture, stem in job.each(as_parameters(params, method=method, focus=focus, **job.about_map)):
         from defocus_backend.shallow import shallow_depth_of_field
 
         sigma = job.sigma(run, picture, stem)
@@ -221,3 +292,18 @@ def shallow_command(files: tuple[Path, ...], focus: float | None, **options: Any
             )
         run.add_picture("shallow", stem, result.image, job.suffix, like=picture, source=picture.path)
         run.add_map("weights", stem, result.weights, scale, like=picture, source=picture.path)
+
+
+def _shallow_lens(job: _Job, settings: dict[str, Any]) -> None:
+    for run, picture, stem in job.each({"method": "lens", **settings, **job.about_map}):
+        from defocus_backend.compare.lens import lens_blur
+        from defocus_backend.compare.pictures import white_value
+
+        image = lens_blur(
+            picture.array,
+            job.sigma(run, picture, stem),
+            **settings,
+            channel_axis=picture.channel_axis,
+            data_range=white_value(picture.array, job.value_range),
+        )
+        run.add_picture("shallow", stem, image, job.suffix, like=picture, source=picture.path)

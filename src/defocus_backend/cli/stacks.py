@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from defocus_backend.cli.nd import AxesOptions, axes_options, fuse_file, stack_format_option
 from defocus_backend.cli.options import (
-    MAP_NAMES,
+    INNER_MAP_NAMES,
+    MAP_SECTION,
     SectionCommand,
+    method_option,
     option,
     output_options,
     params_options,
-    picture_format_option,
+    refuse_settings,
     run_options,
     slice_map_options,
     take,
@@ -23,6 +26,7 @@ from defocus_backend.cli.options import (
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, Stack, encode_image, encode_map, open_stack
+from defocus_backend.methods import FUSION_METHODS, OWN_METHODS
 from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.render import Scale, draw_map
 
@@ -32,15 +36,17 @@ if TYPE_CHECKING:
 
 @click.command("fuse", cls=SectionCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@method_option("fuse", FUSION_METHODS)
 @params_options(FusionParams, "Fusion")
 @slice_map_options
+@axes_options
 @option(
     "--name",
     metavar="NAME",
     help="Start of the results' names; by default what the names of the files have in common.",
 )
 @output_options
-@picture_format_option
+@stack_format_option
 @option("--confidence", is_flag=True, help="Also write the confidence of the least sigma, NAME_confidence.")
 @option(
     "--keep-slices",
@@ -49,23 +55,58 @@ if TYPE_CHECKING:
 )
 @run_options
 def fuse_command(
-    files: tuple[Path, ...], name: str | None, out: Path | None, keep_slices: bool, confidence: bool, **options: Any
+    files: tuple[Path, ...],
+    method: str,
+    name: str | None,
+    out: Path | None,
+    keep_slices: bool,
+    confidence: bool,
+    **options: Any,
 ) -> None:
     """Fuse a focal stack into one picture that is sharp wherever any slice is.
 
-    FILES are two or more pictures of one size, one slice each in the order given, or one multi-page TIFF.
+    FILES are two or more pictures of one size, one slice each in the order given; or one multi-page TIFF; or one
+    file with times, positions and channels (OME-TIFF, OME-Zarr, ImageJ's TIFF, microscopes' formats), of which
+    every stack is fused: NAME_fused with all times and channels, NAME_maps with the maps as channels.
 
     Writes NAME_fused in the format and bit depth of the slices; NAME_index.tif (number of the sharpest slice,
-    from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png).
+    from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png). The
+    published methods give NAME_fused only and hold all slices in memory.
     """
-    params, maps = take(FusionParams, options), take(SliceMapParams, options, MAP_NAMES)
+    if method != OWN_METHODS["fuse"].name:
+        refuse_settings(method, "fuse", sections=("Fusion", MAP_SECTION))
+    params, maps = take(FusionParams, options), take(SliceMapParams, options, INNER_MAP_NAMES)
     low, high = options.pop("colours")
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
+    scale = Scale(low=low, high=high)
+    axes = AxesOptions.take(options)
+    if axes.apply_to(files, suffix):
+        for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
+            if refused:
+                raise InputError(flag, "it with a file of several axes", "it with single pictures as slices")
+        fuse_file(
+            files[0],
+            axes,
+            out=out,
+            name=name,
+            suffix=suffix,
+            scale=scale,
+            confidence=confidence,
+            parameters=as_parameters(params, maps, method=method, weights=weights, value_range=value_range),
+            run_options=options,
+            **fuse_options(params, maps),
+            weights=weights,
+            value_range=value_range,
+        )
+        return
     stack = open_stack(files)
     if len(stack) < 2:
         raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
     folder = files[0].parent if out is None else out
-    parameters = as_parameters(params, maps, weights=weights, value_range=value_range)
+    if method != OWN_METHODS["fuse"].name:
+        _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, options)
+        return
+    parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
     with running("fuse", files, [folder], parameters, **options) as run:
         from defocus_backend.fusion import fuse
 
@@ -81,10 +122,32 @@ def fuse_command(
                 progress=progress,
             )
         run.facts["slices"] = len(stack)
-        write_fusion(run, folder / (name or stack.name), stack, result, Scale(low=low, high=high), suffix)
+        write_fusion(run, folder / (name or stack.name), stack, result, scale, suffix)
         if confidence:
-            scale = Scale(low=0, high=1, label="confidence (0 to 1)")
-            run.add_map("confidence", folder / (name or stack.name), result.confidence, scale, like=stack.first)
+            unit = Scale(low=0, high=1, label="confidence (0 to 1)")
+            run.add_map("confidence", folder / (name or stack.name), result.confidence, unit, like=stack.first)
+
+
+def _fuse_published(
+    stack: Stack,
+    files: tuple[Path, ...],
+    stem: Path,
+    method: str,
+    suffix: str,
+    value_range: tuple[float, float] | None,
+    options: dict[str, Any],
+) -> None:
+    """Fuse by a method of `compare`, which sees all slices at once."""
+    parameters = as_parameters(method=method, value_range=value_range)
+    with running("fuse", files, [stem.parent], parameters, **options) as run:
+        from defocus_backend.compare.fusers import fuse_with
+        from defocus_backend.compare.pictures import white_value
+
+        slices = [np.asarray(one) for one in stack]
+        white = white_value(np.stack(slices), value_range)
+        fused = fuse_with(method, slices, channel_axis=stack.channel_axis, data_range=white)
+        run.facts["slices"] = len(stack)
+        run.add_picture("fused", stem, fused, suffix, like=stack.first)
 
 
 def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:

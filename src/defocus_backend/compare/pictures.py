@@ -124,6 +124,35 @@ def read_pictures(
     return Picture(np.stack(values) / 255, first.dtype, white, channel_axis)
 
 
+def white_value(pixels: NDArray[Any], value_range: tuple[float, float] | None = None) -> float | None:
+    """The `data_range` that a picture from a file has.
+
+    Parameters
+    ----------
+    pixels : array
+        Any real dtype.
+    value_range : (float, float) or None
+        Values that count as black and white; black has to be 0, as these methods have it.
+
+    Returns
+    -------
+    float or None
+        1 for floats within the unit range; None leaves the default, 255 for other floats and the largest value
+        of an integer type.
+
+    Raises
+    ------
+    InputError
+        For a range that does not start at 0.
+    """
+    if value_range is not None:
+        if not (value_range[0] == 0 < value_range[1]):
+            raise InputError("value_range", repr(value_range), "0 and a value above it for a published method")
+        return float(value_range[1])
+    unit = pixels.dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1
+    return 1.0 if unit else None
+
+
 def _channels_last(values: Array, name: str, channel_axis: int | None) -> Array:
     wanted = 2 if channel_axis is None else 3
     if values.ndim != wanted:

@@ -19,11 +19,18 @@ from click.testing import Result
 
 from defocus_backend.cli import main
 from defocus_backend.io import read_image, read_map, write_image, write_map
-from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
+from defocus_backend.params import (
+    DefocusParams,
+    FusionParams,
+    ShallowParams,
+    SharpenParams,
+    SigmaParams,
+    SliceMapParams,
+)
 
 Invoke = Callable[..., Result]
 
-COMMANDS = ("map", "sharpen", "shallow", "fuse", "demo", "models", "train", "evaluate")
+COMMANDS = ("map", "sharpen", "shallow", "fuse", "methods", "demo", "models", "train", "evaluate")
 
 
 def names(folder: Path) -> set[str]:
@@ -159,22 +166,23 @@ class TestHelp:
         ("command", "groups"),
         [
             ("map", [DefocusParams]),
-            ("sharpen", [SharpenParams, DefocusParams]),
-            ("shallow", [ShallowParams, DefocusParams]),
+            ("sharpen", [SharpenParams, SigmaParams]),
+            ("shallow", [ShallowParams, SigmaParams]),
             ("fuse", [FusionParams, SliceMapParams]),
         ],
     )
     def test_every_parameter_is_an_option_with_the_same_default(self, command: str, groups: list[type]) -> None:
         import click
 
-        from defocus_backend.cli.options import MAP_NAMES
+        from defocus_backend.cli.options import INNER_MAP_NAMES, MAP_NAMES
 
         found = main.get_command(click.Context(main), command)
         assert found is not None
         options = {p.name: p for p in found.params}
+        names = MAP_NAMES if command == "map" else INNER_MAP_NAMES
         for group in groups:
             for field in fields(group):
-                name = MAP_NAMES.get(field.name, field.name) if issubclass(group, DefocusParams) else field.name
+                name = names.get(field.name, field.name) if issubclass(group, DefocusParams) else field.name
                 default = options[name].get_default(click.Context(found))
                 assert default in (field.default, str(field.default))
 

@@ -14,7 +14,9 @@ from defocus_backend.compare.lbp import lbp_codes, lbp_map, multiscale_belief
 from defocus_backend.compare.maps import MAP_METHODS, map_method, refine_values
 from defocus_backend.compare.matting import matting_laplacian, spread_values
 from defocus_backend.compare.zhuo_sim import edge_sigma, smooth_sparse, sparse_sigma
+from defocus_backend.defocus import defocus_map
 from defocus_backend.errors import InputError
+from defocus_backend.fusion import fuse
 
 
 def texture(side: int, seed: int = 0) -> np.ndarray:
@@ -295,3 +297,44 @@ def test_refinement_commutes_with_a_change_of_unit(change: Callable[[np.ndarray]
     np.testing.assert_allclose(changed, change(plain), atol=2e-5 * scale)
     assert plain.min() >= values.min()
     assert plain.max() <= values.max() + 1e-6
+
+
+# --- through the library's face ---
+
+
+@pytest.mark.parametrize("name", MAP_METHODS)
+def test_defocus_map_takes_every_method(name: str, strips: np.ndarray) -> None:
+    found = defocus_map(strips, method=name, device="cpu")
+    assert found.unit == MAP_METHODS[name].unit
+    span = np.ptp(found.raw)
+    np.testing.assert_allclose(found.raw, MAP_METHODS[name](strips), atol=1e-3 * span)
+    np.testing.assert_allclose(found.sigma, refine_values(found.raw.astype(float), strips)[0], atol=1e-3 * span)
+    assert np.isnan(found.deviation).all()
+    assert 0 <= found.confidence.min() <= found.confidence.max() <= 1
+    with_colour = defocus_map(np.stack([strips] * 3, axis=-1), channel_axis=-1, method=name, refine=False, device="cpu")
+    np.testing.assert_array_equal(with_colour.sigma, with_colour.raw)
+
+
+def test_what_is_missing_stays_missing(strips: np.ndarray) -> None:
+    holed = strips / 255.0
+    holed[10:14, 20:30] = np.nan
+    found = defocus_map(holed, method="energy_ratio", device="cpu")
+    np.testing.assert_array_equal(np.isnan(found.sigma), np.isnan(holed))
+    assert (found.confidence[10:14, 20:30] == 0).all()
+
+
+def test_a_flat_part_has_no_confidence(strips: np.ndarray) -> None:
+    picture = strips.copy()
+    picture[:, 100:] = 90
+    confidence = defocus_map(picture, method="deviation", device="cpu").confidence
+    assert confidence[:, 120:].max() < 0.01
+    assert confidence[:, :80].min() > 0.9
+
+
+def test_a_method_without_network_takes_no_weights_and_a_relative_map_no_threshold(strips: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"^weights:"):
+        defocus_map(strips, method="zhuo_sim", weights="blurnet", device="cpu")
+    with pytest.raises(InputError, match=r"^sharp_below:"):
+        defocus_map(strips, method="entropy", refine=False, device="cpu").in_focus()
+    with pytest.raises(InputError, match=r"^method:"):
+        fuse([strips, strips], method="entropy")
