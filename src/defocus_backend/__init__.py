@@ -25,16 +25,21 @@ if TYPE_CHECKING:
         InputError,
         WeightsError,
     )
-    from defocus_backend.fusion import Fusion, fuse, fuse_by_index
+    from defocus_backend.fusion import Fusion, fuse, fuse_by_index, fuse_nd
     from defocus_backend.io import (
+        Calibration,
+        Channel,
+        ImageND,
         Metadata,
         Picture,
         Stack,
+        open_nd,
         open_stack,
         read_image,
         read_map,
         write_image,
         write_map,
+        write_nd,
     )
     from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
@@ -47,8 +52,11 @@ _HOMES = {
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
     "defocus": ("DefocusMap", "defocus_map"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
-    "fusion": ("Fusion", "fuse", "fuse_by_index"),
-    "io": ("Metadata", "Picture", "Stack", "open_stack", "read_image", "read_map", "write_image", "write_map"),
+    "fusion": ("Fusion", "fuse", "fuse_by_index", "fuse_nd"),
+    "io": (
+        *("Calibration", "Channel", "ImageND", "Metadata", "Picture", "Stack", "open_nd", "open_stack", "read_image"),
+        *("read_map", "write_image", "write_map", "write_nd"),
+    ),
     "params": ("DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
@@ -57,7 +65,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("metrics", "render", "scenes")
 
 __all__ = [
+    "Calibration",
     "Cancelled",
+    "Channel",
     "DefocusError",
     "DefocusMap",
     "DefocusParams",
@@ -65,6 +75,7 @@ __all__ = [
     "FileError",
     "Fusion",
     "FusionParams",
+    "ImageND",
     "InputError",
     "Metadata",
     "ModelCard",
@@ -83,8 +94,10 @@ __all__ = [
     "fuse",
     "fuse_by_index",
     "fuse_many",
+    "fuse_nd",
     "gain_map",
     "load_network",
+    "open_nd",
     "open_stack",
     "read_image",
     "read_map",
@@ -95,6 +108,7 @@ __all__ = [
     "shipped_weights",
     "write_image",
     "write_map",
+    "write_nd",
 ]
 
 

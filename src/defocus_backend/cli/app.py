@@ -21,6 +21,7 @@ _COMMANDS = {
     "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
     "shallow": ("pictures", "Blur further what is out of focus already."),
     "fuse": ("stacks", "Make one all-in-focus picture from a focal stack."),
+    "info": ("nd", "What is in image files, and what fuse would do with them."),
     "batch": ("batch", "Do one of these on many stacks or pictures, with a report at the end."),
     "methods": ("methods", "List every method, ours and published ones, with its citation."),
     "demo": ("demo", "Do all of this on photographs that are installed already."),

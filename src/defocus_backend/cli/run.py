@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from defocus_backend.errors import FileError
-from defocus_backend.io import WholeFiles, check_folder, encode_image, encode_map
+from defocus_backend.io import WholeFiles, check_folder, encode_image, encode_map, is_store
 from defocus_backend.params import Params
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.render import Scale, draw_map
@@ -69,6 +69,14 @@ class Run:
         self._files.add(path, content)
         entry = {"kind": kind, "path": str(path)}
         self._outputs.append(entry if source is None else {**entry, "input": str(source)})
+
+    def stage(self, kind: str, path: Path) -> Path:
+        """Announce a file or Zarr folder that the caller writes, under the hidden name returned, before the end."""
+        if path.resolve() in self._given:
+            raise FileError(f"{path}: is an input file; choose another folder with --out")
+        part = self._files.stage(path, replaces=is_store)
+        self._outputs.append({"kind": kind, "path": str(path)})
+        return part
 
     def add_map(
         self,

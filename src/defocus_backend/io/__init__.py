@@ -1,6 +1,7 @@
 """Pictures, focal stacks, maps and images of many dimensions in files, written whole or not at all."""
 
 from defocus_backend.io.atomic import WholeFiles, check_folder, write_whole
+from defocus_backend.io.ome_zarr import is_store
 from defocus_backend.io.open_nd import is_nd, open_nd
 from defocus_backend.io.reading import READ_SUFFIXES, WRITTEN_SUFFIXES, Metadata, Picture, read_image, read_map
 from defocus_backend.io.stacks import Stack, open_stack
@@ -25,6 +26,7 @@ __all__ = [
     "encode_image",
     "encode_map",
     "is_nd",
+    "is_store",
     "open_nd",
     "open_stack",
     "read_image",

@@ -234,7 +234,7 @@ def create_zarr(
     else:
         group.attrs["ome"] = {"version": "0.5", **content}
         keys = {"dimension_names": [a.lower() for a in axes]}
-    return group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)  # type: ignore[no-any-return]
+    return group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)
 
 
 def _for_viewers(channels: tuple[Channel, ...], dtype: np.dtype[Any]) -> list[dict[str, Any]]:

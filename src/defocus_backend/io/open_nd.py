@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError
-from defocus_backend.io.reading import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES, read_image, read_tiff
+from defocus_backend.io.reading import READ_SUFFIXES, TIFF_SUFFIXES, read_image, read_tiff
 from defocus_backend.io.volumes import ImageND
 
 
@@ -20,7 +20,7 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
     ----------
     path : str or Path
         OME-TIFF, ImageJ or any other TIFF; an OME-Zarr folder (0.4 or 0.5; extra ``zarr``); a microscope's own
-        format (extra ``bioio`` and bioio's reader for it); PNG or JPEG.
+        format (extra ``bioio`` and bioio's reader for it); PNG, JPEG or RAW.
     scene : int or str
         Number or name of the image in a file that holds several: OME images, positions of a plate, scenes.
     axes : str or None
@@ -49,7 +49,7 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
         from defocus_backend.io.tiff_nd import open_tiff
 
         image = read_tiff(path, lambda path, tiff: open_tiff(path, tiff, scene))
-    elif suffix in PNG_SUFFIXES + JPEG_SUFFIXES:
+    elif suffix in READ_SUFFIXES:
         image = _flat(path)
     else:
         from defocus_backend.io.microscopes import open_bioio
@@ -86,8 +86,6 @@ def is_nd(path: str | Path) -> bool:
     True for OME-Zarr folders, OME-TIFF, TIFF with axes beside one that numbers slices, and any suffix that is no
     picture's; False for what `open_stack` reads. Whatever cannot be read is left to the function that opens it.
     """
-    from defocus_backend.io.reading import READ_SUFFIXES
-
     path = Path(path)
     if path.is_dir():
         return True

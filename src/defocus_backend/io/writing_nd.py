@@ -21,8 +21,11 @@ ND_SUFFIXES = (OME_TIFF, ".ome.tiff", OME_ZARR, ".zarr")
 """Endings of the names of files that `write_nd` writes."""
 
 _OME_ORDER = "TCZYX"
-_RGB = (Channel(name="red", colour=(255, 0, 0)), Channel(name="green", colour=(0, 255, 0)))
-_RGB += (Channel(name="blue", colour=(0, 0, 255)),)
+_RGB = (
+    Channel(name="red", colour=(255, 0, 0)),
+    Channel(name="green", colour=(0, 255, 0)),
+    Channel(name="blue", colour=(0, 0, 255)),
+)
 
 
 class WriterND:
@@ -40,13 +43,11 @@ class WriterND:
         self._target = target
         self._order = order
 
-    def __setitem__(self, index: tuple[int, ...], values: ArrayLike) -> None:
-        """Write the part at an index of the first axes; it holds all of the others."""
-        array = np.asarray(values)
-        rest = self.axes[len(index) :]
-        fixed = dict(zip(self.axes, index, strict=False))
-        turned = array.transpose([rest.index(a) for a in self._order if a in rest])
-        self._target[tuple(fixed.get(a, slice(None)) for a in self._order)] = turned
+    def put(self, values: ArrayLike, **at: int) -> None:
+        """Write the part at some axes' indices, ``T=3``; it holds all of the other axes in their order."""
+        rest = [a for a in self.axes if a not in at]
+        turned = np.asarray(values).transpose([rest.index(a) for a in self._order if a in rest])
+        self._target[tuple(at.get(a, slice(None)) for a in self._order)] = turned
 
     def flush(self) -> None:
         """Bring everything to the disk."""
@@ -96,9 +97,11 @@ def write_nd(
         with create_nd(
             part, kind, axes=axes, shape=tuple(image.shape), dtype=image.dtype, calibration=known, name=name
         ) as target:
-            steps: list[tuple[int, ...]] = [(n,) for n in range(image.shape[0])] if len(axes) > 3 else [()]
-            for step in steps:
-                target[step] = np.asarray(image[step])
+            if axes[0] in "YXS":
+                target.put(image)
+            else:
+                for number in range(image.shape[0]):
+                    target.put(image[number], **{axes[0]: number})
 
 
 def nd_suffix(path: Path) -> str:

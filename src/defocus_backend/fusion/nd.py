@@ -1,0 +1,386 @@
+"""Fusion of images of many dimensions: stack after stack, judged on some channels and applied to all."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.errors import InputError
+from defocus_backend.fusion.channels import ChannelChoice, focus_weights, sharpest_channel
+from defocus_backend.fusion.fuse import Fusion, fuse, fuse_by_index
+from defocus_backend.fusion.stack import FocalStack
+from defocus_backend.progress import CancelCallback, ProgressCallback
+
+_LETTERS = "PTCZYXS"
+_AXES = "P (position), T (time), C (channel), Z (depth), Y (row), X (column), S (colour sample)"
+
+
+class StackPlan:
+    """How an image of many dimensions falls into focal stacks, and which channels decide.
+
+    Parameters
+    ----------
+    image : array_like, dask array, zarr array or ImageND
+        Anything with a shape that gives planes when it is indexed; nothing but planes is ever asked of it.
+    axes : str or None
+        A letter for each of its axes: P, T, C, Z, Y, X, S (colour samples), in any order. By default those that
+        the image itself tells, as `defocus_backend.open_nd` returns it.
+    focus_channels : int, str, sequence, mapping or None
+        Channels on which focus is judged: one by number or name, several, or several with weights. By default the
+        one that has the most fine detail above its noise in the first stack.
+    channel_names : sequence of str or None
+        By default those that the image itself tells.
+
+    Attributes
+    ----------
+    axes : str
+    sizes : dict
+        Length of each axis by its letter.
+    dtype : numpy.dtype
+    z_step : float or None
+        Distance of neighbouring slices where the image itself tells it; the unit of the height.
+    loop : str
+        The axes along which stacks follow one another.
+    result_axes, map_axes : str
+        Axes of the fused image and of its maps: the given ones without Z, planes last.
+    focus : dict
+        Weights of the deciding channels by number; empty where there is no channel axis.
+    chosen : bool
+        Whether they were chosen here.
+
+    Raises
+    ------
+    InputError
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        axes: str | None = None,
+        *,
+        focus_channels: ChannelChoice | None = None,
+        channel_names: Sequence[str | None] | None = None,
+    ) -> None:
+        self._image = image if hasattr(image, "shape") and hasattr(image, "__getitem__") else np.asarray(image)
+        letters = axes if axes is not None else getattr(image, "axes", None)
+        if not isinstance(letters, str):
+            raise InputError("axes", repr(letters), f"a letter for each axis: {_AXES}")
+        self.axes = letters.upper()
+        self.sizes = _checked(self.axes, tuple(self._image.shape))
+        self.dtype = np.dtype(self._image.dtype)
+        calibration = getattr(image, "calibration", None)
+        self.z_step = None if calibration is None else calibration.spacing.get("Z")
+        self.loop = "".join(a for a in self.axes if a in "PT")
+        self.map_axes = self.loop + "YX"
+        samples = "S" if "S" in self.axes else ""
+        self.result_axes = "".join(a for a in self.axes if a in "PTC") + "YX" + samples
+        self.channel_axis = -1 if samples else None
+        names = _names(image) if channel_names is None else channel_names
+        self.chosen = focus_channels is None and self.channels > 1
+        self.focus: dict[int, float] = {}
+        if "C" not in self.axes:
+            if focus_channels is not None:
+                raise InputError("focus_channels", repr(focus_channels), f"None for axes without C ({self.axes})")
+        elif focus_channels is not None:
+            self.focus = focus_weights(focus_channels, self.channels, names)
+        else:
+            self.focus = {self._sharpest() if self.channels > 1 else 0: 1.0}
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, 1 where there is no such axis."""
+        return self.sizes.get("C", 1)
+
+    def __len__(self) -> int:
+        """Number of focal stacks."""
+        return int(np.prod([self.sizes[a] for a in self.loop]))
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        """Index of each stack along the axes of `loop`."""
+        return itertools.product(*(range(self.sizes[a]) for a in self.loop))
+
+    def result_shape(self, axes: str) -> tuple[int, ...]:
+        """Lengths of some of the axes."""
+        return tuple(self.sizes[a] for a in axes)
+
+    def slices(self, index: tuple[int, ...], channel: int = 0, *, alone: bool = False) -> Slices:
+        """One channel of one stack; `alone` keeps a dask array from starting threads of its own."""
+        fixed = dict(zip(self.loop, index, strict=True)) | ({"C": channel} if "C" in self.axes else {})
+        return Slices(self._image, self.axes, fixed, self.sizes["Z"], alone=alone)
+
+    def judged(self, index: tuple[int, ...], *, alone: bool = False) -> Sequence[NDArray[Any]]:
+        """The slices of one stack on which focus is judged."""
+        channels = [self.slices(index, c, alone=alone) for c in self.focus or {0: 1.0}]
+        if len(channels) == 1:
+            return channels[0]
+        return _Mixed(channels, list(self.focus.values()), self.channel_axis)
+
+    def _sharpest(self) -> int:
+        index = (0,) * len(self.loop)
+        return sharpest_channel(lambda c, z: self.slices(index, c)[z], self.channels, self.sizes["Z"])
+
+
+def _checked(axes: str, shape: tuple[int, ...]) -> dict[str, int]:
+    if any(a not in _LETTERS for a in axes):
+        raise InputError("axes", repr(axes), f"letters of {_AXES}")
+    if len(set(axes)) != len(axes):
+        raise InputError("axes", repr(axes), "each letter once")
+    if len(axes) != len(shape):
+        raise InputError("axes", f"{axes!r} ({len(axes)} letters)", f"{len(shape)} letters for the shape {shape}")
+    for letter, why in (("Z", "along which the focus changes"), ("Y", "the rows"), ("X", "the columns")):
+        if letter not in axes:
+            raise InputError("axes", f"{axes!r} without {letter}", f"an axis {letter}, {why}")
+    sizes = dict(zip(axes, (int(n) for n in shape), strict=True))
+    if not all(sizes.values()):
+        raise InputError("stack", f"shape {shape}", "at least one pixel along every axis")
+    if sizes.get("S", 1) > 4:
+        raise InputError("stack", f"{sizes['S']} colour samples (S)", "1 to 4; channels are the axis C")
+    return sizes
+
+
+def _names(image: Any) -> tuple[str | None, ...]:
+    calibration = getattr(image, "calibration", None)
+    return tuple(channel.name for channel in calibration.channels) if calibration is not None else ()
+
+
+class Slices(Sequence[NDArray[Any]]):
+    """The planes (H, W) or (H, W, S) of one focal stack, taken out of the image one at a time."""
+
+    def __init__(self, image: Any, axes: str, fixed: dict[str, int], count: int, *, alone: bool) -> None:
+        self._image, self._axes, self._fixed, self._count, self._alone = image, axes, fixed, count, alone
+        left = [a for a in axes if a in "YXS"]
+        self._turn = [left.index(a) for a in "YXS" if a in left]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> NDArray[Any]:  # type: ignore[override]
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        key = tuple(slice(None) if a in "YXS" else number if a == "Z" else self._fixed[a] for a in self._axes)
+        plane = self._image[key]
+        if self._alone and hasattr(plane, "compute"):
+            plane = plane.compute(scheduler="synchronous")
+        return np.asarray(plane).transpose(self._turn)
+
+
+class _Mixed(Sequence[NDArray[Any]]):
+    """Weighted sum of several channels, each on the unit range of its own values in the stack."""
+
+    def __init__(self, channels: list[Slices], weights: list[float], channel_axis: int | None) -> None:
+        self._channels, self._weights = channels, weights
+        self._ranges = [FocalStack(c, channel_axis=channel_axis).value_range for c in channels]
+
+    def __len__(self) -> int:
+        return len(self._channels[0])
+
+    def __getitem__(self, number: int) -> NDArray[Any]:  # type: ignore[override]
+        total: NDArray[np.float32] | None = None
+        for channel, weight, (low, high) in zip(self._channels, self._weights, self._ranges, strict=True):
+            part = channel[number].astype(np.float32)
+            part -= low
+            part *= weight / (high - low)
+            total = part if total is None else np.add(total, part, out=total)
+        assert total is not None
+        return total
+
+
+def fuse_nd(
+    stack: ArrayLike | Any,
+    *,
+    axes: str | None = None,
+    focus_channels: ChannelChoice | None = None,
+    channel_names: Sequence[str | None] | None = None,
+    lazy: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: Any,
+) -> Fusion:
+    """Fuse every focal stack of an image with time points, positions and channels.
+
+    Focus is judged on one channel, or on a weighted set, and the same choice is applied to all channels, so that
+    they stay registered. One plane is read at a time.
+
+    Parameters
+    ----------
+    stack, axes, focus_channels, channel_names
+        The image, what its axes are and which channels decide, see `StackPlan`.
+    lazy : bool
+        Return dask arrays, one chunk a stack and field, that are computed when they are asked for. A dask array
+        as input is then computed plane by plane within the task, so it must not live on a cluster.
+    progress, cancel : callable or None
+        See `defocus_backend.progress`; not used if `lazy`.
+    **options
+        Those of `fuse`, except `channel_axis`. `value_range` is that of the deciding channels.
+
+    Returns
+    -------
+    Fusion
+        As of `fuse`, with the axes P and T before those of one plane: the image has the given axes without Z (Y, X
+        and S last), in the input's dtype; its maps have P, T, Y, X. The height is in the unit of the image's z axis.
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+
+    Examples
+    --------
+    >>> import defocus_backend as db
+    >>> image = db.open_nd("cells.ome.tif")  # doctest: +SKIP
+    >>> fused = db.fuse_nd(image, focus_channels="DAPI")  # doctest: +SKIP
+    >>> db.write_nd("fused.ome.tif", fused.image, axes="TCYX", like=image)  # doctest: +SKIP
+    """
+    plan = StackPlan(stack, axes, focus_channels=focus_channels, channel_names=channel_names)
+    if lazy:
+        check_options(options)
+        return _lazily(plan, _with_z_step(plan, options))
+    found = [one for _, one in fuse_each(plan, progress=progress, cancel=cancel, **options)]
+    lead = plan.result_shape(plan.loop)
+    together: Fusion = _together(found, lead)
+    image = np.moveaxis(together.image, len(lead), _channel_place(plan)) if "C" in plan.axes else together.image
+    return replace(together, image=np.ascontiguousarray(image))
+
+
+def fuse_each(
+    plan: StackPlan,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: Any,
+) -> Iterator[tuple[tuple[int, ...], Fusion]]:
+    """Fuse one focal stack after the other, for results that are written as they come.
+
+    Parameters
+    ----------
+    plan : StackPlan
+    progress, cancel : callable or None
+        See `defocus_backend.progress`.
+    **options
+        Those of `fuse`, except `channel_axis`.
+
+    Yields
+    ------
+    index : tuple of int
+        Along the axes of `plan.loop`.
+    fusion : Fusion
+        Of that stack; the image is (C, H, W[, S]), without C where there is no such axis.
+    """
+    check_options(options)
+    options = _with_z_step(plan, options)
+    for done, index in enumerate(plan):
+        yield index, _fuse_one(plan, index, options, _share(progress, done, len(plan), plan), cancel)
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Raise `InputError` for options that `fuse` does not have or that say what `axes` says."""
+    known = set(inspect.signature(fuse).parameters) - {"stack", "channel_axis", "axes", "progress", "cancel"}
+    for name in options:
+        if name not in known:
+            raise InputError("options", repr(name), "options of `fuse`; axes say which one holds the channels")
+
+
+def _with_z_step(plan: StackPlan, options: dict[str, Any]) -> dict[str, Any]:
+    """Options in which the distance of the slices is that of the image, where nothing else was said."""
+    said = options.get("z") is not None or options.get("z_step") is not None
+    return options if said or plan.z_step is None else {**options, "z_step": plan.z_step}
+
+
+def _fuse_one(
+    plan: StackPlan,
+    index: tuple[int, ...],
+    options: dict[str, Any],
+    progress: Callable[[int], ProgressCallback | None] = lambda _: None,
+    cancel: CancelCallback | None = None,
+    *,
+    alone: bool = False,
+) -> Fusion:
+    judged = plan.judged(index, alone=alone)
+    found = fuse(judged, channel_axis=plan.channel_axis, progress=progress(0), cancel=cancel, **options)
+    if "C" not in plan.axes:
+        return found
+    allowed = set(inspect.signature(fuse_by_index).parameters) - {"value_range"}
+    shared = {name: value for name, value in options.items() if name in allowed}
+    images = []
+    for channel in range(plan.channels):
+        if list(plan.focus) == [channel]:
+            images.append(found.image)
+            continue
+        images.append(
+            fuse_by_index(
+                plan.slices(index, channel, alone=alone),
+                found.index,
+                channel_axis=plan.channel_axis,
+                progress=progress(1 + len(images)),
+                cancel=cancel,
+                **shared,
+            )
+        )
+    return replace(found, image=np.stack(images))
+
+
+def _share(
+    progress: ProgressCallback | None, stack: int, stacks: int, plan: StackPlan
+) -> Callable[[int], ProgressCallback | None]:
+    """For each step of a stack, the judging and then each channel, a callback that counts in the whole job."""
+    steps, count = 1 + plan.channels, plan.sizes["Z"]
+
+    def of_step(step: int) -> ProgressCallback | None:
+        if progress is None:
+            return None
+        before = (stack * steps + step) * count
+        return lambda done, total, _: progress(before + done * count // max(total, 1), stacks * steps * count, "slices")
+
+    return of_step
+
+
+def _channel_place(plan: StackPlan) -> int:
+    return plan.result_axes.index("C")
+
+
+def _together(found: list[Any], lead: tuple[int, ...]) -> Any:
+    """One dataclass of arrays from one a stack: every array gets the leading axes of the stacks."""
+    first = found[0]
+    changed = {}
+    for field in fields(first):
+        values = [getattr(one, field.name) for one in found]
+        if is_dataclass(values[0]) and not isinstance(values[0], type):
+            changed[field.name] = _together(values, lead)
+        elif isinstance(values[0], np.ndarray):
+            changed[field.name] = np.stack(values).reshape(*lead, *values[0].shape)
+        elif lead:
+            changed[field.name] = None if values[0] is None else values
+    return replace(first, **changed)
+
+
+def map_types() -> dict[str, np.dtype[Any]]:
+    """The maps (H, W) that every fusion has, by name, with their dtypes."""
+    maps = [f for f in fields(Fusion) if f.default is MISSING and f.name != "image"]
+    return {f.name: np.dtype(str(f.type).rpartition(".")[2].rstrip("]").rstrip("_")) for f in maps}
+
+
+def _lazily(plan: StackPlan, options: dict[str, Any]) -> Fusion:
+    """The same result as dask arrays."""
+    try:
+        import dask.array as da
+        from dask.delayed import delayed
+    except ImportError as error:
+        raise InputError("lazy", "True without dask", 'dask; pip install "napari-defocus[all]"') from error
+    shape = plan.result_shape(("C" if "C" in plan.axes else "") + plan.result_axes[plan.result_axes.index("Y") :])
+    flat = plan.result_shape("YX")
+    lead = plan.result_shape(plan.loop)
+    parts: dict[str, list[Any]] = {}
+    for index in plan:
+        one = delayed(_fuse_one, pure=False)(plan, index, dict(options), alone=True)
+        parts.setdefault("image", []).append(da.from_delayed(one.image, shape, plan.dtype))
+        for name, dtype in map_types().items():
+            parts.setdefault(name, []).append(da.from_delayed(getattr(one, name), flat, dtype))
+    arrays = {name: da.stack(some).reshape(*lead, *some[0].shape) for name, some in parts.items()}
+    if "C" in plan.axes:
+        arrays["image"] = da.moveaxis(arrays["image"], len(lead), _channel_place(plan))
+    return Fusion(**arrays)
