@@ -14,12 +14,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend.arrays import Image, to_map
+from defocus_backend.arrays import Image, as_image, to_map
 from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import new_blend
+from defocus_backend.fusion.coverage import NEVER_ABOVE, never_in_focus
 from defocus_backend.fusion.decision import RunningMinimum, decision_weight
+from defocus_backend.fusion.height import HeightAccumulator, find_height, z_positions
 from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
@@ -44,6 +46,14 @@ class Fusion:
         That least blur, in pixels; NaN where no slice was valid.
     confidence : (H, W) float32 array
         Confidence of that blur, 0 to 1.
+    height : (H, W) float32 array
+        Place of best focus along z, between the slices, in the unit of `z`; NaN where it is unknown.
+    height_error : (H, W) float32 array
+        Standard error of the height in the same unit; NaN where it is unknown.
+    inferred : (H, W) bool array
+        True where the height was taken from the surroundings, since the pixel itself tells too little.
+    never_in_focus : (H, W) bool array
+        True where no slice is sharp.
     sigmas, decisions, weights : (N, H, W) arrays or None
         Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
         every slice; None unless `keep_slices` was set.
@@ -53,6 +63,10 @@ class Fusion:
     index: NDArray[np.int32]
     sigma: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    height: NDArray[np.float32]
+    height_error: NDArray[np.float32]
+    inferred: NDArray[np.bool_]
+    never_in_focus: NDArray[np.bool_]
     sigmas: NDArray[np.float32] | None = None
     decisions: NDArray[np.bool_] | None = None
     weights: NDArray[np.float32] | None = None
@@ -66,6 +80,9 @@ def fuse(
     radius: int = _F.radius,
     eps: float = _F.eps,
     delta: float = _F.delta,
+    z: ArrayLike | None = None,
+    z_step: float | None = None,
+    never_above: float = NEVER_ABOVE,
     method: str = _D.method,
     weights: str | Path | None = None,
     step: int = _D.step,
@@ -93,6 +110,12 @@ def fuse(
         Weighted sum of the slices (eq 13), or the same weights on Laplacian pyramids.
     radius, eps, delta : int, float, float
         Guided filter of the decision maps (eq 15; pixels, unit range) and floor of the weights (eq 16).
+    z : (N,) array_like or None
+        Position of each slice, rising or falling, in any unit; the unit of the height.
+    z_step : float or None
+        Distance of neighbouring slices instead; with neither, the height is counted in slices from 0.
+    never_above : float
+        Least sigma in px above which a pixel was never in focus.
     method, weights, step, refine, iterations, subsample, confidence_weighted
         Defocus map of each slice, see `defocus_map`.
     refine_radius, refine_eps : int, float
@@ -127,11 +150,15 @@ def fuse(
     )
     where = resolve_device(device)
     slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
+    positions = z_positions(z, z_step, len(slices))
+    if not never_above > 0:
+        raise InputError("never_above", repr(never_above), "more than 0 pixels")
     reporter = Reporter(2 * len(slices), "slices", progress, cancel)
     reporter.check()
     estimator = DefocusEstimator(maps, weights=weights, device=where)
     with torch.inference_mode(), device_errors(_ADVICE):
         least = RunningMinimum(slices.shape, where)
+        surface = HeightAccumulator(slices.shape, positions, where)
         kept: list[NDArray[np.float32]] = []
         for image in slices:
             estimate = estimator.estimate(image.to(where), cancel=cancel)
@@ -139,16 +166,24 @@ def fuse(
                 estimate.sigma if image.valid is None else estimate.sigma.masked_fill(~image.valid.to(where), torch.nan)
             )
             least.update(sigma, estimate.confidence)
+            surface.update(sigma, estimate.confidence)
             if keep_slices:
                 kept.append(to_map(sigma))
             reporter.advance()
         fused, shares = _blend_slices(slices, least.index, params, where, keep_slices, reporter)
+        never = never_in_focus(least.sigma, least.confidence, never_above)
+        guide = as_image(fused, channel_axis=channel_axis, value_range=slices.value_range).gray.to(where)
+        relief = find_height(surface, guide, never)
     index = least.index.cpu().numpy()
     return Fusion(
         image=fused,
         index=index,
         sigma=to_map(least.sigma, least.sigma.isfinite()),
         confidence=to_map(least.confidence),
+        height=to_map(relief.height),
+        height_error=to_map(relief.error),
+        inferred=relief.inferred.cpu().numpy(),
+        never_in_focus=never.cpu().numpy(),
         sigmas=np.stack(kept) if keep_slices else None,
         decisions=index == np.arange(len(slices))[:, None, None] if keep_slices else None,
         weights=shares,

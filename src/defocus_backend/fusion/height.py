@@ -1,0 +1,435 @@
+"""Height between the slices: defocus is linear in z, so sigma squared is a parabola whose minimum is the surface.
+
+``sigma^2(z) = a (z - z0)^2 + c``: the lens adds ``a (z - z0)^2``, what is soft in the object itself adds ``c``.
+Only slices near the minimum say where it is, so a window of them is kept per pixel, whatever the stack's length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from defocus_backend.errors import InputError
+from defocus_backend.filters import box_mean
+from defocus_backend.filters.fill import fill_from_surroundings
+from defocus_backend.fusion.parabola import fit_parabola
+
+_REACH = 2
+"""Slices kept on either side of the sharpest one."""
+_MOST_GROUPS = 32
+"""Longer stacks are taken in groups of neighbouring slices: the mean of a parabola is the same parabola, raised."""
+_SATURATED = 15.0
+"""Sigma in px from which the map no longer grows with the blur."""
+_NEAR = 6.0
+"""Sigma in px above the least up to which a slice counts as near the minimum."""
+_SOFTENING = 0.5
+"""Sigma in px added to a slice's own when it is weighed: sigma is not known better near 0 than there."""
+_TYPICAL_NOISE = 0.25
+"""Standard deviation of sigma in px on textured pixels, for fits that leave no residual."""
+_POOL = 4
+"""Radius in px of the neighbourhood that shares one estimate of the noise."""
+_SMOOTH = 6
+"""Radius in px of the neighbourhood that a pixel's height is compared with."""
+_GUIDE_EPS = 1e-2
+"""Regularisation of that comparison, in squared units of the guide."""
+_INDEPENDENT = 7
+"""Independent values in that neighbourhood: errors of pixels nearer than five to each other go together."""
+_PRIOR_FREEDOM = 0.02
+"""Weight of the typical noise against the residuals, in degrees of freedom a pixel."""
+_TINY = 1e-12
+_LEAST_TRUST = 0.01
+"""Confidence at which a slice counts where the map cannot tell."""
+_SCORE_NOISE = 0.13
+"""Standard deviation of the decision's score from slice to slice, measured on stacks with truth."""
+_MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 0.25
+"""Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
+_STRIP = 1 << 18
+"""Pixels fitted in one go; the temporaries of a large image stay small."""
+
+
+@dataclass(frozen=True)
+class Height:
+    """Height of every pixel, as tensors (H, W).
+
+    Attributes
+    ----------
+    height : float32
+        In the unit of the z positions; NaN where nothing is known.
+    error : float32
+        Standard error in the same unit.
+    inferred : bool
+        True where the pixel's own evidence is weaker than half a slice and its surroundings decided.
+    """
+
+    height: Tensor
+    error: Tensor
+    inferred: Tensor
+
+
+def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArray[np.float64]:
+    """The z position of every slice.
+
+    Parameters
+    ----------
+    z : (N,) array_like or None
+        Positions, rising or falling, with even or uneven steps.
+    z_step : float or None
+        Distance of neighbouring slices instead; negative where z falls.
+    count : int
+        N.
+
+    Returns
+    -------
+    (N,) float64 array
+        0, 1, 2 ... where neither is given: z is then counted in slices.
+
+    Raises
+    ------
+    InputError
+        Naming ``z`` or ``z_step``.
+    """
+    if z is None:
+        step = 1.0 if z_step is None else float(z_step)
+        if not np.isfinite(step) or step == 0:
+            raise InputError("z_step", repr(z_step), "a finite distance other than 0")
+        return step * np.arange(count, dtype=np.float64)
+    if z_step is not None:
+        raise InputError("z_step", repr(z_step), "either z or z_step")
+    try:
+        positions = np.asarray(z, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("z", type(z).__name__, "one number a slice") from error
+    if positions.shape != (count,) or not np.isfinite(positions).all():
+        raise InputError("z", f"shape {positions.shape}", f"one finite position for each of the {count} slices")
+    steps = np.diff(positions)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise InputError("z", "positions that turn back or repeat", "positions that rise, or fall, from slice to slice")
+    return positions
+
+
+class HeightAccumulator:
+    """Keeps, slice by slice, sigma and confidence of the sharpest slice and of its neighbours.
+
+    Memory does not grow with the number of slices: five values of sigma and of confidence a pixel, in half
+    precision (0.01 px at 19 px).
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width.
+    z : (N,) float64 array
+        Position of every slice, see `z_positions`.
+    device : torch.device
+    """
+
+    def __init__(self, shape: tuple[int, int], z: NDArray[np.float64], device: torch.device) -> None:
+        self.z = z
+        self._size = max(1, -(-len(z) // _MOST_GROUPS))
+        groups = [z[n : n + self._size].mean() for n in range(0, len(z), self._size)]
+        self._group_z = torch.tensor(groups, dtype=torch.float64, device=device)
+        slots = 2 * _REACH + 1
+        self._sigma = torch.zeros((slots, *shape), dtype=torch.float16, device=device)
+        self._trust = torch.zeros_like(self._sigma)
+        self._recent: list[tuple[Tensor, Tensor]] = []
+        self._best = torch.zeros(shape, dtype=torch.int16, device=device)
+        self._since = torch.full(shape, slots, dtype=torch.int16, device=device)
+        self._least = torch.full(shape, torch.inf, device=device)
+        self._seen = 0
+        self._group: _Group | None = None
+
+    @property
+    def step(self) -> float:
+        """Mean distance of neighbouring slices."""
+        return float(np.abs(np.diff(self.z)).mean()) if len(self.z) > 1 else 1.0
+
+    @property
+    def seen(self) -> Tensor:
+        """Where any slice was valid, (H, W) bool."""
+        return (self._trust > 0).any(0)
+
+    def update(self, sigma: Tensor, confidence: Tensor, better: Tensor | None = None) -> None:
+        """Take in the next slice.
+
+        Parameters
+        ----------
+        sigma, confidence : (H, W) tensors
+            In pixels, NaN where invalid; 0 to 1.
+        better : (H, W) bool tensor or None
+            Where the slice is the sharpest so far; by default where its sigma is the least so far.
+        """
+        if better is None:
+            better = sigma < self._least
+            self._least = torch.where(better, sigma, self._least)
+        group = self._group or _Group(sigma.shape, sigma.device)
+        group.add(sigma, confidence, better)
+        self._seen += 1
+        self._group = group
+        if group.count == self._size or self._seen == len(self.z):
+            self._take(*group.mean(), group.better)
+            self._group = None
+
+    def _take(self, sigma: Tensor, trust: Tensor, better: Tensor) -> None:
+        number = -(-self._seen // self._size) - 1
+        for slot in range(_REACH):
+            back = _REACH - slot
+            if back <= len(self._recent):
+                before = self._recent[-back]
+                self._sigma[slot] = torch.where(better, before[0], self._sigma[slot])
+                self._trust[slot] = torch.where(better, before[1], self._trust[slot])
+            else:
+                self._trust[slot].masked_fill_(better, 0)
+        self._since = torch.where(better, 0, self._since + 1).clamp_(max=2 * _REACH + 1)
+        for after in range(_REACH + 1):
+            here = self._since == after
+            slot = _REACH + after
+            self._sigma[slot] = torch.where(here, sigma, self._sigma[slot])
+            self._trust[slot] = torch.where(here, trust, self._trust[slot].masked_fill(better, 0))
+        self._best = torch.where(better, number, self._best).to(torch.int16)
+        self._recent = [*self._recent, (sigma, trust)][-_REACH:]
+
+    def fit(self) -> Height:
+        """Height from the parabola of sigma squared alone, not yet smoothed.
+
+        The noise of sigma is estimated from the residuals of the fits in a small neighbourhood, so that the
+        error holds for the texture at hand. Where the parabola has no minimum, the height is that of the
+        sharpest slice and its error is that of a place somewhere among the slices.
+
+        Returns
+        -------
+        Height
+        """
+        height, width = self._best.shape
+        rows = max(1, _STRIP // width)
+        parts = [self._fit_rows(slice(y, min(y + rows, height))) for y in range(0, height, rows)]
+        vertex, unit_error, residual, freedom = (torch.cat(p) for p in zip(*parts, strict=True))
+        noise = _pooled_noise(residual, freedom)
+        scale = self._scale
+        error = unit_error * noise * scale
+        place = self._group_z[self._best.long()]
+        found = place + vertex.double() * scale
+        # Somewhere in the stack, with equal chance: the standard deviation of a uniform distribution.
+        unknown = max(float(np.ptp(self.z)), self.step) / 12**0.5
+        low, high = float(self.z.min()), float(self.z.max())
+        margin = scale / 2
+        good = vertex.isfinite() & error.isfinite() & (found >= low - margin) & (found <= high + margin)
+        seen = self.seen
+        found = torch.where(good, found, place).clamp(low, high)
+        error = torch.where(good, error.clamp(max=unknown), unknown)
+        return Height(
+            height=found.float().masked_fill(~seen, torch.nan),
+            error=error.float().masked_fill(~seen, torch.nan),
+            inferred=~good | (error > self.step / 2),
+        )
+
+    @property
+    def _scale(self) -> float:
+        """Unit in which the fit counts z: the distance of neighbouring groups."""
+        return float(self._group_z.diff().abs().mean()) if len(self._group_z) > 1 else self.step
+
+    def _fit_rows(self, rows: slice) -> tuple[Tensor, ...]:
+        sigma, trust = self._sigma[:, rows].float(), self._trust[:, rows].float()
+        best = self._best[rows].long()
+        offsets = torch.arange(-_REACH, _REACH + 1, device=best.device)[:, None, None]
+        numbers = best + offsets
+        inside = (numbers >= 0) & (numbers < len(self._group_z))
+        place = self._group_z[numbers.clamp(0, len(self._group_z) - 1)]
+        t = ((place - self._group_z[best]) / self._scale).float()
+        least = torch.where(inside & (trust > 0), sigma, torch.inf).amin(0)
+        near = inside & (trust > 0) & (sigma < _SATURATED) & (sigma <= least + _NEAR)
+        trust = torch.where(near, trust, 0)
+        y = sigma.square()
+        # The variance of sigma squared is 4 sigma^2 var(sigma): first by the values, then by the fit.
+        first = fit_parabola(t, y, trust / (y + _SOFTENING**2))
+        smooth = torch.where(first.curvature > 0, first.at(t).clamp_min(0), y).nan_to_num(0)
+        found = fit_parabola(t, y, trust / (4 * (torch.where(near, smooth, 0) + _SOFTENING**2)))
+        rising = found.curvature > 0
+        return (
+            found.vertex.masked_fill(~rising, torch.nan),
+            found.unit_error.masked_fill(~rising, torch.nan),
+            found.residual.masked_fill(~rising, 0).nan_to_num(0),
+            found.freedom.masked_fill(~rising, 0).float(),
+        )
+
+
+class _Group:
+    """Running mean of sigma squared and confidence over neighbouring slices."""
+
+    def __init__(self, shape: torch.Size, device: torch.device) -> None:
+        self.count = 0
+        self.better = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._square = torch.zeros(shape, device=device)
+        self._trust = torch.zeros(shape, device=device)
+        self._valid = torch.zeros(shape, device=device)
+
+    def add(self, sigma: Tensor, confidence: Tensor, better: Tensor) -> None:
+        valid = sigma.isfinite()
+        self._square += torch.where(valid, sigma, 0).square()
+        self._trust += torch.where(valid, confidence.clamp_min(_LEAST_TRUST), 0)
+        self._valid += valid
+        self.better |= better
+        self.count += 1
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """Root mean square of sigma and mean confidence, in half precision; 0 confidence where nothing was valid."""
+        count = self._valid.clamp_min(1)
+        return (self._square / count).sqrt().half(), (self._trust / count).half()
+
+
+def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, best: Tensor, above: Tensor) -> Height:
+    """Height from the parabola through the decision's score in the best slice and its two neighbours.
+
+    Parameters
+    ----------
+    z : (N,) float64 array
+        Position of every slice.
+    index : (H, W) integer tensor
+        The slice with the largest score.
+    below, best, above : (H, W) tensors
+        Score of the slice before it, of itself, and of the one after; NaN where there is none.
+
+    Returns
+    -------
+    Height
+        Known only where both neighbours are.
+    """
+    positions = torch.from_numpy(z).to(index.device)
+    numbers = index.long() + torch.arange(-1, 2, device=index.device)[:, None, None]
+    place = positions[numbers.clamp(0, len(z) - 1)]
+    step = float(np.abs(np.diff(z)).mean()) if len(z) > 1 else 1.0
+    t = ((place - place[1]) / step).float()
+    score = torch.stack([below, best, above]).float()
+    known = score.isfinite() & (numbers >= 0) & (numbers < len(z))
+    found = fit_parabola(t, score.nan_to_num(0), known.float())
+    good = known.all(0) & (found.curvature < 0) & found.vertex.isfinite()
+    low, high = t[0].minimum(t[2]), t[0].maximum(t[2])
+    vertex = found.vertex.clamp(low, high)
+    error = _SCORE_NOISE * found.unit_error * step
+    height = (place[1] + vertex.double() * step).float()
+    return Height(
+        height=height.masked_fill(~good, torch.nan),
+        error=error.masked_fill(~good, torch.nan),
+        inferred=~good | (error > step / 2),
+    )
+
+
+def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
+    """Mean of both heights weighed by their inverse variances; where one is unknown, the other.
+
+    To each error is added what its curve's misfit leaves however much is averaged.
+    """
+    parts = ((by_score, _MISFIT_SCORE * step), (by_sigma, _MISFIT_SIGMA * step))
+    weights = [torch.where(h.height.isfinite(), 1 / (h.error.square() + misfit**2), 0) for h, misfit in parts]
+    total = weights[0] + weights[1]
+    value = (by_score.height.nan_to_num(0) * weights[0] + by_sigma.height.nan_to_num(0) * weights[1]) / total
+    error = total.rsqrt()
+    unknown = total == 0
+    return Height(
+        height=value.masked_fill(unknown, torch.nan),
+        error=error.masked_fill(unknown, torch.nan),
+        inferred=unknown | (error > step / 2),
+    )
+
+
+def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by_score: Height | None = None) -> Height:
+    """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
+
+    Parameters
+    ----------
+    accumulator : HeightAccumulator
+        After the last slice.
+    guide : (H, W) tensor
+        The fused image, gray, unit range.
+    never : (H, W) bool tensor
+        Where no slice is in focus.
+    by_score : Height or None
+        From `peak_height`.
+
+    Returns
+    -------
+    Height
+    """
+    step = accumulator.step
+    found = accumulator.fit()
+    if by_score is None:
+        by_score = Height(torch.full_like(found.height, torch.nan), found.error, found.inferred)
+    seen = accumulator.seen
+    smooth = regularise(combine(by_score, found, step), guide, step)
+    unknown = never | ~seen
+    low, high = float(accumulator.z.min()), float(accumulator.z.max())
+    return Height(
+        height=smooth.height.clamp(low, high).masked_fill(unknown, torch.nan),
+        error=smooth.error.masked_fill(unknown, torch.nan),
+        inferred=smooth.inferred & ~unknown,
+    )
+
+
+def regularise(found: Height, guide: Tensor, step: float) -> Height:
+    """Let the surroundings speak where a pixel's own evidence is weak.
+
+    The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse
+    variances as weights) and how far they can be trusted (the scatter about it that the errors do not explain:
+    small on a smooth surface, large at an edge in depth). Foretold and measured height are combined by their
+    variances, so that what is well measured stays and edges stay sharp. What has nothing firm within reach is
+    continued smoothly from further away.
+
+    Parameters
+    ----------
+    found : Height
+        Measured, with NaN where unknown.
+    guide : (H, W) tensor
+        The fused image, gray, unit range.
+    step : float
+        Mean distance of neighbouring slices.
+
+    Returns
+    -------
+    Height
+        Known everywhere if it was known anywhere; `inferred` as it was.
+    """
+    known = found.height.isfinite()
+    if not bool(known.any()):
+        return found
+    origin = found.height[known].mean()
+    height = torch.where(known, found.height - origin, 0)
+    weight = torch.where(known, found.error.square().reciprocal(), 0)
+    # In units of the firmest pixel, far from the ends of float32.
+    largest = weight.max()
+    weight = weight / largest
+    total = box_mean(weight, _SMOOTH).clamp_min(_TINY)
+    foretold = _foretell(height, weight, total, guide)
+    scatter = box_mean(weight * (height - foretold).square(), _SMOOTH)
+    # The mean of weight * error^2 is the share of known pixels: what exceeds it is true relief.
+    expected = box_mean(known.to(weight), _SMOOTH) / largest
+    spread = (scatter - expected).clamp_min(0) + expected / _INDEPENDENT
+    prior = torch.where(total > 10 * _TINY, total / (spread * largest).clamp_min(_TINY), 0)
+    both = (weight + prior).clamp_min(_TINY)
+    mean = (weight * height + prior * foretold) / both
+    # What the fits share is not averaged away.
+    error = ((both * largest).reciprocal() + (_MISFIT_SCORE * step) ** 2).sqrt()
+    trust = torch.where(known | (prior > 0), 1 / (1 + (2 * error / step) ** 4), 0)
+    filled = fill_from_surroundings(mean[None], trust)[0]
+    return Height(filled + origin, error, found.inferred)
+
+
+def _foretell(height: Tensor, weight: Tensor, total: Tensor, guide: Tensor) -> Tensor:
+    """Guided filter whose windows are fitted by weighted least squares, ``total`` being their mean weight."""
+    mean_guide = box_mean(weight * guide, _SMOOTH) / total
+    mean_height = box_mean(weight * height, _SMOOTH) / total
+    variance = (box_mean(weight * guide * guide, _SMOOTH) / total - mean_guide.square()).clamp_min(0)
+    covariance = box_mean(weight * guide * height, _SMOOTH) / total - mean_guide * mean_height
+    a = covariance / (variance + _GUIDE_EPS)
+    b = mean_height - a * mean_guide
+    # Windows speak for their pixels in proportion to what they know.
+    share = box_mean(total, _SMOOTH)
+    return box_mean(total * a, _SMOOTH) / share * guide + box_mean(total * b, _SMOOTH) / share
+
+
+def _pooled_noise(residual: Tensor, freedom: Tensor) -> Tensor:
+    """Standard deviation of a sigma of weight 1, from the residuals of the fits around each pixel."""
+    squares, count = box_mean(residual, _POOL), box_mean(freedom, _POOL)
+    # A few values' worth of what is typical, which counts only where there is little else.
+    return ((squares + _TYPICAL_NOISE**2 * _PRIOR_FREEDOM) / (count + _PRIOR_FREEDOM)).sqrt()
