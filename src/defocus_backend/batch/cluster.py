@@ -73,7 +73,7 @@ class ClusterPool:
 
         if self._client.status != "running":
             raise DeviceError("scheduler: the connection to the cluster was lost; --resume does the rest")
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError), self._client.as_current():
             wait(list(self._futures), timeout=timeout, return_when="FIRST_COMPLETED")
         for future in [f for f in self._futures if f.done()]:
             key = self._futures.pop(future)

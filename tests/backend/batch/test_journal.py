@@ -1,0 +1,162 @@
+"""Nothing lost, nothing half done, nothing done twice, whenever the end comes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defocus_backend.batch.job import Job
+from defocus_backend.batch.journal import HIDDEN, RECORD, Journal, read_records
+from defocus_backend.errors import FileError
+
+
+class Killed(BaseException):
+    """The end of the process; nothing after it runs but what stands in `with` blocks."""
+
+
+def make(journal: Journal, name: str, content: str) -> dict[str, Any]:
+    """Do a job as the batch does, with a result of two files."""
+    room = journal.new_room()
+    for kind in ("fused", "sigma"):
+        (room.results / kind).write_text(content)
+    (room.thumbnails / "fused.jpg").write_text(content)
+    outputs = [{"kind": kind, "path": f"{name}/{kind}"} for kind in ("fused", "sigma")]
+    record = {"name": name, "state": "done", "fingerprint": content, "outputs": outputs, "thumbnails": {}}
+    return journal.commit(room, record)
+
+
+def contents(out: Path, name: str) -> list[str]:
+    return [(out / name / kind).read_text() for kind in ("fused", "sigma")]
+
+
+def test_a_finished_job_is_found_again_only_with_the_same_fingerprint(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        made = make(journal, "a", "one")
+    with Journal(tmp_path, resume=True) as journal:
+        assert journal.finished("a", "one") == made
+        assert journal.finished("a", "two") is None
+        assert journal.finished("b", "one") is None
+        (tmp_path / "a" / "sigma").unlink()
+        assert journal.finished("a", "one") is None
+    with Journal(tmp_path) as journal:
+        assert journal.finished("a", "one") is None
+    assert read_records(tmp_path) == {}
+
+
+def test_a_torn_line_costs_that_line_only(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        make(journal, "a", "one")
+    path = tmp_path / HIDDEN / "journal.jsonl"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 9):
+        path.write_bytes(whole + whole[:length])
+        with Journal(tmp_path, resume=True) as journal:
+            assert journal.finished("a", "one") is not None
+            journal.note({"name": "b", "state": "failed"})
+        assert set(read_records(tmp_path)) == {"a", "b"}
+
+
+def test_a_folder_that_no_batch_made_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "photo.jpg").write_text("mine")
+    with Journal(tmp_path) as journal:
+        with pytest.raises(FileError, match="exists and is not a batch's"):
+            journal.check_target("a")
+        with pytest.raises(FileError, match="exists and is not a batch's"):
+            make(journal, "a", "one")
+    assert (tmp_path / "a" / "photo.jpg").read_text() == "mine"
+
+
+def test_two_batches_do_not_share_a_folder(tmp_path: Path) -> None:
+    with Journal(tmp_path), pytest.raises(FileError, match="another batch writes there"), Journal(tmp_path):
+        pass
+    with Journal(tmp_path):
+        pass
+
+
+def test_a_file_in_the_way_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(FileError, match="out"), Journal(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_killed_before_any_step_of_putting_results_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """The fatal step is every one in turn; with `again`, results of an earlier batch are being replaced."""
+    steps = 0
+    while True:
+        out = tmp_path / str(steps)
+        journal = Journal(out)
+        journal.__enter__()
+        if again:
+            make(journal, "a", "old")
+        left = steps
+        with monkeypatch.context() as patch:
+            for owner, function in ((os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "touch")):
+                real: Callable[..., Any] = getattr(owner, function)
+
+                def fatal(*args: Any, _real: Callable[..., Any] = real, **options: Any) -> Any:
+                    nonlocal left
+                    if left == 0:
+                        raise Killed
+                    left -= 1
+                    return _real(*args, **options)
+
+                patch.setattr(owner, function, fatal)
+            try:
+                make(journal, "a", "new")
+                survived = True
+            except Killed:
+                survived = False
+        journal._lock.release()  # as the system does for a process that is gone
+        with Journal(out, resume=True) as resumed:
+            found = resumed.finished("a", "new")
+            if (out / "a").exists():
+                assert contents(out, "a") in (["new"] * 2, ["old"] * 2)
+                assert json.loads((out / "a" / RECORD).read_text())["fingerprint"] == contents(out, "a")[0]
+                assert (found is not None) == (contents(out, "a")[0] == "new")
+            else:
+                assert not again, "earlier results were lost"
+                assert found is None
+            assert not (out / HIDDEN / "rooms").exists()
+        if survived:
+            break
+        steps += 1
+    assert steps > 8
+
+
+class TestFingerprint:
+    def test_changes_with_everything_that_changes_the_result(self, tmp_path: Path) -> None:
+        slices = [tmp_path / "1.png", tmp_path / "2.png"]
+        for path in slices:
+            path.write_bytes(b"1234")
+            os.utime(path, (1000, 1000))
+        weights = tmp_path / "mine.safetensors"
+        weights.write_bytes(b"1")
+
+        def fingerprint(
+            files: tuple[Path, ...] = tuple(slices), version: str = "1", operation: str = "fuse", **options: Any
+        ) -> str:
+            return Job("s", files, operation, {"weights": str(weights), **options}).fingerprint(version)
+
+        first = fingerprint()
+        assert fingerprint() == first
+        assert fingerprint(device="cuda") == first
+        others = [fingerprint(radius=3), fingerprint(version="2"), fingerprint(operation="map")]
+        others += [fingerprint(files=tuple(slices[::-1])), fingerprint(files=tuple(slices[:1]))]
+        os.utime(slices[0], (1000, 1001))
+        others.append(fingerprint())
+        weights.write_bytes(b"22")
+        others.append(fingerprint())
+        assert len({first, *others}) == 1 + len(others)
+
+    def test_a_file_that_is_gone(self, tmp_path: Path) -> None:
+        with pytest.raises(FileError, match=r"gone\.png"):
+            Job("s", (tmp_path / "gone.png",)).fingerprint("1")
