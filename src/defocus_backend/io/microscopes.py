@@ -24,6 +24,9 @@ _READERS = {
 }
 """Packages that read the commonest formats; bioio finds any other reader that is installed."""
 
+MICROSCOPE_SUFFIXES = tuple(_READERS)
+"""Suffixes of the commonest formats."""
+
 
 def _open(path: Path) -> Any:
     try:

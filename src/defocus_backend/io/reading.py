@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError
+from defocus_backend.errors import DefocusError, FileError
 from defocus_backend.io.atomic import reason
 from defocus_backend.io.exif import exif_of_tiff
 from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance, read_raw
@@ -214,10 +214,25 @@ def read_tiff(path: Path, choose: Callable[[Path, TiffFile], T]) -> T:
     try:
         with tifffile.TiffFile(path) as tiff:
             return choose(path, tiff)
-    except FileError:
+    except DefocusError:
         raise
     except Exception as error:  # damaged files raise whatever their damage leads to
         raise unreadable(path, error) from error
+
+
+def check_complete(path: Path, tiff: TiffFile) -> None:
+    """Raise `FileError` if the list of pages goes on behind the end of the file.
+
+    tifffile takes the pages that are left for all there are.
+    """
+    size, order = tiff.tiff.offsetsize, "little" if tiff.byteorder == "<" else "big"
+    place = tiff.pages.next_page_offset
+    if place is None:
+        return
+    tiff.filehandle.seek(place)
+    pointer = tiff.filehandle.read(size)
+    if len(pointer) < size or int.from_bytes(pointer, order) != 0:  # type: ignore[arg-type]
+        raise FileError(f"{path}: cannot be read, the file ends after page {len(tiff.pages)}, others are missing")
 
 
 def _single_picture(path: Path, tiff: TiffFile) -> Picture:

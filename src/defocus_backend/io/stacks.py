@@ -17,6 +17,7 @@ from defocus_backend.io.reading import (
     READ_SUFFIXES,
     TIFF_SUFFIXES,
     Picture,
+    check_complete,
     check_suffix,
     page_pixels,
     read_image,
@@ -195,6 +196,7 @@ class _Pages:
 
 
 def _page_stack(path: Path, tiff: TiffFile) -> Stack:
+    check_complete(path, tiff)
     series = tiff.series[0]
     numbering = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1]
     others = [s for s in tiff.series[1:] if not s.keyframe.is_reduced]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io.reading import page_pixels, tiff_metadata, unreadable
+from defocus_backend.io.reading import check_complete, page_pixels, tiff_metadata, unreadable
 from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def plane_last(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]
 
 def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
     """One image of an open TIFF file."""
+    check_complete(path, tiff)
     several = [n for n, series in enumerate(tiff.series) if not series.keyframe.is_reduced]
     names = tuple(_scene_name(tiff.series[n], number) for number, n in enumerate(several))
     number = choose_scene(path, names, scene)

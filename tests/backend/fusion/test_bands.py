@@ -1,0 +1,110 @@
+"""Large planes in bands: the same result as at once, in memory that the size of a plane does not set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from defocus_backend.fusion import bands, fuse
+from defocus_backend.fusion.bands import bands_of, in_bands
+
+
+@pytest.fixture
+def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands of 40 rows and a halo of 32 for planes of 60 columns."""
+    monkeypatch.setattr(bands, "_HALO", 32)
+    monkeypatch.setattr(bands, "_FADE", 8)
+    monkeypatch.setattr(bands, "BAND_PIXELS", 60 * 128)
+
+
+@pytest.mark.parametrize("shape", [(4000, 5000), (3001, 9001), (100, 200_000), (100_000, 300), (10, 10)])
+def test_bands_cover_every_row_once_and_stay_small(shape: tuple[int, int]) -> None:
+    found = bands_of(shape)
+    rows = [n for band in found for n in range(band.start, band.stop)]
+    assert rows == list(range(shape[0]))
+    assert all(0 <= b.first <= b.start < b.stop <= b.last <= shape[0] for b in found)
+    if shape[1] < 5000 or len(found) == 1:
+        assert all((b.last - b.first) * shape[1] <= bands.BAND_PIXELS * 1.01 for b in found)
+
+
+@dataclass(frozen=True)
+class Result:
+    image: np.ndarray
+    highest: np.ndarray
+    every: np.ndarray
+    note: str
+
+
+@in_bands
+def maximum(stack: Any, *, channel_axis: int | None = None, value_range: Any = None, progress: Any = None) -> Result:
+    """A fusion of one pixel at a time, whose bands must therefore equal the whole exactly."""
+    whole = np.stack([np.asarray(s) for s in stack])
+    if progress is not None:
+        progress(1, 2, "steps")
+        progress(2, 2, "steps")
+    gray = whole if channel_axis is None else whole.max(1 + channel_axis % 3)
+    return Result(image=whole.max(0), highest=gray.argmax(0), every=gray, note=str(value_range))
+
+
+@pytest.mark.parametrize("channel_axis", [None, -1, 0, 1])
+@pytest.mark.parametrize("form", ["array", "list", "callable", "iterator"])
+@pytest.mark.usefixtures("small_bands")
+def test_bands_are_put_together(channel_axis: int | None, form: str) -> None:
+    stack = np.random.default_rng(0).integers(0, 4000, (4, 300, 60), dtype=np.uint16)
+    if channel_axis is not None:
+        stack = np.stack([stack, stack // 2, stack // 3], axis=1 + channel_axis % 3)
+    given = {"array": stack, "list": list(stack), "callable": lambda: iter(stack), "iterator": iter(stack)}[form]
+    seen: list[tuple[int, int]] = []
+    found = maximum(given, channel_axis=channel_axis, progress=lambda done, total, _: seen.append((done, total)))
+    gray = stack if channel_axis is None else stack.max(1 + channel_axis % 3)
+    np.testing.assert_array_equal(found.image, stack.max(0))
+    assert found.image.dtype == np.uint16
+    np.testing.assert_array_equal(found.highest, gray.argmax(0))
+    np.testing.assert_array_equal(found.every, gray)
+    assert len(bands_of((300, 60))) > 3
+    assert [done for done, _ in seen] == list(range(1, 2 * len(bands_of((300, 60))) + 1))
+    assert found.note != "None"  # one range of values for all bands
+
+
+@pytest.mark.usefixtures("small_bands")
+def test_the_image_fades_over_at_a_seam() -> None:
+    """Each band returns its number of rows read, so that bands differ by a known step."""
+
+    @in_bands
+    def numbered(stack: Any, **_: Any) -> Result:
+        rows = np.asarray(stack[0])
+        return Result(image=np.full(rows.shape, rows[0, 0], float), highest=rows, every=rows[None], note="")
+
+    stack = np.arange(300.0)[None, :, None] * np.ones((2, 1, 60))
+    image = numbered(stack).image[:, 0]
+    starts = [b.first for b in bands_of((300, 60))]
+    assert image[0] == starts[0]
+    assert image[-1] == starts[-1]
+    steps = np.diff(image)
+    assert steps.max() <= max(np.diff(starts)) / 16 + 1e-9  # 2 * 8 rows from one to the next
+    assert steps.min() >= 0
+
+
+@pytest.mark.usefixtures("small_bands")
+def test_fusion_in_bands_is_that_at_once(
+    random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch, photo: np.ndarray
+) -> None:
+    from scipy import ndimage
+
+    tilt = np.linspace(0, 6, 200)[:, None]
+    blurred = [ndimage.gaussian_filter(photo[100:300, 100:160].astype(float), s) for s in (0, 2, 4, 6)]
+    stack = np.stack(
+        [np.choose(np.abs(np.rint(tilt / 2) - n).astype(int) + 0 * photo[100:300, 100:160], blurred) for n in range(4)]
+    )
+    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "refine": False}
+    stack = stack.astype(np.uint8)
+    parts = fuse(stack, **options)
+    monkeypatch.setattr(bands, "BAND_PIXELS", 10**9)
+    whole = fuse(stack, **options)
+    assert (parts.index == whole.index).mean() > 0.97
+    assert np.abs(parts.image.astype(int) - whole.image).mean() < 0.5
+    assert parts.image.shape == whole.image.shape
