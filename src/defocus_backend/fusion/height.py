@@ -20,7 +20,7 @@ from defocus_backend.fusion.parabola import fit_parabola
 
 _REACH = 2
 """Slices kept on either side of the sharpest one."""
-_MOST_GROUPS = 32
+_MOST_GROUPS = 16
 """Longer stacks are taken in groups of neighbouring slices: the mean of a parabola is the same parabola, raised."""
 _SATURATED = 15.0
 """Sigma in px from which the map no longer grows with the blur."""
@@ -239,7 +239,9 @@ class HeightAccumulator:
         place = self._group_z[numbers.clamp(0, len(self._group_z) - 1)]
         t = ((place - self._group_z[best]) / self._scale).float()
         least = torch.where(inside & (trust > 0), sigma, torch.inf).amin(0)
-        near = inside & (trust > 0) & (sigma < _SATURATED) & (sigma <= least + _NEAR)
+        # The sharpest and its neighbours always count: in a coarse stack nothing else is near.
+        near = (sigma <= least + _NEAR) | (offsets.abs() <= 1)
+        near &= inside & (trust > 0) & (sigma < _SATURATED)
         trust = torch.where(near, trust, 0)
         y = sigma.square()
         # The variance of sigma squared is 4 sigma^2 var(sigma): first by the values, then by the fit.
