@@ -28,7 +28,7 @@ from defocus_backend.cli.options import (
 )
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io import WRITTEN_SUFFIXES, Picture, encode_image, read_image, read_map
+from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image, read_map
 from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
 from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams
 from defocus_backend.render import Scale
@@ -136,8 +136,8 @@ def _check_exists(path: Path) -> None:
     """Find a missing or unknown file before hours are spent on the others."""
     if not path.is_file():
         raise FileError(f"{path}: cannot be read ({'is a folder' if path.is_dir() else 'no such file'})")
-    if path.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(WRITTEN_SUFFIXES)}")
+    if path.suffix.lower() not in READ_SUFFIXES:
+        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
 
 
 def _all(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from defocus_backend.errors import FileError
-from defocus_backend.io import WholeFiles, check_folder, encode_image, encode_map, is_store
+from defocus_backend.io import WRITTEN_SUFFIXES, WholeFiles, check_folder, encode_image, encode_map, is_store
 from defocus_backend.params import Params
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.render import Scale, draw_map
@@ -99,7 +99,8 @@ class Run:
         self, kind: str, stem: Path, pixels: ArrayLike, suffix: str, *, like: Picture, source: Path | None = None
     ) -> None:
         """Add a picture named ``<stem>_<kind>`` in the format of its source or in another."""
-        ending = like.path.suffix if suffix == "same" else f".{suffix}"
+        own = like.path.suffix if like.path.suffix.lower() in WRITTEN_SUFFIXES else ".tif"  # of RAW: 16-bit TIFF
+        ending = own if suffix == "same" else f".{suffix}"
         path = stem.with_name(f"{stem.name}_{kind}{ending}")
         self.add(kind, path, encode_image(pixels, ending.lower(), like=like), source=source)
 

@@ -126,3 +126,23 @@ def test_damaged_raw(tmp_path: Path) -> None:
         read_image(tmp_path / "a.nef")
     with pytest.raises(FileError, match="No such file"):
         read_image(tmp_path / "absent.nef")
+
+
+def test_raw_files_on_the_command_line(tmp_path: Path, random_weights: dict[str, Path]) -> None:
+    """The fused picture of RAW frames is a 16-bit TIFF with the camera's EXIF."""
+    pytest.importorskip("rawpy")
+    from click.testing import CliRunner
+
+    from defocus_backend.cli import main
+
+    paths = [tmp_path / "in" / f"a{n}.dng" for n in range(2)]
+    paths[0].parent.mkdir()
+    for path in paths:
+        dng(path, 12_000)
+    arguments = ["fuse", *map(str, paths), "--out", str(tmp_path / "out"), "--weights", str(random_weights["blurnet"])]
+    done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    fused = read_image(tmp_path / "out" / "a_fused.tif")
+    assert fused.array.dtype == np.uint16
+    with tifffile.TiffFile(fused.path) as tiff:
+        assert tiff.pages[0].tags["Make"].value == "a maker"
