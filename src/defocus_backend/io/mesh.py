@@ -124,8 +124,6 @@ def encode_ply(mesh: Mesh) -> bytes:
     triangles["count"], triangles["corners"] = 3, mesh.faces
     properties = [f"property float {axis}" for axis in "xyz"]
     properties += [f"property uchar {colour}" for colour in ("red", "green", "blue")]
-        f"property uchar {c}" for c in ("red", "green", "blue")
-    ]
     header = [
         "ply",
         "format binary_little_endian 1.0",

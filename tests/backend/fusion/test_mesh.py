@@ -147,7 +147,7 @@ def test_bad_names_are_refused(height: np.ndarray, image: np.ndarray, tmp_path: 
         ({"step": 0}, "step"),
         ({"step": 1.5}, "step"),
         ({"pixel_size": 0}, "pixel_size"),
-        ({"exaggeration": np.inf}, "exag"),,
+        ({"exaggeration": np.inf}, "exag"),
     ],
 )
 def test_bad_options_are_refused(height: np.ndarray, image: np.ndarray, options: dict[str, float], named: str) -> None:
