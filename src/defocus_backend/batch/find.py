@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io import WRITTEN_SUFFIXES
+from defocus_backend.io import READ_SUFFIXES
+from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
 from defocus_backend.io.reading import TIFF_SUFFIXES, read_tiff
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
+
+_STORE = ".zarr"
+_WHOLE = (_STORE, *MICROSCOPE_SUFFIXES)
+"""Suffixes of what always is a stack, or many."""
 
 _FAMILIES = {".jpeg": ".jpg", ".tiff": ".tif"}
 
@@ -62,8 +67,8 @@ class Finder:
     """Looks for stacks, as often as it is asked to.
 
     Every folder at any depth that holds two or more pictures of one file type is a stack, and so is every
-    TIFF of several pages; beside such TIFFs, single pictures are taken for previews and left out. Hidden
-    files and folders are not looked at.
+    TIFF of several pages, OME-Zarr folder and microscope's file; beside such, single pictures are taken for
+    previews and left out. Hidden files and folders are not looked at.
 
     Parameters
     ----------
@@ -124,9 +129,9 @@ class Finder:
         return found, left
 
     def _candidates(self, root: Path, left: list[LeftOut]) -> Iterator[_Candidate]:
-        if root.is_file():
+        if root.is_file() or root.suffix.lower() == _STORE:
             if self._group is None:
-                yield _Candidate.of_file(self._words(root.with_suffix("")), root)
+                yield _Candidate.of_file(self._words(_bare(root)), root)
             elif self._usable(root, left):
                 yield from self._grouped([root], root.parent, left)
             return
@@ -142,13 +147,14 @@ class Finder:
     def _walk(self, root: Path) -> Iterator[tuple[Path, list[Path]]]:
         for folder, inner, names in os.walk(root):
             here = Path(folder)
-            inner[:] = sorted(
-                (n for n in inner if not n.startswith(".") and here / n not in self._skip), key=natural_order
-            )
+            names += [name for name in inner if name.lower().endswith(_STORE)]
+            searched = (n for n in inner if not n.startswith(".") and n not in names and here / n not in self._skip)
+            inner[:] = sorted(searched, key=natural_order)
             yield here, [here / name for name in sorted(names, key=natural_order) if not name.startswith(".")]
 
     def _usable(self, path: Path, left: list[LeftOut]) -> bool:
-        if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        suffix = path.suffix.lower()
+        if suffix not in READ_SUFFIXES and (self._singles or suffix not in _WHOLE):
             return False  # notes and settings of the microscope: not worth a word
         if fnmatch(path.name, self._pattern):
             return True
@@ -166,7 +172,7 @@ class Finder:
             single = [path for path in files if path in single or (path in damaged and _family(path) in families)]
             paged = [path for path in files if path not in single]
         for path in single if self._singles else paged:
-            yield _Candidate.of_file(self._words(path.with_suffix("")), path)
+            yield _Candidate.of_file(self._words(_bare(path)), path)
         if self._singles:
             return
         if paged:
@@ -199,6 +205,8 @@ class Finder:
 
     def _pages(self, path: Path) -> int | None:
         """How many slices a file holds; None if it cannot be read. Asked once, until the file changes."""
+        if path.suffix.lower() in _WHOLE:
+            return 2  # or more: never a single picture
         if path.suffix.lower() not in TIFF_SUFFIXES:
             return 1
         try:
@@ -235,6 +243,11 @@ def natural_order(text: str) -> list[tuple[int, int | str]]:
     """Key that sorts ``z9`` before ``z10``."""
     parts = enumerate(re.split(r"([0-9]+)", text))
     return [(0, int(part)) if n % 2 else (1, part.casefold()) for n, part in parts if part]
+
+
+def _bare(path: Path) -> Path:
+    """Without the suffix, and without the ``.ome`` of OME-TIFF and OME-Zarr before it."""
+    return path.with_name(path.stem.removesuffix(".ome") or path.stem)
 
 
 def _family(path: Path) -> str:

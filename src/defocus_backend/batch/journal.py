@@ -206,7 +206,7 @@ def find_finished(out: Path, records: dict[str, Record], name: str, fingerprint:
     for record in (records.get(name), kept):
         if record is None or record.get("state") != "done" or record.get("fingerprint") != fingerprint:
             continue
-        if all((out / output["path"]).is_file() for output in record["outputs"]):
+        if all((out / output["path"]).exists() for output in record["outputs"]):
             return record
     return None
 

@@ -199,12 +199,15 @@ h2 small { font-weight: normal; color: var(--good); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .8rem; margin: 0; align-content: start; }
 dt, th { color: GrayText; font-weight: normal; text-align: left; }
 dd { margin: 0; overflow-wrap: anywhere; }
+dl + section { margin-top: 1rem; }
 section { border-top: 1px solid var(--line); padding: .9rem 0; }
 .stack { display: grid; grid-template-columns: 14rem 1fr; gap: .3rem 1.5rem; }
-.notes { grid-column: 2; grid-row: 1; }
+.stack dl { grid-row: 1 / 3; }
+.stack { grid-template-rows: auto 1fr; }
+.notes { grid-column: 2; }
 .pictures { grid-column: 2; display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-end; }
 figure { margin: 0; }
-figure img { display: block; max-width: 100%; }
+figure img { display: block; max-width: 100%; max-height: 15rem; }
 figcaption { color: GrayText; font-size: .85rem; }
 p { margin: 0 0 .3rem; }
 .warning { color: var(--warn); }

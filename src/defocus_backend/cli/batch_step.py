@@ -12,6 +12,7 @@ from typing import Any
 from click.core import ParameterSource
 
 from defocus_backend.batch.engine import Order
+from defocus_backend.batch.job import state
 from defocus_backend.batch.thumbnails import THUMBNAIL_SUFFIX, thumbnail
 from defocus_backend.cli.batch_config import command_of
 from defocus_backend.cli.run import WITHIN, Within
@@ -55,7 +56,7 @@ def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
     return {
         **{key: value for key, value in summary.items() if key not in ("command", "inputs", "outputs")},
         "outputs": outputs,
-        "output_bytes": sum((room.results / output["path"]).stat().st_size for output in outputs),
+        "output_bytes": sum(state(room.results / output["path"])[0] for output in outputs),
         "warnings": list(dict.fromkeys(" ".join(str(text).split()) for text in told)),
         "thumbnails": _draw_thumbnails(order, outputs),
         "seconds": round(time.perf_counter() - started, 3),

@@ -45,6 +45,16 @@ def test_every_folder_and_every_paged_file_is_a_stack(tmp_path: Path) -> None:
     assert found(tmp_path) == {"a": ["1.jpg", "2.jpg"], "a_deep": ["1.png", "2.png"], "b_cells": ["cells.tif"]}
 
 
+def test_zarr_folders_and_microscopes_files_are_stacks_of_their_own(tmp_path: Path) -> None:
+    for path in ("day/cells.ome.zarr/0/0.png", "day/cells.ome.zarr/0/1.png", "day/preview.png"):
+        picture(tmp_path / path)
+    (tmp_path / "day" / "plate.czi").write_bytes(b"?")
+    stacks = {"day_cells": ["cells.ome.zarr"], "day_plate": ["plate.czi"]}
+    assert found(tmp_path) == stacks
+    assert found(tmp_path / "day" / "cells.ome.zarr") == {"cells": ["cells.ome.zarr"]}
+    assert found(tmp_path, singles=True) == {"day_preview": ["preview.png"]}
+
+
 def test_what_is_no_stack_is_left_out_with_a_reason(tmp_path: Path) -> None:
     picture(tmp_path / "overview.png")
     picture(tmp_path / "plate" / "label.jpg")
