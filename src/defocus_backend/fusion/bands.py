@@ -55,11 +55,18 @@ def in_bands(fuse: F) -> F:
     """Let a function that fuses a stack into a dataclass of maps (..., H, W) do so in bands where planes are large.
 
     The values that count as black and white are found once for the whole stack. All slices are read once more for
-    every band. Maps are cut at the seams, the fused image fades over.
+    every band. Maps are cut at the seams, the fused image fades over. An image with `axes` goes to `fuse_nd`, which
+    comes back for each of its stacks.
     """
 
     @functools.wraps(fuse)
     def fuse_large(stack: Any, **options: Any) -> Any:
+        if options.get("axes") is not None:
+            from defocus_backend.fusion.nd import fuse_nd
+
+            if options.get("channel_axis", 0) is None:
+                del options["channel_axis"]
+            return fuse_nd(stack, **options)
         if isinstance(stack, Iterator):
             stack = list(stack)
         channel_axis = options.get("channel_axis")

@@ -279,7 +279,8 @@ def fuse_each(
 
 def check_options(options: dict[str, Any]) -> None:
     """Raise `InputError` for options that `fuse` does not have or that say what `axes` says."""
-    known = set(inspect.signature(fuse).parameters) - {"stack", "channel_axis", "axes", "progress", "cancel"}
+    taken = {"stack", "channel_axis", "axes", "focus_channels", "progress", "cancel"}
+    known = set(inspect.signature(fuse).parameters) - taken
     for name in options:
         if name not in known:
             raise InputError("options", repr(name), "options of `fuse`; axes say which one holds the channels")

@@ -54,6 +54,16 @@ def test_every_stack_is_fused_as_if_it_were_alone(axes: str, options: dict[str, 
         np.testing.assert_array_equal(found.sigma[t] if "T" in axes else found.sigma, expected.sigma)
 
 
+def test_fuse_with_axes_is_the_same(options: dict[str, Any]) -> None:
+    whole = image("CZYX")
+    found = fuse(whole, axes="CZYX", focus_channels=1, **options)
+    np.testing.assert_array_equal(found.image, fuse_nd(whole, axes="CZYX", focus_channels=1, **options).image)
+    with pytest.raises(InputError, match="focus_channels"):
+        fuse(whole[0], focus_channels=1, **options)
+    with pytest.raises(InputError, match="channel_axis"):
+        fuse(whole, axes="CZYX", channel_axis=0, **options)
+
+
 def test_other_channels_take_the_choice_of_the_deciding_one(options: dict[str, Any]) -> None:
     whole = image("CZYX")
     found = fuse_nd(whole, axes="CZYX", focus_channels=0, **options)
