@@ -20,11 +20,12 @@ FLOW = (
     ("params",),
     ("io", "device", "render"),
     ("arrays", "filters", "metrics"),
-    ("classifier", "refine"),
+    ("classifier", "refine", "align"),
     ("compare",),
     ("defocus",),
     ("sharpen", "shallow", "fusion"),
     ("training", "scenes", "batch"),
+    ("reproduce",),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only.

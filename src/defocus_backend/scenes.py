@@ -146,6 +146,23 @@ def bump_depth(shape: tuple[int, int], slices: int) -> NDArray[np.float32]:
     return np.asarray((slices - 1) * (1 - height), dtype=np.float32)
 
 
+def garage_scene(slices: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A sharp photograph (H, W, 3) that scikit-image has installed and its depth (H, W) in slices, by stereo.
+
+    Blur is linear in disparity for a thin lens, so disparity is the natural depth axis of a focal stack.
+    """
+    from scipy import ndimage
+    from skimage import data
+
+    photo, _, disparity = data.stereo_motorcycle()
+    unknown = ~np.isfinite(disparity)
+    y, x = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    known = np.asarray(disparity, dtype=np.float32)[y, x]
+    far, near = np.percentile(known, (1, 99))
+    depth = (slices - 1) * (1 - np.clip((known - far) / (near - far), 0, 1))
+    return np.asarray(photo), depth.astype(np.float32)
+
+
 def _check_scene(photo: ArrayLike, depth: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     sharp = np.asarray(photo)
     if sharp.dtype != np.uint8 or sharp.ndim not in (2, 3) or (sharp.ndim == 3 and sharp.shape[-1] != 3):

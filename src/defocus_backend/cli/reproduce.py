@@ -1,0 +1,131 @@
+"""The command that makes the paper's tables and figures again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from defocus_backend.cli.options import SectionCommand, option, run_options
+from defocus_backend.device import keep_freed_memory, resolve_device
+from defocus_backend.errors import Cancelled
+from defocus_backend.progress import ProgressCallback
+from defocus_backend.reproduce import ITEMS, PAGE, Inputs, Job, reproduce
+from defocus_backend.reproduce.inputs import PICTURES
+
+
+@click.command("reproduce", cls=SectionCommand)
+@click.argument("items", nargs=-1, type=click.Choice(list(ITEMS)), metavar="[ITEMS]...")
+@option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    section="Data",
+    help="Folder with photos/train, photos/val and fusion/lytro; what is not there is named on the page.",
+)
+@option(
+    "--pictures",
+    type=click.Choice(PICTURES),
+    default="skimage",
+    show_default=True,
+    section="Data",
+    help="Photographs that the figures show: those installed with scikit-image, or those of --data.",
+)
+@option(
+    "--networks",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    section="Data",
+    help="Folder of the networks trained for Table 2.",
+)
+@option(
+    "--train-minutes",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="MINUTES",
+    section="Data",
+    help="Train each of them first until it has had so much processor time; earlier runs are gone on with.",
+)
+@option(
+    "--leaderboard",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    section="Data",
+    help="Scores of other methods on the Lytro pairs, JSON: method, pair, metric.",
+)
+@option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(ITEMS)),
+    metavar="ITEM",
+    help="Make this item only; more may follow: --only table3 fig7.",
+)
+@option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("docs/paper"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for CSV, JSON, pictures and the page; items made earlier stay on the page.",
+)
+@run_options
+def reproduce_command(
+    items: tuple[str, ...],
+    data: Path | None,
+    pictures: str,
+    networks: Path | None,
+    train_minutes: float,
+    leaderboard: Path | None,
+    only: tuple[str, ...],
+    out: Path,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make Table 2, Table 3 and Figures 5 to 12, 14 and 15 of Galetto and Deng (2021) again.
+
+    Each becomes CSV, JSON and pictures, with the printed figures beside ours and with the name of whatever input
+    cannot be had. ITEMS are table2, table3, fig5 and so on; all of them by default. Ctrl-C keeps the items that
+    are done.
+    """
+    keep_freed_memory()
+    inputs = Inputs(
+        data=data, pictures=pictures, networks=networks, train_seconds=60 * train_minutes, leaderboard=leaderboard
+    )
+    started, done = time.perf_counter(), []
+    with _progress(quiet) as progress:
+        job = Job(inputs=inputs, device=str(resolve_device(device)), progress=progress)
+        try:
+            for item, outcome, files in reproduce(job, out, (*only, *items)):
+                done.append({"item": item.key, "files": [str(f) for f in files], "missing": list(outcome.missing)})
+                if not quiet and not as_json:
+                    click.echo(f"{item.key:<8}{len(files)} files")
+        except KeyboardInterrupt as error:
+            kept = ", ".join(str(entry["item"]) for entry in done) or "nothing"
+            raise Cancelled(f"interrupted; finished before: {kept}") from error
+    if as_json:
+        seconds = round(time.perf_counter() - started, 3)
+        click.echo(json.dumps({"command": "reproduce", "items": done, "device": job.device, "seconds": seconds}))
+    elif not quiet:
+        click.echo(f"read {out / PAGE}")
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[ProgressCallback]:
+    """One bar for whatever is being done at the moment, where stderr is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(disable=True if quiet else None, leave=False, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.total, bar.unit = total, f" {what}"
+            bar.n = done
+            bar.refresh()
+
+        yield show

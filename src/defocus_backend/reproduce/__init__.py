@@ -1,0 +1,61 @@
+"""The tables and figures of Galetto and Deng (2021) made again, the printed figures beside ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from defocus_backend.errors import InputError
+from defocus_backend.io import check_folder
+from defocus_backend.reproduce import enhancement, fusion_figures, fusion_scores, map_figures, networks
+from defocus_backend.reproduce.inputs import Inputs
+from defocus_backend.reproduce.outcome import Item, Job, Outcome
+from defocus_backend.reproduce.page import PAGE, write_outcome
+
+__all__ = ["ITEMS", "PAGE", "Inputs", "Item", "Job", "Outcome", "reproduce"]
+
+ITEMS: dict[str, Item] = {
+    item.key: item
+    for item in (
+        networks.TABLE2,
+        fusion_scores.TABLE3,
+        *map_figures.FIGURES,
+        *enhancement.FIGURES,
+        *fusion_figures.FIGURES,
+    )
+}
+"""All items by key, in the order of the page. Figures 1 to 4 and 13 are drawings and single training curves."""
+
+
+def reproduce(job: Job, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[Item, Outcome, list[Path]]]:
+    """Make items one after the other; each one's files and the page appear when it is done.
+
+    Parameters
+    ----------
+    job : Job
+        Data, device and callbacks.
+    out : Path
+        Folder, made if absent; items that lie there from earlier runs stay on the page.
+    keys : iterable of str
+        Keys of `ITEMS`; none means all.
+
+    Yields
+    ------
+    item, outcome, files
+
+    Raises
+    ------
+    InputError, FileError, WeightsError, DeviceError, Cancelled
+    """
+    wanted = list(dict.fromkeys(keys)) or list(ITEMS)
+    for key in wanted:
+        if key not in ITEMS:
+            raise InputError("only", repr(key), "one of " + ", ".join(ITEMS))
+    check_folder(out)
+    for key in (key for key in ITEMS if key in wanted):
+        job.check()
+        started = time.process_time()
+        outcome = ITEMS[key].make(job)
+        seconds = time.process_time() - started
+        yield ITEMS[key], outcome, write_outcome(out, ITEMS[key], outcome, list(ITEMS.values()), seconds=seconds)

@@ -1,0 +1,127 @@
+"""Figures 14 and 15: the steps of a fusion, and results beside other methods."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from defocus_backend.arrays import as_image
+from defocus_backend.fusion import fuse_by_index
+from defocus_backend.fusion.decision import decision_weight
+from defocus_backend.params import FusionParams
+from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.reproduce.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
+from defocus_backend.reproduce.inputs import Pair
+from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Picture, Table
+
+_PAPER = FusionParams(radius=7, eps=1e-3)
+_SIGMA = Scale(low=0, high=6)
+_WEIGHT = Scale(low=0, high=1, label="weight", colormap="gray")
+_SECOND_LYTRO = 13
+_TITLES = {
+    "gff": "GFF",
+    "gfdf": "GFDF",
+    "ifgd": "IFGD",
+    "paper, mobilenetv2": "as the paper",
+    "default": "ours, default",
+}
+
+
+def _pairs(job: Job) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """Two pairs to show, and what could not be reached."""
+    if job.inputs.pictures == "data":
+        found = [job.inputs.lytro(number) for number in (COOKIE, _SECOND_LYTRO)]
+        if all(found):
+            return tuple(pair for pair in found if pair is not None), (
+                "the paper's second pair, which it does not name",
+            )
+    return job.inputs.rendered_pairs, (
+        "the Lytro pairs, which may not be shown here: rendered pairs with truth instead",
+    )
+
+
+def make_figure14(job: Job) -> Outcome:
+    """The steps of a fusion by the paper's rule."""
+    pairs, missing = _pairs(job)
+    pair = pairs[0]
+    sigmas = [found.sigma for found in paper_maps(pair, "mobilenetv2", job)]
+    index = np.argmin(sigmas, axis=0)
+    decisions = [index == n for n in range(2)]
+    weights = torch.stack(
+        [
+            decision_weight(torch.from_numpy(decision), as_image(image, channel_axis=-1).gray, _PAPER)
+            for decision, image in zip(decisions, pair.slices, strict=True)
+        ]
+    )
+    shares = (weights / weights.sum(0)).numpy()
+    fused = fuse_by_index(pair.slices, index, channel_axis=-1, radius=_PAPER.radius, eps=_PAPER.eps, device=job.device)
+    panels = []
+    for number, image in enumerate(pair.slices):
+        panels += [
+            Panel("input, near" if number == 0 else "input, far", image),
+            Panel("defocus map", sigmas[number], _SIGMA),
+            Panel("decision", decisions[number]),
+            Panel("weight", shares[number], _WEIGHT),
+            *([Panel("fused", fused)] if number == 0 else []),
+        ]
+    sheet = draw_contact_sheet(panels, columns=5, panel_width=260)
+    return Outcome(
+        pictures=(
+            Picture(name="fig14", caption="Inputs, maps, decisions, weights (r = 7, eps = 1e-3), result.", png=sheet),
+        ),
+        used=(pair.name,),
+        missing=missing,
+        notes=(
+            "A tie goes to the lowest index, and the minimum is taken over all pictures; eq 14 as printed takes ties "
+            "twice.",
+        ),
+    )
+
+
+def make_figure15(job: Job) -> Outcome:
+    """Results of other methods and ours on two pairs."""
+    pairs, missing = _pairs(job)
+    panels: list[Panel] = []
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs:
+        panels += [Panel("A", pair.slices[0]), Panel("B", pair.slices[1])]
+        for number, name in enumerate(SHOWN):
+            job.check()
+            if job.progress is not None:
+                job.progress(number, len(SHOWN), f"methods, {pair.name}")
+            if name not in _TITLES and pair.truth is None:
+                continue
+            fused = fused_by(name, pair, job)
+            if name in _TITLES:
+                panels.append(Panel(_TITLES[name], fused))
+            if pair.truth is not None:
+                rows.append((pair.name, _TITLES.get(name, name), *truth_scores(fused, pair)))
+    table = Table(
+        name="fig15",
+        caption="Against the sharp picture from which the pair was rendered.",
+        columns=("pair", "method", "PSNR / dB", "SSIM"),
+        rows=tuple(rows),
+    )
+    sheet = draw_contact_sheet(panels, columns=len(_TITLES) + 2, panel_width=230)
+    return Outcome(
+        tables=(table,) if rows else (),
+        pictures=(Picture(name="fig15", caption="A, B, " + ", ".join(_TITLES.values()) + ".", png=sheet),),
+        used=tuple(pair.name for pair in pairs),
+        missing=missing,
+    )
+
+
+FIGURES = (
+    Item(
+        key="fig14",
+        title="Figure 14: steps of a fusion",
+        paper="inputs, defocus maps, decision maps, weights with r = 7 and eps = 1e-3, result",
+        make=make_figure14,
+    ),
+    Item(
+        key="fig15",
+        title="Figure 15: fused pairs",
+        paper="two Lytro pairs by GFF (45, 0.3, 7, 1e-6), GFDF (5, 0.3, 7), IFGD, ours (step 4, r = 7, eps = 1e-3)",
+        make=make_figure15,
+    ),
+)

@@ -1,0 +1,108 @@
+"""What an item of the paper is made of here: tables, pictures, and words on where and why they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from defocus_backend.errors import Cancelled
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.reproduce.inputs import Inputs
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Numbers, one row a case.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, without ``.csv``.
+    caption : str
+    columns : tuple of str
+    rows : tuple of tuples
+        One cell for each column; None where there is nothing to say.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture: its file's name without ``.png``, what is to be seen, and the PNG itself."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One table or figure of the paper made again.
+
+    Attributes
+    ----------
+    used : tuple of str
+        What it was made from.
+    missing : tuple of str
+        What the paper used and we cannot reach, each with what stands in for it.
+    notes : tuple of str
+        Where the result differs from the printed one, and why.
+    """
+
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    used: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an item is made with.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        Data at hand.
+    device : str
+    progress, cancel : callable or None
+        See `defocus_backend.progress`.
+    """
+
+    inputs: Inputs
+    device: str = "cpu"
+    progress: ProgressCallback | None = None
+    cancel: CancelCallback | None = None
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the caller wants to stop."""
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("cancelled; items that were finished before are kept")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A table or figure of the paper.
+
+    Attributes
+    ----------
+    key : str
+        Name on the command line.
+    title : str
+        As in the paper.
+    make : callable
+        ``(Job) -> Outcome``.
+    paper : str
+        What the paper shows there, with its settings.
+    """
+
+    key: str
+    title: str
+    paper: str
+    make: Callable[[Job], Outcome] = field(repr=False)

@@ -1,0 +1,122 @@
+"""Write what an item has made, and the page that lists all items made so far in a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from defocus_backend.errors import FileError
+from defocus_backend.io import WholeFiles
+from defocus_backend.reproduce.outcome import Cell, Item, Outcome, Table
+
+PAGE = "results.md"
+
+
+def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item], *, seconds: float) -> list[Path]:
+    """Write an item's CSV, PNG and JSON files and the page anew, all of them or none.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if absent.
+    item, outcome : Item, Outcome
+        What was made.
+    items : list of Item
+        All items, in the order of the page; those whose JSON file lies in the folder appear on it.
+    seconds : float
+        Processor time that it took.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    FileError
+    """
+    record = _record(item, outcome, seconds)
+    records = {other.key: _read_record(folder / f"{other.key}.json") for other in items} | {item.key: record}
+    page = "\n\n".join(_section(records[other.key]) for other in items if records[other.key])
+    with WholeFiles() as files:
+        for table in outcome.tables:
+            files.add(folder / f"{table.name}.csv", _as_csv(table))
+        for picture in outcome.pictures:
+            files.add(folder / f"{picture.name}.png", picture.png)
+        files.add(folder / f"{item.key}.json", (json.dumps(record, indent=1) + "\n").encode())
+        files.add(folder / PAGE, (_HEAD + page + "\n").encode())
+        return files.targets
+
+
+_HEAD = """# The paper's tables and figures, made again
+
+Written by `defocus reproduce`; [README.md](README.md) says where and why we differ. Each table is here as CSV and, with
+all else that a section says, as JSON.
+
+"""
+
+
+def _record(item: Item, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    return {
+        "key": item.key,
+        "title": item.title,
+        "paper": item.paper,
+        "used": list(outcome.used),
+        "missing": list(outcome.missing),
+        "notes": list(outcome.notes),
+        "tables": [asdict(table) for table in outcome.tables],
+        "pictures": [{"name": p.name, "caption": p.caption} for p in outcome.pictures],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _section(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{path}: is no result of `defocus reproduce` ({error})") from error
+    return record
+
+
+def _section(record: dict[str, Any]) -> str:
+    parts = [f"## {record['title']}", f"Paper: {record['paper']}"]
+    for title, texts in (("Made from", record["used"]), ("Not reachable", record["missing"])):
+        if texts:
+            parts.append(f"{title}: " + "; ".join(texts) + ".")
+    for table in record["tables"]:
+        parts.append(f"{table['caption']} ([CSV]({table['name']}.csv))")
+        parts.append(_as_markdown(table["columns"], table["rows"]))
+    for picture in record["pictures"]:
+        parts.append(f"![{record['title']}]({picture['name']}.png)\n\n{picture['caption']}")
+    if record["notes"]:
+        parts.append("\n".join(f"- {note}" for note in record["notes"]))
+    parts.append(f"`defocus reproduce --only {record['key']}`, {record['seconds']:.0f} s of processor time.")
+    return "\n\n".join(parts)
+
+
+def _as_markdown(columns: list[str], rows: list[list[Cell]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(map(_shown, row)) + " |" for row in rows])
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.5g}" if abs(cell) < 1 else f"{cell:.6g}"
+    return str(cell)
+
+
+def _as_csv(table: Table) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in table.rows)
+    return text.getvalue().encode()
