@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from defocus_backend.cli.interrupt import stop_on_interrupt
 from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import Cancelled
@@ -91,22 +92,22 @@ def reproduce_command(
     """Make Table 2, Table 3 and Figures 5 to 12, 14 and 15 of Galetto and Deng (2021) again.
 
     Each becomes CSV, JSON and pictures, with the printed figures beside ours and with the name of whatever input
-    cannot be had. ITEMS are table2, table3, fig5 and so on; all of them by default. Ctrl-C keeps the items that
-    are done.
+    cannot be had. ITEMS are table2, table3, fig5 and so on; all of them by default. Ctrl-C stops at the next step and
+    keeps the items that are done; networks that were in training go on from there with the next call.
     """
     keep_freed_memory()
     inputs = Inputs(
         data=data, pictures=pictures, networks=networks, train_seconds=60 * train_minutes, leaderboard=leaderboard
     )
     started, done = time.perf_counter(), []
-    with _progress(quiet) as progress:
-        job = Job(inputs=inputs, device=str(resolve_device(device)), progress=progress)
+    with _progress(quiet) as progress, stop_on_interrupt() as stopped:
+        job = Job(inputs=inputs, device=str(resolve_device(device)), progress=progress, cancel=stopped)
         try:
             for item, outcome, files in reproduce(job, out, (*only, *items)):
                 done.append({"item": item.key, "files": [str(f) for f in files], "missing": list(outcome.missing)})
                 if not quiet and not as_json:
                     click.echo(f"{item.key:<8}{len(files)} files")
-        except KeyboardInterrupt as error:
+        except (Cancelled, KeyboardInterrupt) as error:
             kept = ", ".join(str(entry["item"]) for entry in done) or "nothing"
             raise Cancelled(f"interrupted; finished before: {kept}") from error
     if as_json:

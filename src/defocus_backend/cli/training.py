@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
+from defocus_backend.cli.interrupt import stop_on_interrupt
 from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import InputError
@@ -135,7 +134,7 @@ def train_command(
     hidden = True if quiet else None
     with (
         _removed_if_empty(folder),
-        _stop_on_interrupt() as stopped,
+        stop_on_interrupt() as stopped,
         tqdm(total=params.steps, desc="training", unit=" steps", disable=hidden, file=sys.stderr) as bar,
     ):
 
@@ -186,28 +185,6 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             folder.rmdir()
         raise
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C ask for a stop after the current step; a second one interrupts at once."""
-    pressed = False
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            signal.default_int_handler(number, frame)
-        pressed = True
-
-    try:
-        previous = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not in the main thread, which alone receives signals
-        yield lambda: False
-        return
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @click.command("evaluate", cls=SectionCommand)

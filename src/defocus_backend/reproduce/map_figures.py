@@ -90,7 +90,7 @@ def make_figure5(job: Job) -> Outcome:
         used=(f"{_KNOWN} ({job.inputs.source})",),
         missing=(_PHOTOS,),
         notes=(
-            "The guide is used here. The authors' MATLAB computes it and then refines with another image.",
+            "The guide is used here. The authors' MATLAB computes it and then refines without it.",
             "Confidence weighs each pixel (GF(c M) / GF(c)), so that flat places take the blur of their surroundings; "
             "the paper has no confidence.",
         ),
