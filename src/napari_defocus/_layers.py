@@ -166,6 +166,11 @@ class Source:
         t = self.transforms
         return np.asarray(position) * t["scale"][axis] + t["translate"][axis]
 
+    def place(self, axis: int, coordinate: NDArray[Any]) -> NDArray[Any]:
+        """Position counted in slices along an axis of a world coordinate: `coordinate` the other way round."""
+        t = self.transforms
+        return np.asarray((coordinate - t["translate"][axis]) / t["scale"][axis])
+
     def unit(self, axis: int) -> str:
         """Unit of an axis in short: "µm", "px"."""
         unit = t if isinstance(t := self.transforms["units"][axis], str) else f"{t:~P}"

@@ -7,14 +7,18 @@ from typing import Any
 
 from napari_defocus._layers import Source
 
+_TIFF = (".tif", ".tiff", ".lsm")
+
 
 def load(name: str, source: Source, index: Sequence[int | slice] = ()) -> list[str]:
     """Lines that read a layer's data from its file, or from one named on the command line."""
     if source.path is not None:
-        lines = [f"{name} = imread({source.path!r})"]
+        # Like napari, which reads TIFF by tifffile: scikit-image takes three slices for colours.
+        reader = "imread" if source.path.lower().endswith(_TIFF) else "read_picture"
+        lines = [f"{name} = {reader}({source.path!r})"]
     else:
         lines = [
-            f"# The layer {source.name!r} has no file: save it (File > Save Selected Layers) and name it here.",
+            f"# The layer {source.name!r} has no file: save it as TIFF and name it when you run this.",
             f"{name} = imread(next(files))",
         ]
     if any(not isinstance(i, slice) for i in index):
@@ -42,11 +46,13 @@ def script(title: str, body: Sequence[str]) -> str:
     reads_arguments = any("next(files)" in line for line in body)
     head = [f'"""{title}, as run in napari-defocus."""', ""]
     head += ["import sys"] if reads_arguments else []
-    head += ["", "from skimage.io import imread, imsave", "", "import defocus_backend as db", ""]
+    pictures = any("read_picture(" in line for line in body)
+    head += ["", *(["from skimage.io import imread as read_picture"] if pictures else [])]
+    head += ["from tifffile import imread, imwrite", "", "import defocus_backend as db", ""]
     head += ["files = iter(sys.argv[1:])"] if reads_arguments else []
     return "\n".join([*head, *body]) + "\n"
 
 
-def save(name: str, file: str) -> str:
+def save(name: str, file: str, *, rgb: bool = False) -> str:
     """A line that writes a result as TIFF, whatever its type."""
-    return f"imsave({file!r}, {name}, check_contrast=False)"
+    return f"imwrite({file!r}, {name}, photometric={'rgb' if rgb else 'minisblack'!r})"

@@ -147,11 +147,11 @@ class StackPlan:
             collapsed.update(self.others)
         return self.source.without(collapsed)
 
-    def height(self, index: NDArray[Any]) -> NDArray[np.float32]:
-        """Coordinate along z, in the layer's unit, of slice numbers; the number itself for several layers."""
+    def z(self) -> NDArray[np.float64] | None:
+        """Coordinate along z of every slice, in the layer's unit; None for several layers, which are counted."""
         if self._several:
-            return np.asarray(index, np.float32)
-        return np.asarray(self.source.coordinate(self.axis, index), np.float32)
+            return None
+        return np.asarray(self.source.coordinate(self.axis, np.arange(len(self))), np.float64)
 
     @property
     def z_unit(self) -> str:

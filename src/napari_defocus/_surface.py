@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_defocus._layers import Result
+from napari_defocus._stacks import StackPlan
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 _GRID = 400
 """Vertices along the longer side: enough to see the form, few enough to turn it smoothly."""
+
+VIEW = (0.0, 0.0, -50.0)
+"""Angles of the camera that looks at a surface from the front and above."""
+
+_RELIEF = (0.05, 0.5)
+"""Relief in parts of the longer side that is shown as it is; anything else is stretched to the nearer end."""
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+def height_surface(
+    plan: StackPlan, height: NDArray[Any], taken: NDArray[Any], automatic: NDArray[Any], image: Layer
+) -> Result:
+    """Layer of the height of one stack, with the fused image on it.
+
+    Parameters
+    ----------
+    plan : StackPlan
+        The stack.
+    height : (H, W) array
+        Its height, in the unit of z; NaN where none could be told.
+    taken, automatic : (H, W) arrays
+        Slice taken for every pixel, now and before somebody painted; it stands for the height where these
+        differ and where there is none.
+    image : Image layer
+        The fused image.
+    """
+    source = plan.source
+    if source.ndim == 2:
+        spatial, place = source.stacked(len(plan)).spatial, height
+    else:
+        spatial = source.spatial([plan.axis, source.ndim - 2, source.ndim - 1])
+        place = source.place(plan.axis, height)
+    flat = image.data if image.data.ndim == 2 or image.rgb else image.data[plan.judge]
+    place = np.where((taken != automatic) | ~np.isfinite(place), taken, place)
+    scale = np.array(spatial["scale"], dtype=float)
+    times = stretch(place * scale[0], max(n * abs(s) for n, s in zip(place.shape, scale[1:], strict=True)))
+    made = surface(
+        place, np.asarray(flat), None if image.rgb else tuple(image.contrast_limits), spatial | {"scale": scale}
+    )
+    if times != 1:
+        made.title += f" (z x {times:g})"
+        scale[0] *= times
+    return made
+
+
+def stretch(height: NDArray[Any], side: float) -> float:
+    """How much a relief is to be stretched so that it can be seen, and does not tower: 1, 2, 5, 10, 20 ... or less.
+
+    Parameters
+    ----------
+    height : array
+        In the unit of the sides.
+    side : float
+        The longer side.
+    """
+    low, high = np.percentile(height, (1, 99))
+    relief = float(high - low) / side if side > 0 else 0.0
+    if relief <= 0 or _RELIEF[0] <= relief <= _RELIEF[1]:
+        return 1.0
+    wanted = _RELIEF[0] * 2 / relief if relief < _RELIEF[0] else _RELIEF[1] / relief
+    power = 10.0 ** np.floor(np.log10(wanted))
+    return float(power * max(s for s in _STEPS if s * power <= wanted * 1.0001))
 
 
 def surface(
@@ -45,7 +111,7 @@ def surface(
         "texcoords": places,
         "colormap": "gray",
         "contrast_limits": (0.0, 1.0),
-        "shading": "none",
+        "shading": "smooth",
     }
     return Result("surface", "surface", (vertices, faces, white), spatial, "surface", show)
 

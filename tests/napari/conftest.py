@@ -83,9 +83,23 @@ class FakeLibrary:
         one = np.ones_like(ramp)
         return SimpleNamespace(sigma=ramp, raw=ramp + 1, guide=one, confidence=one, deviation=one)
 
-    def fuse(self, stack, *, channel_axis=None, keep_slices=False, progress=None, cancel=None, **options):
-        """The brightest slice wins; blending is the library's own."""
+    def fuse(
+        self,
+        stack,
+        *,
+        channel_axis=None,
+        z=None,
+        never_above=3.5,
+        keep_slices=False,
+        progress=None,
+        cancel=None,
+        **options,
+    ):
+        """The brightest slice wins, the height is a quarter of a step above it; blending is the library's own."""
+        import torch
+
         import defocus_backend
+        from defocus_backend.fusion.coverage import never_in_focus
 
         self._work("fuse", {"channel_axis": channel_axis, **options}, progress, cancel, "slices")
         slices = np.stack([np.asarray(s) for s in stack])
@@ -95,9 +109,30 @@ class FakeLibrary:
         image = defocus_backend.fuse_by_index(stack, index, channel_axis=channel_axis, **again)
         sigma = (index * 2).astype(np.float32)
         per_slice = gray.astype(np.float32) if keep_slices else None
+        places = np.arange(len(slices)) if z is None else np.asarray(z)
+        height = (places[index] + (places[1] - places[0]) / 4).astype(np.float32)
+        height[0, 0] = np.nan
+        confidence = np.full_like(sigma, 0.5)
+        never = never_in_focus(torch.from_numpy(sigma), torch.from_numpy(confidence), never_above)
         return SimpleNamespace(
-            image=image, index=index, sigma=sigma, confidence=sigma / 10, weights=per_slice, sigmas=per_slice
+            image=image,
+            index=index,
+            sigma=sigma,
+            confidence=confidence,
+            height=height,
+            height_error=np.full_like(height, 0.1),
+            never_in_focus=never.numpy(),
+            weights=per_slice,
+            sigmas=per_slice,
         )
+
+
+@pytest.fixture
+def readers():
+    """napari's readers, which only a viewer with a window would look for."""
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from napari.utils import progress
 from qtpy.QtGui import QGuiApplication
 from skimage.io import imread, imsave
 
+from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
 from defocus_backend.params import DefocusParams
-from napari_defocus._layers import KEY
+from napari_defocus._layers import KEY, Source
 from napari_defocus._widgets._objects import save
 
 
 @pytest.fixture
-def opened(library, show_widget):  # noqa: ARG001
+def opened(library, show_widget, readers):  # noqa: ARG001
     """A viewer without a window, and a function that opens the widget beside it."""
     from napari_defocus._widgets.defocus import DefocusWidget
 
@@ -174,6 +175,39 @@ def test_further_layers_overlay_and_readout(opened, gray, finish):
     assert overlay not in viewer.layers
     viewer.cursor.position = (3, 50)
     assert f"{made['sigma'].data[3, 50]:.2f} px" in widget.readout.text()
+
+
+def test_a_method_without_a_unit_makes_a_map_that_is_not_taken_for_pixels(opened, gray, show_widget, finish):
+    from napari_defocus._widgets.sharpen import SharpenWidget
+
+    viewer, open_widget = opened
+    viewer.add_image(gray, name="cells")
+    widget = open_widget()
+    method = widget.settings.main["method"]
+    assert set(method.choices) == {*NETWORK_METHODS, *MAP_METHODS}
+    method.value = "entropy"
+    assert method.native.currentText() == "entropy (relative)"
+    assert "larger is more blurred" in method.native.itemData(method.native.currentIndex(), 3)
+    assert not widget.settings.weights.isEnabled()
+    assert widget.settings.arguments(Source.of(viewer.layers["cells"]))["weights"] is None
+    made = finish(widget)
+    (layer,) = made.values()
+    assert layer.name == "cells entropy [relative]"
+    assert widget.map_layer is layer
+    assert not widget.overlay.isEnabled()
+    assert widget.plot.unit == "relative"
+    viewer.cursor.position = (3, 50)
+    assert "relative blur" in widget.readout.text()
+    sharpen = show_widget(SharpenWidget(viewer))
+    sharpen.image.layer = viewer.layers["cells"]
+    assert sharpen.map.layer is None
+    method.value = "pixelnet"
+    made = finish(widget)
+    assert widget.map_layer is made["sigma"]
+    assert widget.overlay.isEnabled()
+    assert len(viewer.layers) == 3
+    method.value = "deviation"
+    assert finish(widget)["relative deviation"].name == "cells deviation [relative]"
 
 
 def test_table_of_objects(opened, gray, finish, qtbot, tmp_path):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from qtpy.QtGui import QGuiApplication
+from tifffile import imread, imwrite
 
 import defocus_backend as db
 
 
 @pytest.fixture
-def opened(library, show_widget):  # noqa: ARG001
+def opened(library, show_widget, readers):  # noqa: ARG001
     """A viewer without a window, and a function that opens the widget beside it."""
     from napari_defocus._widgets.fusion import FusionWidget
 
@@ -29,7 +31,23 @@ def stack():
     return (np.random.default_rng(1).random((4, 40, 48)) * 4000 + 300).astype(np.uint16)
 
 
-def test_layers_of_a_microscope_stack(opened, stack, finish):
+def never(sigma, above):
+    """Where the library says that nothing was in focus, at the fake's confidence."""
+    import torch
+
+    from defocus_backend.fusion.coverage import never_in_focus
+
+    confidence = np.full(sigma.shape, 0.5, np.float32)
+    return never_in_focus(torch.from_numpy(sigma.astype(np.float32)), torch.from_numpy(confidence), above).numpy()
+
+
+def test_the_bound_of_never_in_focus_is_the_librarys(opened):
+    from defocus_backend.fusion.coverage import NEVER_ABOVE
+
+    assert opened[1]().never_above.value() == NEVER_ABOVE
+
+
+def test_layers_of_a_microscope_stack(opened, stack, finish, qtbot):
     viewer, open_widget = opened
     image = viewer.add_image(
         stack, name="cells", scale=(0.5, 0.1, 0.1), translate=(2, 0, 0), units=("um",) * 3, axis_labels=("z", "y", "x")
@@ -37,11 +55,13 @@ def test_layers_of_a_microscope_stack(opened, stack, finish):
     widget = open_widget()
     widget.outputs["weights"].setChecked(True)
     widget.outputs["sigmas"].setChecked(True)
+    widget.outputs["height error"].setChecked(True)
     made = finish(widget)
     assert {layer.name for layer in made.values()} == {
         "cells fused",
         "cells decision map",
         "cells height [µm]",
+        "cells height error [µm]",
         "cells confidence",
         "cells never in focus",
         "cells weight maps",
@@ -50,16 +70,20 @@ def test_layers_of_a_microscope_stack(opened, stack, finish):
     index = stack.argmax(axis=0)
     assert isinstance(made["index"], Labels)
     np.testing.assert_array_equal(made["index"].data, index)
-    np.testing.assert_allclose(made["height"].data, 2 + 0.5 * index)
+    assert made["index"].data.dtype == np.uint8
+    wanted = (2 + 0.5 * (index + 0.25)).astype(np.float32)
+    wanted[0, 0] = np.nan
+    np.testing.assert_allclose(made["height"].data, wanted)
     assert tuple(made["height"].contrast_limits) == (2.0, 3.5)
     assert made["fused"].data.dtype == np.uint16
-    np.testing.assert_array_equal(made["never"].data, index * 2 > widget.never_above.value())
+    np.testing.assert_array_equal(made["never"].data, never(index * 2, widget.never_above.value()))
     for role in ("fused", "index", "height"):
         np.testing.assert_allclose(made[role].scale, (0.1, 0.1))
         assert made[role].axis_labels == ("y", "x")
     np.testing.assert_allclose(made["weights"].scale, image.scale)
     widget.never_above.setValue(1.5)
-    np.testing.assert_array_equal(made["never"].data, index * 2 > 1.5)
+    qtbot.waitUntil(lambda: not widget._judging.busy, timeout=30_000)
+    np.testing.assert_array_equal(made["never"].data, never(index * 2, 1.5))
 
 
 def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, stack, finish, qtbot):
@@ -152,15 +176,28 @@ def test_colour_slices_in_several_layers(opened, finish):
 
 def test_surface(opened, stack, finish):
     viewer, open_widget = opened
-    viewer.add_image(stack, name="cells", scale=(0.5, 0.1, 0.1))
+    viewer.add_image(stack, name="cells", scale=(0.5, 0.1, 0.1), translate=(2, 0, 0))
     widget = open_widget()
-    finish(widget)
+    made = finish(widget)
+    made["index"].data[5, 6] ^= 1
     widget.show_surface()
     surface = viewer.layers["cells surface"]
     assert surface.vertices.shape == (40 * 48, 3)
     np.testing.assert_allclose(surface.scale, (0.5, 0.1, 0.1))
+    place = surface.vertices[:, 0].reshape(40, 48)
+    index = stack.argmax(axis=0)
+    assert place[20, 20] == pytest.approx(index[20, 20] + 0.25), "between the slices"
+    assert place[5, 6] == index[5, 6] ^ 1, "painted"
+    assert place[0, 0] == index[0, 0], "no height there"
     assert surface.texture.shape == (40, 48)
     assert viewer.dims.ndisplay == 3
+
+
+@pytest.mark.parametrize(("relief", "times"), [(10.0, 1.0), (0.2, 50.0), (4.0, 2.0), (200.0, 0.2), (0.0, 1.0)])
+def test_a_relief_is_stretched_until_it_can_be_seen(relief, times):
+    from napari_defocus._surface import stretch
+
+    assert stretch(np.linspace(0, relief / 0.98, 1000), 100.0) == pytest.approx(times)
 
 
 def test_two_axes_that_are_one_are_refused(opened, stack, library):
@@ -172,3 +209,54 @@ def test_two_axes_that_are_one_are_refused(opened, stack, library):
     assert widget.current_run is None
     assert "channel axis" in widget.status.text()
     assert library.calls == []
+
+
+@pytest.mark.parametrize(
+    ("axes", "where"), [("zyx", "view"), ("czyx", "view"), ("tzcyx", "view"), ("tzcyx", "all"), ("tzyx", "all")]
+)
+def test_the_copied_script_gives_the_same_layers(opened, finish, tmp_path, monkeypatch, axes, where):
+    sizes = {"t": 2, "c": 2, "z": 3, "y": 20, "x": 24}
+    shape = [sizes[a] for a in axes]
+    data = (np.random.default_rng(7).random(shape) * 4000).astype(np.uint16)
+    path = tmp_path / "cells.tif"
+    imwrite(path, data, photometric="minisblack")
+    viewer, open_widget = opened
+    (image,) = viewer.open(path)
+    image.axis_labels = tuple(axes)
+    image.scale = [0.5 if a == "z" else 1 for a in axes]
+    widget = open_widget()
+    if axes[0] == "t":
+        viewer.dims.set_point(0, 1)
+    widget.which.value = where
+    widget.judge.setValue("c" in axes)
+    made = finish(widget)
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    for t in range(sizes["t"]) if where == "all" else [None]:
+        prefix = "" if t is None else f"{t}_"
+        maps = [0] * (made["index"].data.ndim - 2)
+        if t is not None:
+            maps[0] = t
+        for role in ("index", "height"):
+            np.testing.assert_array_equal(imread(tmp_path / f"{prefix}{role}.tif"), made[role].data[tuple(maps)])
+        fused = made["fused"].data if t is None else made["fused"].data[t]
+        fused = fused.reshape(-1, 20, 24)
+        for c in range(len(fused)):
+            name = f"{prefix}fused_{c}.tif" if "c" in axes else f"{prefix}fused.tif"
+            np.testing.assert_array_equal(imread(tmp_path / name), fused[c])
+
+
+def test_the_copied_script_of_several_layers(opened, finish, tmp_path, monkeypatch):
+    viewer, open_widget = opened
+    for i, picture in enumerate((np.random.default_rng(4).random((3, 40, 48, 3)) * 255).astype(np.uint8)):
+        imwrite(tmp_path / f"shot{i}.tif", picture, photometric="rgb")
+        viewer.open(tmp_path / f"shot{i}.tif")
+    widget = open_widget()
+    widget.kind.value = "layers"
+    made = finish(widget)
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    for role in ("fused", "index", "height"):
+        np.testing.assert_array_equal(imread(tmp_path / f"{role}.tif"), made[role].data)

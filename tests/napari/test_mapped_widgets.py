@@ -11,7 +11,7 @@ from skimage.io import imread, imsave
 
 import defocus_backend as db
 from napari_defocus._layers import KEY
-from napari_defocus._widgets.shallow import _clicker
+from napari_defocus._widgets.shallow import ShallowWidget, _clicker
 from napari_defocus._widgets.sharpen import SharpenWidget
 
 
@@ -36,8 +36,6 @@ def sharpen(viewer, show_widget):
 
 @pytest.fixture
 def shallow(viewer, show_widget):
-    from napari_defocus._widgets.shallow import ShallowWidget
-
     return show_widget(ShallowWidget(viewer))
 
 
@@ -164,19 +162,63 @@ def test_settings_that_contradict_each_other_are_told_without_a_pop_up(shallow, 
     assert len(viewer.layers) == 2
 
 
-def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish, tmp_path, monkeypatch):
-    imsave(tmp_path / "cells.tif", gray, check_contrast=False)
-    imsave(tmp_path / "map.tif", sigma, check_contrast=False)
+@pytest.mark.usefixtures("readers")
+@pytest.mark.parametrize(("kind", "where"), [("sharpen", "view"), ("shallow", "view"), ("sharpen", "all")])
+def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish, tmp_path, monkeypatch, kind, where):
+    stack = where == "all"
+    imsave(tmp_path / "cells.tif", np.stack([gray, 255 - gray]) if stack else gray, check_contrast=False)
+    imsave(tmp_path / "map.tif", np.stack([sigma, sigma + 2]) if stack else sigma, check_contrast=False)
     viewer = ViewerModel()
     viewer.open(tmp_path / "cells.tif")
     viewer.open(tmp_path / "map.tif")
-    widget = show_widget(SharpenWidget(viewer))
+    widget = show_widget(SharpenWidget(viewer) if kind == "sharpen" else ShallowWidget(viewer))
     widget.image.layer = viewer.layers["cells"]
     widget.map.layer = viewer.layers["map"]
+    widget.which.value = where
     widget.live.setChecked(False)
-    widget.params["max_gain"].value = 3.5
+    if kind == "sharpen":
+        widget.params["max_gain"].value = 3.5
+    else:
+        widget.params["radius"].value = 5
+        widget.range.setValue((0.5, 4.0))
+        widget.focus_at((20, 30))
     made = finish(widget)
     widget.copy_script()
     monkeypatch.chdir(tmp_path)
     exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
-    np.testing.assert_array_equal(imread(tmp_path / "sharpened.tif"), made["sharpened"].data)
+    names = {"sharpen": ("sharpened", "gain map"), "shallow": ("shallow", "sharp weight")}[kind]
+    if stack:
+        np.testing.assert_array_equal(imread(tmp_path / f"{kind}.tif"), made[names[0]].data)
+        return
+    for name in names:
+        np.testing.assert_array_equal(imread(tmp_path / f"{name.replace(' ', '_')}.tif"), made[name].data)
+
+
+def test_a_preview_starts_anew_when_the_image_changes(sharpen, viewer, gray, sigma, qtbot):
+    sharpen.params["max_gain"].value = 4.0
+    settle(sharpen, qtbot)
+    ready = sharpen._ready[1]
+    sharpen.params["max_gain"].value = 3.0
+    settle(sharpen, qtbot)
+    assert sharpen._ready[1] is ready
+    viewer.layers["cells"].data[:10] = 7
+    viewer.layers["cells"].refresh()
+    sharpen.params["max_gain"].value = 5.0
+    settle(sharpen, qtbot)
+    changed = gray.copy()
+    changed[:10] = 7
+    wanted = db.sharpen(changed, sigma, max_gain=5.0)
+    np.testing.assert_array_equal(viewer.layers["cells sharpened"].data, wanted.image)
+
+
+def test_an_estimate_goes_before_the_exact_image(shallow, viewer, gray, sigma, qtbot):
+    shown = []
+    shallow.params["radius"].value = 4
+    settle(shallow, qtbot)
+    shallow._preview.ready.connect(lambda found: shown.append(found["image"]))
+    shallow.range.setValue((0.5, 5.0))
+    settle(shallow, qtbot)
+    wanted = db.shallow_depth_of_field(gray, sigma, sharp_below=0.5, blur_above=5.0, radius=4)
+    assert len(shown) == 2
+    np.testing.assert_array_equal(shown[1], wanted.image)
+    np.testing.assert_array_equal(viewer.layers["cells shallow"].data, wanted.image)

@@ -10,6 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, SpinBo
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
+from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
 from defocus_backend.params import Params
 
 _TOP = 1_000_000
@@ -95,7 +96,12 @@ def _control(name: str, about: Mapping[str, Any]) -> Widget:
     tip = tooltip(about)
     label = _LABELS.get(name, name.replace("_", " ")) + (f" [{unit}]" if unit else "")
     if about["choices"]:
-        return ComboBox(name=name, label=label, tooltip=tip, choices=about["choices"], value=default)
+        texts = {choice: _choice_text(choice) for choice in about["choices"]}
+        choices = [(text, choice) for choice, (text, _) in texts.items()]
+        combo = ComboBox(name=name, label=label, tooltip=tip, choices=choices, value=default)
+        for row, (_, meaning) in enumerate(texts.values()):
+            combo.native.setItemData(row, meaning or None, Qt.ItemDataRole.ToolTipRole)
+        return combo
     if isinstance(default, bool):
         return CheckBox(name=name, label="", text=label, tooltip=tip, value=default)
     low = about["low"] if about["low"] is not None else about["above"]
@@ -115,6 +121,16 @@ def _control(name: str, about: Mapping[str, Any]) -> Widget:
     else:
         return create_widget(value=default, name=name, label=label, options={"tooltip": tip})
     return box
+
+
+def _choice_text(choice: Any) -> tuple[str, str]:
+    """What a list shows for a choice, and its tooltip: methods say what they do and whether they give pixels."""
+    method = NETWORK_METHODS.get(choice) or MAP_METHODS.get(choice)
+    if method is None:
+        return str(choice), ""
+    text = choice if method.unit == "px" else f"{choice} (relative)"
+    meaning = "Gives sigma in pixels." if method.unit == "px" else "Without a unit: larger is more blurred, no more."
+    return text, f"{method.text[0].upper()}{method.text[1:]}. {meaning}\n{method.citation}"
 
 
 def _decimals(default: float, high: float | None) -> int:

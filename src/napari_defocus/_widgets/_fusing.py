@@ -17,18 +17,27 @@ from napari_defocus._widgets._plot import SIGMA_MAX
 BY_INDEX = ("blend", "radius", "eps", "delta", "device")
 """Arguments of `fuse` that `fuse_by_index` takes too."""
 
+_MAPS = ("index", "sigma", "confidence", "height", "height_error", "never_in_focus")
+
 Ranges = dict[tuple[tuple[int, ...], int], tuple[float, float]]
 """Value range of every stack and channel, kept so that a painted region is fused on the same scale."""
 
 
 @dataclass
 class Fused:
-    """What a run returns: arrays laid out for their layers."""
+    """What a run returns: arrays laid out for their layers.
+
+    Slice numbers take as few bytes as hold them: napari shows labels of one or two bytes as they are and
+    translates wider ones beforehand, which takes half a second for five megapixels.
+    """
 
     image: NDArray[Any]
-    index: NDArray[np.int32]
+    index: NDArray[Any]
     sigma: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    height: NDArray[np.float32]
+    height_error: NDArray[np.float32]
+    never_in_focus: NDArray[np.uint8]
     weights: NDArray[np.float32] | None = None
     sigmas: NDArray[np.float32] | None = None
     ranges: Ranges = field(default_factory=dict)
@@ -43,6 +52,7 @@ def fuse_plan(
     plan: StackPlan,
     arguments: Mapping[str, Any],
     keep_slices: bool,
+    never_above: float,
     progress: ProgressCallback,
     cancel: CancelCallback,
 ) -> Fused:
@@ -77,10 +87,10 @@ def fuse_plan(
             }
             at = plan.at(frame, channel)
             if channel == plan.judge:
-                fusion = db.fuse(slices, **options, **common)
+                fusion = db.fuse(slices, z=plan.z(), never_above=never_above, **options, **common)
                 if out is None:
-                    out = _empty(images, maps, deep, rgb, fusion)
-                for name in ("index", "sigma", "confidence"):
+                    out = _empty(images, maps, deep, rgb, fusion, count)
+                for name in _MAPS:
                     getattr(out, name)[maps.at(at)] = getattr(fusion, name)
                 if keep_slices:
                     _keep_slices(out, plan, deep, frame, fusion)
@@ -96,15 +106,31 @@ def fuse_plan(
     return out
 
 
-def _empty(images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fusion: Any) -> Fused:
+def _empty(images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fusion: Any, count: int) -> Fused:
     return Fused(
         image=np.empty((*images.shape, *rgb), fusion.image.dtype),
-        index=np.empty(maps.shape, np.int32),
+        index=np.empty(maps.shape, np.min_scalar_type(count - 1)),
         sigma=np.empty(maps.shape, np.float32),
         confidence=np.empty(maps.shape, np.float32),
+        height=np.empty(maps.shape, np.float32),
+        height_error=np.empty(maps.shape, np.float32),
+        never_in_focus=np.empty(maps.shape, np.uint8),
         weights=None if fusion.weights is None else np.empty(deep.shape, np.float32),
         sigmas=None if fusion.sigmas is None else np.empty(deep.shape, np.float32),
     )
+
+
+def never_again(fused: Fused, above: float) -> NDArray[np.uint8]:
+    """Mask of what was never in focus, by another bound, from the maps of a run."""
+    import torch
+
+    from defocus_backend.fusion.coverage import never_in_focus
+
+    mask = np.empty(fused.sigma.shape, np.uint8)
+    for where in np.ndindex(fused.sigma.shape[:-2]):
+        sigma, confidence = (torch.from_numpy(values[where]) for values in (fused.sigma, fused.confidence))
+        mask[where] = never_in_focus(sigma, confidence, above).numpy()
+    return mask
 
 
 def _keep_slices(out: Fused, plan: StackPlan, deep: Layout, frame: Where, fusion: Any) -> None:
@@ -124,7 +150,7 @@ def slice_colormap(count: int) -> Any:
     return DirectLabelColormap(color_dict={**colors, None: "transparent"})
 
 
-def fusion_layers(plan: StackPlan, fused: Fused, wanted: Sequence[str], never_above: float) -> list[Result]:
+def fusion_layers(plan: StackPlan, fused: Fused, wanted: Sequence[str]) -> list[Result]:
     """Layers of a fusion; the decision map lies over the fused image, hidden until it is wanted."""
     images, maps, deep = plan.layout(channels=True), plan.layout(), plan.layout(slices=True)
     pixels = {"colormap": "viridis", "contrast_limits": (0.0, SIGMA_MAX), "visible": False, "colorbar": True}
@@ -138,14 +164,19 @@ def fusion_layers(plan: StackPlan, fused: Fused, wanted: Sequence[str], never_ab
         results.append(Result("least sigma", "least sigma", fused.sigma, maps.spatial, show=pixels))
     if "confidence" in wanted:
         results.append(Result("confidence", "confidence", fused.confidence, maps.spatial, show=unit))
+    z = plan.z()
+    ends = (0.0, len(plan) - 1.0) if z is None else (float(z.min()), float(z.max()))
+    depth: dict[str, Any] = {"colormap": "viridis", "visible": False, "colorbar": True}
+    if "height error" in wanted:
+        # From nothing to the distance of two slices: beyond, the height says little.
+        shown = {**depth, "colormap": "magma", "contrast_limits": (0.0, (ends[1] - ends[0]) / (len(plan) - 1))}
+        title = f"height error [{plan.z_unit}]"
+        results.append(Result("height error", title, fused.height_error, maps.spatial, show=shown))
     if "height" in wanted:
-        height = plan.height(fused.index)
-        ends = sorted(float(z) for z in plan.height(np.array([0, len(plan) - 1])))
-        display = {"colormap": "viridis", "contrast_limits": ends, "visible": False, "colorbar": True}
-        results.append(Result("height", f"height [{plan.z_unit}]", height, maps.spatial, show=display))
+        shown = {**depth, "contrast_limits": ends}
+        results.append(Result("height", f"height [{plan.z_unit}]", fused.height, maps.spatial, show=shown))
     if "never" in wanted:
-        never = np.asarray(fused.sigma > never_above, dtype=np.uint8)
-        results.append(never_layer(never, maps.spatial))
+        results.append(never_layer(fused.never_in_focus, maps.spatial))
     image: dict[str, Any] = {"rgb": plan.source.rgb}
     if not plan.source.rgb and plan.source.contrast_limits is not None:
         image["contrast_limits"] = plan.source.contrast_limits

@@ -329,15 +329,20 @@ class MappedWidget(OperationWidget):
         body += load("sigma", blur, () if each else position(sigma, point))
         if not each:
             lines = call("result", self.function, ["image", "sigma"], options)
-            return script(self.title, [*body, *lines, *self._save_lines("result")])
+            return script(self.title, [*body, *lines, *self._save_lines("result", source.rgb)])
         sigma_at = "sigma[index]" if blur.ndim == source.ndim else "sigma"
         lines = call("result", self.function, ["image[index]", sigma_at], options)
         body += ["import numpy as np", "made = np.empty_like(image)"]
         body += [f"for index in np.ndindex(image.shape[:{source.ndim - 2}]):", *("    " + x for x in lines)]
-        return script(self.title, [*body, "    made[index] = result.image", save("made", f"{self.function}.tif")])
+        return script(
+            self.title, [*body, "    made[index] = result.image", save("made", f"{self.function}.tif", rgb=source.rgb)]
+        )
 
-    def _save_lines(self, name: str) -> Sequence[str]:
-        return [save(f"{name}.{part}", f"{title.replace(' ', '_')}.tif") for part, title in self.results.items()]
+    def _save_lines(self, name: str, rgb: bool) -> Sequence[str]:
+        return [
+            save(f"{name}.{part}", f"{title.replace(' ', '_')}.tif", rgb=rgb and part == "image")
+            for part, title in self.results.items()
+        ]
 
 
 def image_display(source: Source) -> dict[str, Any]:

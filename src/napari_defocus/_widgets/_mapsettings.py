@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
 
+from defocus_backend.methods import NETWORK_METHODS
 from defocus_backend.params import DefocusParams
 from napari_defocus._layers import Source
 from napari_defocus._preferences import preference, shipped_weights
@@ -131,6 +132,19 @@ class MapSettings:
         else:
             widget.add_form(self.refinement, "Refinement")
         widget.add_rows(rows)
+        self.main["method"].changed.connect(self._enable)
+        self._enable()
+
+    @property
+    def method(self) -> str:
+        """Name of the chosen method."""
+        return str(self.main["method"].value)
+
+    def _enable(self, *_: Any) -> None:
+        """Windows have a distance, networks have weights."""
+        network = NETWORK_METHODS.get(self.method)
+        self.weights.setEnabled(network is not None)
+        self.main["step"].enabled = network is not None and self.method != "pixelnet"
 
     def arguments(self, source: Source) -> dict[str, Any]:
         """Keyword arguments for the library."""
@@ -138,7 +152,7 @@ class MapSettings:
         return {
             **self.main.values(),
             **self.refinement.values(),
-            "weights": self.weights.weights,
+            "weights": self.weights.weights if self.method in NETWORK_METHODS else None,
             "value_range": limits,
             "device": chosen_device(self.device),
         }

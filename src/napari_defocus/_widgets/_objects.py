@@ -20,7 +20,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-COLUMNS = ("label", "area [px]", "mean sigma [px]", "std", "min", "max")
+
+def columns(unit: str = "px") -> tuple[str, ...]:
+    """Headings of the table, for a map in this unit."""
+    mean = "mean sigma [px]" if unit == "px" else "mean blur [relative]"
+    return ("label", "area [px]", mean, "std", "min", "max")
+
+
 _PROPERTIES = ("label", "num_pixels", "intensity_mean", "intensity_std", "intensity_min", "intensity_max")
 
 
@@ -33,12 +39,12 @@ def measure(labels: NDArray[Any], sigma: NDArray[Any]) -> list[tuple[float, ...]
     return list(zip(*(table[name].tolist() for name in _PROPERTIES), strict=True))
 
 
-def save(rows: list[tuple[float, ...]], path: Path) -> None:
+def save(rows: list[tuple[float, ...]], path: Path, unit: str = "px") -> None:
     """Write the table as CSV, whole or not at all."""
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(columns(unit))
         writer.writerows(rows)
     part.replace(path)
 
@@ -49,8 +55,9 @@ class ObjectTable(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows: list[tuple[float, ...]] = []
-        self.table = QTableWidget(0, len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.unit = "px"
+        self.table = QTableWidget(0, len(columns()))
+        self.table.setHorizontalHeaderLabels(columns())
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setToolTip("Sigma in pixels of the defocus map under each object; a click sorts a column.")
         self.table.setMinimumHeight(140)
@@ -67,6 +74,11 @@ class ObjectTable(QWidget):
         layout.addWidget(self.table)
         layout.addWidget(self.save_button)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
+
+    def set_unit(self, unit: str) -> None:
+        """Say which unit the next rows are in."""
+        self.unit = unit
+        self.table.setHorizontalHeaderLabels(columns(unit))
 
     def show_rows(self, rows: list[tuple[float, ...]]) -> None:
         """Fill the table."""
@@ -85,4 +97,4 @@ class ObjectTable(QWidget):
         """Ask for a file and write the table."""
         path, _ = QFileDialog.getSaveFileName(self, "Save table", "sigma.csv", "CSV (*.csv)")
         if path:
-            save(self.rows, Path(path))
+            save(self.rows, Path(path), self.unit)

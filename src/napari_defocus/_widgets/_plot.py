@@ -45,6 +45,8 @@ class SigmaPlot(QWidget):
         self.curve: tuple[NDArray[Any], NDArray[Any], float] | None = None
         self.marks: dict[str, float] = {}
         self.band: tuple[float, float] | None = None
+        self.span = (0.0, SIGMA_MAX)
+        self.unit = "px"
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # Qt's name
@@ -52,13 +54,15 @@ class SigmaPlot(QWidget):
 
     minimumSizeHint = sizeHint
 
-    def set_map(self, sigma: NDArray[Any] | None) -> None:
-        """Take the map whose histogram is drawn; NaN left out."""
-        if sigma is None:
-            self.counts = np.zeros(_BINS)
-        else:
+    def set_map(self, sigma: NDArray[Any] | None, unit: str = "px") -> None:
+        """Take the map whose histogram is drawn; NaN left out. Maps without a unit have an axis of their own."""
+        self.unit, self.span, self.counts = unit, (0.0, SIGMA_MAX), np.zeros(_BINS)
+        if sigma is not None:
             values = sigma.reshape(-1)[:: max(1, sigma.size // _SAMPLE)]
-            self.counts, _ = np.histogram(values[np.isfinite(values)], _BINS, (0, SIGMA_MAX))
+            values = values[np.isfinite(values)]
+            if unit != "px" and values.size:
+                self.span = (float(values.min()), float(values.max()))
+            self.counts, _ = np.histogram(values, _BINS, self.span)
         self.update()
 
     def set_curve(self, sigma: NDArray[Any], values: NDArray[Any], top: float) -> None:
@@ -139,6 +143,10 @@ class SigmaPlot(QWidget):
     def _paint_axis(self, painter: QPainter, box: QRectF, colors: dict[str, QColor], metrics: QFontMetrics) -> None:
         painter.setPen(colors["text"])
         y = box.bottom() + metrics.ascent() + 3
+        if self.unit != "px":
+            name = "relative: more blurred to the right"
+            painter.drawText(QPointF(box.right() - metrics.horizontalAdvance(name), y), name)
+            return
         for tick in (0, 5, 10, 15):
             x = self._x(box, tick)
             painter.drawLine(QPointF(x, box.bottom()), QPointF(x, box.bottom() + 3))

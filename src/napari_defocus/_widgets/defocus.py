@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt import QLabeledDoubleSlider
 
+from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
 from napari_defocus._layers import (
     Result,
     Source,
@@ -18,8 +19,10 @@ from napari_defocus._layers import (
     identity,
     is_image,
     is_labels,
+    made_by,
     position,
     provenance,
+    role_of,
     show,
     value_at,
 )
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _SHARP_BELOW = 1.5
+_RELATIVE = "relative "
+"""Begins the role of a map that has no unit, before the name of its method."""
 _EXTRA = {
     "raw": ("raw map", "The map before refinement, in pixels."),
     "guide": ("guide", "The smoothed image that guided the refinement, 0 to 1."),
@@ -43,14 +48,28 @@ _EXTRA = {
 }
 
 
-def map_layers(maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = ()) -> list[Result]:
-    """Layers of a defocus map, the map itself last and so on top."""
-    pixels = {"colormap": "viridis", "contrast_limits": (0.0, SIGMA_MAX), "colorbar": True}
+def unit_of(method: str) -> str:
+    """Unit of the maps of a method: "px" or "relative"."""
+    return str((NETWORK_METHODS.get(method) or MAP_METHODS[method]).unit)
+
+
+def map_layers(
+    maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = (), method: str = "pixelnet"
+) -> list[Result]:
+    """Layers of a defocus map, the map itself last and so on top; maps without a unit have layers of their own."""
+    relative = unit_of(method) != "px"
+    pixels: dict[str, Any] = {"colormap": "viridis", "colorbar": True}
+    if not relative:
+        pixels["contrast_limits"] = (0.0, SIGMA_MAX)
     unit = {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False}
     shows = {"raw": {**pixels, "visible": False}, "guide": unit, "confidence": unit}
     shows["deviation"] = {"colormap": "magma", "contrast_limits": (0.0, 8.0), "visible": False, "colorbar": True}
-    extra = [Result(name, _EXTRA[name][0], maps[name], spatial, show=shows[name]) for name in wanted]
-    return [*extra, Result("sigma", "defocus map", maps["sigma"], spatial, show=pixels)]
+    roles, titles = {}, {name: title for name, (title, _) in _EXTRA.items()}
+    if relative:
+        roles, titles["raw"] = {"raw": f"raw {method}"}, f"raw {method} [relative]"
+    extra = [Result(roles.get(name, name), titles[name], maps[name], spatial, show=shows[name]) for name in wanted]
+    role, title = (_RELATIVE + method, f"{method} [relative]") if relative else ("sigma", "defocus map")
+    return [*extra, Result(role, title, maps["sigma"], spatial, show=pixels)]
 
 
 def map_job(
@@ -85,7 +104,7 @@ def map_job(
 
     def layers(maps: dict[str, NDArray[Any]]) -> list[Result]:
         axes = None if index is None else range(source.ndim - 2, source.ndim)
-        return map_layers(maps, source.spatial(axes), wanted)
+        return map_layers(maps, source.spatial(axes), wanted, arguments.get("method", "pixelnet"))
 
     return Job(source, "defocus_map", {**arguments, "image": None if index is None else list(index)}, work, layers)
 
@@ -114,6 +133,7 @@ class DefocusWidget(OperationWidget):
         for box in self.outputs.values():
             boxes.layout().addWidget(box)
         self.add_section("Further layers", boxes)
+        self.settings.main["method"].changed.connect(self._method_changed)
         self.plot = SigmaPlot(empty="no defocus map yet")
         self.plot.setToolTip("How many pixels have which sigma, in pixels (square root of the counts).")
         self.add(self.plot)
@@ -145,6 +165,9 @@ class DefocusWidget(OperationWidget):
         self.measure_button.clicked.connect(self.measure)
         self.viewer.cursor.events.position.connect(self._on_cursor)
 
+    def _method_changed(self, method: str) -> None:
+        self.outputs["deviation"].setEnabled(method in NETWORK_METHODS)
+
     def refresh_layers(self) -> None:
         """Offer the viewer's layers."""
         self.image.refresh(self.viewer)
@@ -157,13 +180,24 @@ class DefocusWidget(OperationWidget):
 
     @property
     def map_layer(self) -> Layer | None:
-        """The newest defocus map of the chosen image."""
-        return None if self.image.layer is None else find(self.viewer, "sigma", identity(self.image.layer))
+        """Map of the chosen image, in pixels or relative: that of the last run, else the topmost."""
+        if self.image.layer is None:
+            return None
+        source_id = identity(self.image.layer)
+        maps = [x for x in self.viewer.layers if made_by(x).get("source_id") == source_id and _is_map(x)]
+        latest = [x for x in self.made_layers.values() if x in maps]
+        return (latest or maps or [None])[-1]
+
+    @property
+    def unit(self) -> str:
+        """Unit of that map."""
+        layer = self.map_layer
+        return "px" if layer is None or role_of(layer) == "sigma" else "relative"
 
     def job(self) -> Job:
         """The run that the controls describe."""
         source = Source.of(self.image.layer)
-        wanted = [name for name, box in self.outputs.items() if box.isChecked()]
+        wanted = [name for name, box in self.outputs.items() if box.isChecked() and box.isEnabled()]
         return map_job(source, self._index(source), self.settings.arguments(source), wanted)
 
     def script(self) -> str:
@@ -210,6 +244,8 @@ class DefocusWidget(OperationWidget):
         layer = self.image.layer
         self.rows.setRowVisible(self.which, layer is not None and layer.ndim > 2)
         self.measure_button.setEnabled(self.map_layer is not None and self.labels.layer is not None)
+        for control in (self.overlay, self.sharp_below):
+            control.setEnabled(self.unit == "px")  # a map without a unit has no "sharp below"
         self._draw()
         self.update_state()
 
@@ -218,12 +254,12 @@ class DefocusWidget(OperationWidget):
         return None if layer is None else Source.of(layer).plane(position(layer, self.viewer.dims.point))
 
     def _draw(self) -> None:
-        self.plot.set_map(self._plane())
+        self.plot.set_map(self._plane(), self.unit)
         self._mark()
 
     def _mark(self) -> None:
         below = self.sharp_below.value()
-        on = self.overlay.isChecked()
+        on = self.overlay.isChecked() and self.unit == "px"
         self.plot.set_marks({f"{below:.1f} px": below} if on else {}, (0, below) if on else None)
 
     def show_overlay(self, *_: Any) -> None:
@@ -234,7 +270,7 @@ class DefocusWidget(OperationWidget):
             return
         made = provenance(Source.of(layer), "in_focus", {"sharp_below": self.sharp_below.value()})
         old = find(self.viewer, "in focus", made["source_id"])
-        if not self.overlay.isChecked():
+        if not self.overlay.isChecked() or self.unit != "px":
             if old is not None:
                 self.viewer.layers.remove(old)
             return
@@ -252,6 +288,7 @@ class DefocusWidget(OperationWidget):
         if layer is None or labels is None:
             return
         sigma, objects = Source.of(layer), Source.of(labels)
+        self.objects.set_unit(self.unit)
         if objects.shape != sigma.shape:
             self.say(f"The labels have the shape {objects.shape}, the map has {sigma.shape}; choose others.")
             return
@@ -264,8 +301,15 @@ class DefocusWidget(OperationWidget):
             return
         layer = self.map_layer
         value = None if layer is None else value_at(layer, self.viewer.cursor.position)
-        text = "-" if value is None or not np.isfinite(value) else f"{value:.2f} px"
-        self.readout.setText(f"sigma under the cursor: {text}")
+        name = "sigma" if self.unit == "px" else "relative blur"
+        text = (
+            "-" if value is None or not np.isfinite(value) else f"{value:.4g}" if name != "sigma" else f"{value:.2f} px"
+        )
+        self.readout.setText(f"{name} under the cursor: {text}")
+
+
+def _is_map(layer: Layer) -> bool:
+    return role_of(layer) == "sigma" or role_of(layer).startswith(_RELATIVE)
 
 
 def _check(text: str, tip: str) -> QCheckBox:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -22,25 +21,27 @@ from qtpy.QtWidgets import (
 from defocus_backend.errors import InputError
 from defocus_backend.params import FusionParams, SliceMapParams
 from napari_defocus._layers import Source, is_image, position, provenance, show
-from napari_defocus._script import call, load, save, script
 from napari_defocus._stacks import StackPlan, guess_axes
-from napari_defocus._surface import surface
+from napari_defocus._surface import VIEW, height_surface
 from napari_defocus._widgets._base import Job, OperationWidget, wrapped
 from napari_defocus._widgets._form import Form
-from napari_defocus._widgets._fusing import Fused, fuse_plan, fusion_layers, never_layer
+from napari_defocus._widgets._fusing import Fused, fuse_plan, fusion_layers, never_again, never_layer
+from napari_defocus._widgets._fusion_script import fusion_script
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, MapSettings
 from napari_defocus._widgets._repaint import Repainter
-from napari_defocus._worker import tell
+from napari_defocus._worker import Preview, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-_NEVER_ABOVE = 5.0
+_NEVER_ABOVE = 3.5
+"""`NEVER_ABOVE` of the library, whose module loads torch."""
 _OUTPUTS = {
-    "height": ("height map", "Coordinate along z of the sharpest slice, in the unit of the z axis.", True),
+    "height": ("height map", "Place of best focus between the slices, in the unit of the z axis.", True),
+    "height error": ("height error", "Standard error of the height, in the unit of the z axis.", False),
     "confidence": ("confidence", "Confidence of the least sigma, 0 to 1.", True),
-    "never": ("never in focus", "Mask of what no slice has in focus: least sigma above the bound.", True),
+    "never": ("never in focus", "Mask of what no slice has in focus: least sigma above the bound in px.", True),
     "sigma": ("least sigma", "Sigma in the sharpest slice, in pixels.", False),
     "weights": ("weight maps", "Weight of every slice, 0 to 1; takes memory for every slice.", False),
     "sigmas": ("slice maps", "Defocus map: sigma of every slice in pixels; takes memory for every slice.", False),
@@ -116,6 +117,9 @@ class FusionWidget(OperationWidget):
         self.never_above.setToolTip(
             "A pixel whose least sigma over all slices is above this was never in focus. Unit: px. Range: 0.1 to 19."
         )
+        self._judging = Preview(self)
+        self._judging.ready.connect(self._show_never)
+        self._judging.failed.connect(tell)
         self.never_above.valueChanged.connect(self._never_changed)
         self.add_section("Layers to make", grid, opened=True)
         self.add_rows([("never in focus above [px]", self.never_above)])
@@ -268,8 +272,8 @@ class FusionWidget(OperationWidget):
             plan.source,
             "fuse",
             about,
-            lambda progress, cancel: fuse_plan(plan, arguments, keep, progress, cancel),
-            lambda fused: fusion_layers(plan, fused, wanted, above),
+            lambda progress, cancel: fuse_plan(plan, arguments, keep, above, progress, cancel),
+            lambda fused: fusion_layers(plan, fused, wanted),
         )
 
     def finished(self, value: Any) -> None:
@@ -286,28 +290,8 @@ class FusionWidget(OperationWidget):
     def script(self) -> str:
         """The same run as a Python script."""
         plan = self.plan()
-        source = plan.source
-        options = {"channel_axis": source.channel_axis, **self.params.values(), **self.settings.arguments(source)}
-        if len(plan.sources) > 1:
-            body = [line for i, s in enumerate(plan.sources) for line in load(f"slice_{i}", s)]
-            body.append(f"stack = [{', '.join(f'slice_{i}' for i in range(len(plan)))}]")
-            return script(self.title, [*body, *_fuse_lines("stack", options)])
-        free = {plan.axis, plan.channel_axis}
-        here = plan.fixed or dict.fromkeys(plan.others, 0)
-        index = [slice(None) if a in free else here[a] for a in range(source.ndim - 2)]
-        body = load("stack", source, index)
-        if plan.fixed is None and plan.others:
-            body.insert(0, "# All positions were fused; this script fuses the first. Change the index for the others.")
-        if plan.channel_axis is None:
-            return script(self.title, [*body, *_fuse_lines("stack", options)])
-        at = int(plan.channel_axis > plan.axis)
-        body += ["import numpy as np", f"channels = np.moveaxis(stack, {at}, 0)"]
-        body += _fuse_lines(f"channels[{plan.judge}]", options)
-        by_index = {n: options[n] for n in ("channel_axis", "blend", "radius", "eps", "delta", "device")}
-        body += ["for number, channel in enumerate(channels):"]
-        body += ["    " + x for x in call("other", "fuse_by_index", ["channel", "fusion.index"], by_index)]
-        body += ["    imsave(f'fused_{number}.tif', other, check_contrast=False)"]
-        return script(self.title, body)
+        arguments = {**self.params.values(), **self.settings.arguments(plan.source)}
+        return fusion_script(self.title, plan, arguments, self.never_above.value())
 
     def reset(self) -> None:
         """Put every control back to its default."""
@@ -322,12 +306,16 @@ class FusionWidget(OperationWidget):
     # After a run
 
     def _never_changed(self, above: float) -> None:
-        layer = self.made_layers.get("never")
-        if layer is None or self._fused is None or self._plan is None or layer not in self.viewer.layers:
+        layer, fused = self.made_layers.get("never"), self._fused
+        if layer is None or fused is None or layer not in self.viewer.layers:
             return
-        made = provenance(self._plan.source, "fuse", {"never_above": above})
-        mask: NDArray[np.uint8] = np.asarray(self._fused.sigma > above, dtype=np.uint8)
-        show(self.viewer, [never_layer(mask, self._plan.layout().spatial)], made)
+        self._judging.submit(lambda: (above, fused, never_again(fused, above)))
+
+    def _show_never(self, found: Any) -> None:
+        above, fused, mask = found
+        if fused is self._fused and self._plan is not None:
+            made = provenance(self._plan.source, "fuse", {"never_above": above})
+            show(self.viewer, [never_layer(mask, self._plan.layout().spatial)], made)
 
     def paint(self) -> None:
         """Take up the brush with the slice in view."""
@@ -365,21 +353,15 @@ class FusionWidget(OperationWidget):
         """Show the height as a surface in three dimensions."""
         if self._plan is None or self.repainter is None or not self._shows_height():
             return
-        image, source = self.repainter.image, self._plan.source
-        flat = image.data if image.data.ndim == 2 or image.rgb else image.data[self._plan.judge]
-        if source.ndim == 2:
-            spatial = source.stacked(len(self._plan)).spatial
-        else:
-            spatial = source.spatial([self._plan.axis, source.ndim - 2, source.ndim - 1])
-        limits = None if image.rgb else tuple(image.contrast_limits)
-        result = surface(np.asarray(self.repainter.labels.data), np.asarray(flat), limits, spatial)
-        show(self.viewer, [result], provenance(source, "fuse", {"shown": "height"}))
+        assert self._fused is not None
+        repainter = self.repainter
+        result = height_surface(
+            self._plan, self._fused.height, np.asarray(repainter.labels.data), repainter.automatic, repainter.image
+        )
+        show(self.viewer, [result], provenance(self._plan.source, "fuse", {"shown": "height"}))
         self.viewer.dims.ndisplay = 3
-
-
-def _fuse_lines(stack: str, options: dict[str, Any]) -> list[str]:
-    lines = call("fusion", "fuse", [stack], options)
-    return [*lines, save("fusion.image", "fused.tif"), save("fusion.index", "index.tif")]
+        self.viewer.scene.camera.angles = VIEW
+        self.viewer.fit_to_view()
 
 
 def _is_stack(layer: Layer) -> bool:
