@@ -205,8 +205,8 @@ class HeightAccumulator:
         height, width = self._best.shape
         rows = max(1, _STRIP // width)
         parts = [self._fit_rows(slice(y, min(y + rows, height))) for y in range(0, height, rows)]
-        vertex, unit_error, residual, freedom = (torch.cat(p) for p in zip(*parts, strict=True))
-        noise = _pooled_noise(residual, freedom)
+        vertex, unit_error, residual, freedom, trust, rise = (torch.cat(p) for p in zip(*parts, strict=True))
+        noise = _pooled_noise(residual, freedom).maximum(_TYPICAL_NOISE * (1 - trust))
         scale = self._scale
         error = unit_error * noise * scale
         place = self._group_z[self._best.long()]
@@ -216,13 +216,16 @@ class HeightAccumulator:
         low, high = float(self.z.min()), float(self.z.max())
         margin = scale / 2
         good = vertex.isfinite() & error.isfinite() & (found >= low - margin) & (found <= high + margin)
+        # Sharpest in the first or last slice and clearly less so in the next: at the end of the range, or beyond.
+        ended = ~good & ((self._best == 0) | (self._best == len(self._group_z) - 1)) & (rise > _TYPICAL_NOISE)
         seen = self.seen
-        found = torch.where(good, found, place).clamp(low, high)
-        error = torch.where(good, error.clamp(max=unknown), unknown)
+        found = torch.where(good, found, place)
+        found = torch.where(ended, torch.where(place < (low + high) / 2, low, high), found).clamp(low, high)
+        error = torch.where(good, error.clamp(max=unknown), torch.where(ended, self.step / 2, unknown))
         return Height(
             height=found.float().masked_fill(~seen, torch.nan),
             error=error.float().masked_fill(~seen, torch.nan),
-            inferred=~good | (error > self.step / 2),
+            inferred=~(good | ended) | (error > self.step / 2),
         )
 
     @property
@@ -254,6 +257,8 @@ class HeightAccumulator:
             found.unit_error.masked_fill(~rising, torch.nan),
             found.residual.masked_fill(~rising, 0).nan_to_num(0),
             found.freedom.masked_fill(~rising, 0).float(),
+            trust.sum(0) / near.sum(0).clamp_min(1),
+            torch.where(best == 0, sigma[_REACH + 1], sigma[_REACH - 1]) - sigma[_REACH],
         )
 
 
