@@ -38,7 +38,7 @@ class About:
     left_out : sequence of (str, str)
         Files that belong to no stack, and why.
     ended : str
-        "complete", "interrupted" or "watching".
+        "complete", "interrupted", "stopped" (by what is no single stack's fault) or, while it goes on, "watching".
     """
 
     operation: str

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from defocus_backend.batch.engine import Batch, JobList, Source
+from defocus_backend.batch.engine import Batch, Event, JobList, Source
 from defocus_backend.batch.find import Finder, Found
 from defocus_backend.batch.job import Job
 from defocus_backend.batch.journal import Journal, find_finished, read_records
@@ -25,12 +25,15 @@ from defocus_backend.batch.watch import Watch
 from defocus_backend.cli.batch_config import OPERATIONS, BatchCommand
 from defocus_backend.cli.batch_show import Show
 from defocus_backend.cli.options import option
-from defocus_backend.errors import InputError
+from defocus_backend.errors import DefocusError, InputError
 
 FAILED = 1
 """Exit code if the batch went to its end but some stacks failed."""
 
 _STACKS, _RUN = "Stacks", "Run"
+_ENDS = ("stack-done", "stack-failed")
+_REPORT_SECONDS = 20
+"""How old the report of a watch may become while stacks are done."""
 
 
 @click.command("batch", cls=BatchCommand)
@@ -173,23 +176,39 @@ def _run(
     """Work through the source; write the report however it ends."""
     from defocus_backend.cli.batch_step import run_step
 
-    began, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    ended = "complete"
+    started, reported = time.perf_counter(), 0.0
+    about = {**about, "started": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    def report(ended: str) -> Path:
+        nonlocal reported
+        reported = time.perf_counter()
+        page, _ = write_report(journal, batch.records, About(**about, seconds=reported - started, ended=ended))
+        return page
+
+    def listen(event: Event) -> None:
+        show.event(event)
+        if own["watch"] and event["event"] in _ENDS and time.perf_counter() - reported > _REPORT_SECONDS:
+            report("watching")
+
+    ended, stopped = "complete", None
     with journal, _sigterm_as_interrupt():
-        batch = Batch(journal, version=about["version"], retry=own["retry"], listen=show.event)
+        batch = Batch(journal, version=about["version"], retry=own["retry"], listen=listen)
         pool = open_pool(
             run_step, jobs=own["jobs"], scheduler=own["scheduler"], threads=own["threads"], moved=batch.moved
         )
-        about |= {"where": str(pool), "started": began}
+        about["where"] = str(pool)
         with show.running(total, journal.out, about["where"]):
             try:
                 batch.run(pool, source)
             except KeyboardInterrupt:
                 ended = "interrupted"
-        seconds = time.perf_counter() - started
-        page, _ = write_report(journal, batch.records, About(**about, seconds=seconds, ended=ended))
+            except DefocusError as error:  # not a stack's: the cluster or the disk
+                ended, stopped = "stopped", error
+        page = report(ended)
     counts = count_states(batch.records)
-    show.end(counts, batch.records, page, seconds, ended)
+    show.end(counts, batch.records, page, time.perf_counter() - started, ended)
+    if stopped is not None:
+        raise stopped
     if ended == "interrupted" and not own["watch"]:
         raise click.exceptions.Exit(130)
     if counts["failed"]:

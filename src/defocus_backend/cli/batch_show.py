@@ -104,7 +104,7 @@ class Show:
             parts = [f"{counts['done']} done"]
             parts += [f"{counts['kept']} done before"] if counts["kept"] else []
             parts += [f"{counts['failed']} failed"] if counts["failed"] else []
-            parts += ["interrupted; --resume does the rest"] if ended == "interrupted" else []
+            parts += [f"{ended}; --resume does the rest"] if ended != "complete" else []
             click.echo(f"{', '.join(parts)} in {seconds:.1f} s; {page}")
 
     def _print_json(self, event: Event) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 import defocus_backend as db
-from defocus_backend.batch.journal import HIDDEN, RECORD
+from defocus_backend.batch.cluster import ClusterPool
+from defocus_backend.batch.engine import Batch, JobList, Order
+from defocus_backend.batch.job import Job
+from defocus_backend.batch.journal import HIDDEN, RECORD, Journal
 from defocus_backend.cli import main
+from defocus_backend.progress import ProgressCallback
 
 distributed = pytest.importorskip("distributed")
 
@@ -38,43 +41,68 @@ def client() -> Iterator[Any]:
         yield client
 
 
-def kill_one(client: Any, killed: list[int]) -> None:
-    """Kill the first worker that has a task, while it has it."""
-    pids = client.run(os.getpid)
-    while not killed:
-        busy = [address for address, tasks in client.processing().items() if tasks]
-        if busy:
-            time.sleep(0.2)  # its first task loads torch, which takes longer
-            os.kill(pids[busy[0]], signal.SIGKILL)
-            killed.append(pids[busy[0]])
-        time.sleep(0.02)
+def slow_copy(order: Order, progress: ProgressCallback) -> dict[str, Any]:  # noqa: ARG001
+    """A task that takes a while and notes that it began."""
+    notes = order.job.files[0].with_suffix(f".{os.getpid()}")
+    notes.write_text("begun")
+    (order.room.results / "half.txt").write_text("half")
+    time.sleep(0.5)
+    (order.room.results / "half.txt").rename(order.room.results / "copy.txt")
+    return {"outputs": [{"kind": "copy", "path": "copy.txt"}], "seconds": 0.5}
 
 
-def test_a_killed_worker_costs_nothing(
-    client: Any, make_stack: MakeStack, tmp_path: Path, random_weights: dict[str, Path]
-) -> None:
-    for seed, name in enumerate(NAMES):
-        make_stack(tmp_path / "in" / name, slices=4, seed=seed)
+def test_a_killed_worker_costs_nothing(client: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    files = [tmp_path / "in" / f"{name}.txt" for name in NAMES]
+    for path in files:
+        path.write_text(path.stem)
     out = tmp_path / "out"
     killed: list[int] = []
-    killer = threading.Thread(target=kill_one, args=(client, killed))
+
+    def kill_one() -> None:
+        """Kill the worker that was the first to begin, while it works."""
+        while not killed:
+            begun = [path for path in (tmp_path / "in").iterdir() if path.suffix != ".txt"]
+            if begun:
+                killed.append(int(begun[0].suffix.removeprefix(".")))
+                os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_one)
     killer.start()
+    events: list[dict[str, Any]] = []
+    with Journal(out) as journal:
+        batch = Batch(journal, version="1", listen=events.append)
+        batch.run(ClusterPool(slow_copy, client), JobList(Job(path.stem, (path,)) for path in files))
+    killer.join()
+    begun = [path.suffix for path in (tmp_path / "in").iterdir() if path.suffix != ".txt"]
+    assert len(begun) > len(NAMES), "no task was begun a second time"
+    assert [event["stack"] for event in events if event["event"] == "stack-failed"] == []
+    assert sorted(event["stack"] for event in events if event["event"] == "stack-done") == list(NAMES)
+    lines = (out / HIDDEN / "journal.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["name"] for line in lines) == list(NAMES)
+    for name in NAMES:
+        assert {path.name for path in (out / name).iterdir()} == {RECORD, "copy.txt"}
+    assert not (out / HIDDEN / "rooms").exists()
+
+
+def test_the_command_sends_stacks_to_the_cluster(
+    client: Any, make_stack: MakeStack, tmp_path: Path, random_weights: dict[str, Path]
+) -> None:
+    for seed, name in enumerate("ab"):
+        make_stack(tmp_path / "in" / name, seed=seed)
+    out = tmp_path / "out"
     command = ["batch", tmp_path / "in", "--out", out, "--scheduler", client.scheduler.address, "--json"]
     weights = ["--weights", random_weights["blurnet"]]
     result = CliRunner().invoke(main, [str(word) for word in (*command, *weights)], catch_exceptions=False)
-    killer.join()
     assert result.exit_code == 0, result.output
-    assert killed
-    assert killed[0] not in client.run(os.getpid).values()
-    told = Counter((event["event"], event.get("stack")) for event in map(json.loads, result.stdout.splitlines()))
-    assert [told["stack-done", name] for name in NAMES] == [1] * len(NAMES)
-    journal = (out / HIDDEN / "journal.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["name"] for line in journal) == list(NAMES)
-    for name in NAMES:
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "workers of tcp://" in told[0]["where"]
+    assert sorted(event["stack"] for event in told if event["event"] == "stack-done") == ["a", "b"]
+    for name in "ab":
         record = json.loads((out / name / RECORD).read_text())
         listed = {Path(output["path"]).name for output in record["outputs"]}
         assert {path.name for path in (out / name).iterdir()} == {RECORD, *listed}
-    assert not (out / HIDDEN / "rooms").exists()
 
 
 def test_lazy_arrays_are_computed_slice_by_slice_on_the_workers(client: Any, random_weights: dict[str, Path]) -> None:
