@@ -14,6 +14,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from defocus_backend.align import (
+        AlignedStack,
+        Alignment,
+        AlignmentNeed,
+        align_stack,
+        alignment_needed,
+        apply_alignment,
+    )
     from defocus_backend.batch import Outcome, fuse_many
     from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
     from defocus_backend.defocus import DefocusMap, defocus_map
@@ -41,13 +49,14 @@ if TYPE_CHECKING:
         write_map,
         write_nd,
     )
-    from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams
+    from defocus_backend.params import AlignParams, DefocusParams, FusionParams, ShallowParams, SharpenParams
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
 
     __version__: str
 
 _HOMES = {
+    "align": ("AlignedStack", "Alignment", "AlignmentNeed", "align_stack", "alignment_needed", "apply_alignment"),
     "batch": ("Outcome", "fuse_many"),
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
     "defocus": ("DefocusMap", "defocus_map"),
@@ -57,7 +66,7 @@ _HOMES = {
         *("Calibration", "Channel", "ImageND", "Metadata", "Picture", "Stack", "open_nd", "open_stack", "read_image"),
         *("read_map", "write_image", "write_map", "write_nd"),
     ),
-    "params": ("DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
+    "params": ("AlignParams", "DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
@@ -65,6 +74,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("metrics", "render", "scenes")
 
 __all__ = [
+    "AlignParams",
+    "AlignedStack",
+    "Alignment",
+    "AlignmentNeed",
     "Calibration",
     "Cancelled",
     "Channel",
@@ -90,6 +103,9 @@ __all__ = [
     "Stack",
     "WeightsError",
     "__version__",
+    "align_stack",
+    "alignment_needed",
+    "apply_alignment",
     "defocus_map",
     "fuse",
     "fuse_by_index",

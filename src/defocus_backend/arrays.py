@@ -131,7 +131,8 @@ def as_image(
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA).
+        bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA). What a masked
+        array hides counts as missing, as NaN does.
     channel_axis : int or None
         Axis of the channels; None for a gray image.
     value_range : (float, float) or None
@@ -163,8 +164,11 @@ def as_image(
     alpha = np.array(channels[-1]) if count in (2, 4) else None
     colours = channels[:-1] if alpha is not None else channels
     finite = None
-    if np.issubdtype(array.dtype, np.floating):
+    hidden = np.ma.getmaskarray(image) if isinstance(image, np.ma.MaskedArray) else None
+    if hidden is not None or np.issubdtype(array.dtype, np.floating):
         mask = np.isfinite(colours).all(axis=0)
+        if hidden is not None:
+            mask &= ~(hidden if channel_axis is None else hidden.any(axis=channel_axis))
         if not mask.any():
             raise InputError(argument, "an image without a finite value", "at least one finite pixel")
         if not mask.all():

@@ -108,12 +108,16 @@ class SigmaParams(DefocusParams):
 
 @dataclass(frozen=True, kw_only=True)
 class SliceMapParams(SigmaParams):
-    """The defocus map of one slice of a stack, refined lightly.
+    """The defocus map of one slice of a stack, judged on pooled pixels.
 
-    The paper's radius of 16 and 7 iterations smooth thin things out of the decision: on rendered stacks they cost
-    2 dB against these (docs/results.md).
+    Between slices the finest detail decides, so that the map has to be right in the large only. The paper's refinement
+    (radius 16, 7 iterations) smooths thin things out of the decision (docs/results.md).
     """
 
+    pooling: int = _option(
+        2, "Side of the squares of pixels that are averaged before they are judged.", unit="px", choices=(1, 2, 4)
+    )
+    refine: bool = _option(False, "Refine the map with the iterated weighted guided filter.")
     radius: int = _option(8, "Radius of the refining filter.", unit="px", low=1, high=512)
     iterations: int = _option(1, "Iterations of guide smoothing and of refinement.", low=1, high=50)
 
@@ -159,13 +163,73 @@ class ShallowParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class FusionParams(Params):
-    """Multi-focus fusion (paper, eqs 13 to 16)."""
+    """Multi-focus fusion (paper, eqs 13 to 16, and past them)."""
 
+    decision: str = _option(
+        "combined",
+        "What decides between slices: sigma with the finest detail, or sigma alone as in the paper.",
+        choices=("combined", "sigma"),
+    )
+    sigma_weight: float = _option(
+        0.35, "Weight of one pixel of sigma against the logarithm of the detail's energy.", low=0.0, high=10.0
+    )
+    noise_floor: float = _option(
+        15.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0
+    )
     blend: str = _option(
-        "decision",
-        "Weighted sum of the slices, or the same weights on Laplacian pyramids.",
-        choices=("decision", "pyramid"),
+        "soft",
+        "Mean weighted by the score; decision maps under a guided filter, as in the paper; or those on pyramids.",
+        choices=("soft", "decision", "pyramid"),
+    )
+    firmness: float = _option(
+        5.0,
+        "Slope of the soft weights: high takes the best slice alone, low averages noise away.",
+        above=0.0,
+        high=100.0,
     )
     radius: int = _option(7, "Radius of the guided filter on the decision maps, eq 15.", unit="px", low=1, high=256)
     eps: float = _option(1e-3, "Regularisation of that filter, on the unit range.", above=0.0)
     delta: float = _option(1e-6, "Floor added to every weight, eq 16.", above=0.0, high=0.1)
+
+
+ALIGN_DEGREES = ("x", "y", "scale", "rotation", "shear", "perspective")
+"""Degrees of freedom of an alignment, each of which can be locked."""
+
+ALIGN_MODELS = {
+    "translation": ALIGN_DEGREES[:2],
+    "similarity": ALIGN_DEGREES[:4],
+    "affine": ALIGN_DEGREES[:5],
+    "homography": ALIGN_DEGREES,
+}
+"""Models of motion between frames with their degrees of freedom."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignParams(Params):
+    """Alignment of a focal stack, before anything compares its slices."""
+
+    model: str = _option(
+        "similarity",
+        "Motion between frames; similarity has the shift, scale and rotation that focusing causes.",
+        choices=tuple(ALIGN_MODELS),
+    )
+    lock: str = _option("", f"Degrees of freedom held fixed, with commas between: {', '.join(ALIGN_DEGREES)}.")
+    match_exposure: bool = _option(True, "Match exposure and white balance of the frames, a gain per channel.")
+    border: str = _option(
+        "crop",
+        "Crop to the area that every frame covers, or mark what a frame does not cover as missing.",
+        choices=("crop", "mark"),
+    )
+    interpolation: str = _option(
+        "cubic",
+        "Kernel by which frames are resampled, once; lanczos is finer and slower.",
+        choices=("cubic", "lanczos"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.lock, str):
+            raise InputError("lock", repr(self.lock), "names with commas between")
+        for name in self.lock.replace(",", " ").split():
+            if name not in ALIGN_DEGREES:
+                raise InputError("lock", repr(name), "any of " + ", ".join(ALIGN_DEGREES))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import DefocusParams, FusionParams, Params, ShallowParams, SharpenParams, SliceMapParams
+from defocus_backend.params import AlignParams, DefocusParams, FusionParams, Params, ShallowParams, SharpenParams, SliceMapParams
 
-GROUPS = (DefocusParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams)
+GROUPS = (DefocusParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, AlignParams)
 
 
 @pytest.mark.parametrize("group", GROUPS)

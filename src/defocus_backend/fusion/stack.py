@@ -48,6 +48,7 @@ class FocalStack:
         self.shape = first.shape
         self.channels = int(first.pixels.shape[0])
         self.dtype = first.dtype
+        self._stack: Any = stack if hasattr(stack, "__getitem__") and hasattr(stack, "__len__") else None
         self.value_range = value_range or self._find_range(stack, first)
 
     def __len__(self) -> int:
@@ -77,6 +78,14 @@ class FocalStack:
         if self._length is not None and count != self._length:
             raise InputError(self._argument, f"{count} slices on a later reading", f"{self._length} as before")
 
+    def sample(self, count: int) -> Iterator[Image]:
+        """Up to `count` slices evenly spread over the stack; only the first where it cannot be indexed."""
+        if self._stack is None:
+            yield self._as_image(next(iter(self._read())), 0, self.value_range)
+            return
+        for number in np.unique(np.linspace(0, len(self) - 1, count).round().astype(int)):
+            yield self._as_image(np.asarray(self._stack[int(number)]), int(number), self.value_range)
+
     def _first(self) -> Image:
         values = next(iter(self._read()), None)
         if values is None:
@@ -96,7 +105,7 @@ class FocalStack:
         if first.dtype in (np.uint8, np.bool_) or not isinstance(stack, Sequence | np.ndarray):
             return first.low, first.high
         numbers = np.unique(np.linspace(0, len(self) - 1, _RANGE_SLICES).round().astype(int))
-        found = [self._as_image(np.asarray(stack[int(n)]), int(n), None) for n in numbers]
+        found = [self._as_image(np.asanyarray(stack[int(n)]), int(n), None) for n in numbers]
         return min(i.low for i in found), max(i.high for i in found)
 
 
@@ -111,5 +120,5 @@ def _reader(stack: StackLike, argument: str) -> tuple[Callable[[], Iterator[Any]
         raise InputError(argument, f"shape {tuple(source.shape)}", "three or more dimensions (N, H, W[, C])")
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         # By index rather than by iteration: a dask array then computes one slice at a time.
-        return lambda: (np.asarray(source[n]) for n in range(len(source))), len(source)
+        return lambda: (np.asanyarray(source[n]) for n in range(len(source))), len(source)
     return lambda: iter(source), len(source) if hasattr(source, "__len__") else None

@@ -1,0 +1,8 @@
+"""Alignment of focal stacks: focus breathing, shifts and exposure taken out before the slices are compared."""
+
+from defocus_backend.align.alignment import Alignment
+from defocus_backend.align.chain import align_stack
+from defocus_backend.align.needed import AlignmentNeed, alignment_needed
+from defocus_backend.align.stack import AlignedStack, apply_alignment
+
+__all__ = ["AlignedStack", "Alignment", "AlignmentNeed", "align_stack", "alignment_needed", "apply_alignment"]

@@ -1,0 +1,169 @@
+"""How the frames of a stack lie on each other: transforms, exposure, quality, common area; as JSON and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.align.area import Window, common_window, covered_lines, covered_mask
+from defocus_backend.align.motion import Parts, decompose, from_pixels
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io import write_whole
+
+_FORMAT = "defocus alignment 1"
+_SUPPORT = {"cubic": 2, "lanczos": 4}
+"""Pixels around a position that each kernel reads."""
+_STILL = 1e-6
+"""Motion in pixels below which a frame is copied, not resampled."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How every frame lies on the reference frame.
+
+    Attributes
+    ----------
+    matrices : (N, 3, 3) float64 array
+        From pixels (x, y, 1) of the reference to those of each frame, x to the right, y down, whole numbers at
+        the middle of pixels; the last entry is 1.
+    gains : (N, C) float64 array
+        How much brighter than the reference each frame is, by channel without alpha; divided out.
+    correlation : (N - 1,) float64 array
+        Of every frame but the first with the frame before that it was registered on, low-passed and at the size
+        at which that was done; 0 where nothing was found.
+    failed : tuple of int
+        Frames that keep the transform of the frame before them, since no reliable one was found.
+    warnings : tuple of str
+        What went wrong, in words.
+    shape : (int, int)
+        Height and width of a frame.
+    reference : int
+        Number of the frame that stays as it is.
+    model : str
+        Of `AlignParams`.
+    lock : tuple of str
+        Degrees of freedom that were held fixed.
+    interpolation : str
+        Kernel that the common area leaves room for.
+    """
+
+    matrices: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    shape: tuple[int, int]
+    reference: int
+    model: str = "similarity"
+    lock: tuple[str, ...] = ()
+    failed: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+    interpolation: str = "cubic"
+    crop: Window | None = field(init=False)
+    """Rows and columns of the largest upright rectangle that every frame covers; None if there is none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "crop", common_window(self._lines(), self.shape))
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where (H, W) on the reference every frame has pixels."""
+        return covered_mask(self._lines(), self.shape)
+
+    def covered(self, number: int) -> NDArray[np.bool_]:
+        """Where (H, W) on the reference one frame has all the pixels that its resampling reads."""
+        return covered_mask(self._frame_lines(number), self.shape)
+
+    def is_still(self, number: int) -> bool:
+        """Whether a frame lies on the reference as it is."""
+        return bool(np.abs(self.matrices[number] - np.eye(3)).max() * max(self.shape) < _STILL)
+
+    def parts(self, number: int) -> Parts:
+        """Shift of the middle (px), scale, rotation (radians), shear and perspective of one frame's transform."""
+        found = decompose(from_pixels(self.matrices[number], self.shape))
+        unit = max(self.shape) / 2
+        shift = (found.shift[0] * unit, found.shift[1] * unit)
+        return Parts(shift, found.scale, found.rotation, found.shear, found.perspective)
+
+    def _frame_lines(self, number: int) -> NDArray[np.float64]:
+        support = 0 if self.is_still(number) else _SUPPORT[self.interpolation]
+        return covered_lines(self.matrices[number], self.shape, support)
+
+    def _lines(self) -> NDArray[np.float64]:
+        return np.concatenate([self._frame_lines(n) for n in range(len(self))])
+
+    def to_json(self) -> str:
+        """All of it as JSON, one frame a line."""
+        crop = None
+        if self.crop is not None:
+            (y, x) = self.crop
+            crop = {"rows": [y.start, y.stop], "columns": [x.start, x.stop]}
+        head = {
+            "format": _FORMAT,
+            "matrices": "from pixels (x, y, 1) of the reference to those of the frame",
+            "model": self.model,
+            "lock": list(self.lock),
+            "interpolation": self.interpolation,
+            "shape": list(self.shape),
+            "reference": self.reference,
+            "crop": crop,
+            "warnings": list(self.warnings),
+        }
+        lines = []
+        for number, (matrix, gain) in enumerate(zip(self.matrices, self.gains, strict=True)):
+            entry: dict[str, Any] = {"matrix": matrix.tolist(), "gain": gain.tolist()}
+            if number:
+                entry["correlation"] = float(self.correlation[number - 1])
+            if number in self.failed:
+                entry["failed"] = True
+            lines.append(json.dumps(entry))
+        return json.dumps(head, indent=1)[:-2] + ',\n "frames": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Alignment:
+        """What `to_json` wrote; raise `InputError` for anything else."""
+        try:
+            held = json.loads(text)
+            if held["format"] != _FORMAT:
+                raise ValueError(f"format {held['format']!r}")
+            frames = held["frames"]
+            matrices = np.array([f["matrix"] for f in frames], dtype=np.float64).reshape(len(frames), 3, 3)
+            gains = np.array([f["gain"] for f in frames], dtype=np.float64).reshape(len(frames), -1)
+            usable = np.isfinite(matrices).all() and np.isfinite(gains).all() and (gains > 0).all()
+            if not frames or not usable or (np.abs(np.linalg.det(matrices)) < 1e-6).any():
+                raise ValueError("transforms that cannot be used")
+            height, width = map(int, held["shape"])
+            return cls(
+                matrices=matrices,
+                gains=gains,
+                correlation=np.array([f["correlation"] for f in frames[1:]], dtype=np.float64),
+                shape=(height, width),
+                reference=int(held["reference"]),
+                model=str(held["model"]),
+                lock=tuple(map(str, held["lock"])),
+                failed=tuple(n for n, f in enumerate(frames) if f.get("failed")),
+                warnings=tuple(map(str, held["warnings"])),
+                interpolation={k: k for k in _SUPPORT}[held["interpolation"]],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            given = f"{type(error).__name__}: {error}"
+            raise InputError("alignment", given, "transforms as `Alignment.save` writes them") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all; raise `FileError` if that fails."""
+        write_whole(Path(path), self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Alignment:
+        """Read what `save` wrote; raise `FileError` if it cannot be read, `InputError` if it is something else."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FileError(f"{path}: cannot be read ({error})") from error
+        return cls.from_json(text)

@@ -1,0 +1,201 @@
+"""Alignment of a whole stack: every frame on the one before it, the transforms composed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.align.alignment import Alignment
+from defocus_backend.align.exposure import exposure_gain
+from defocus_backend.align.frames import Frames, SmallFrame, StackLike
+from defocus_backend.align.motion import Matrix, Motion, from_pixels, locked_degrees, to_pixels
+from defocus_backend.align.register import Link, register
+from defocus_backend.align.stack import AlignedStack, require_opencv
+from defocus_backend.errors import InputError
+from defocus_backend.params import AlignParams
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+
+_A = AlignParams
+
+
+def align_stack(
+    stack: StackLike,
+    *,
+    channel_axis: int | None = None,
+    model: str = _A.model,
+    lock: str | Iterable[str] = _A.lock,
+    match_exposure: bool = _A.match_exposure,
+    border: str = _A.border,
+    interpolation: str = _A.interpolation,
+    reference: int | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> AlignedStack:
+    """Find how the frames of a focal stack lie on each other, and give them as they lie on one of them.
+
+    Each frame is registered on its neighbour, from the largest phase correlation down a pyramid of sizes, and
+    the transforms are composed. A frame without a reliable link keeps the transform of the frame before it,
+    and a warning says so; the next one is registered on the last good frame. Frames are read once here and
+    again whenever they are asked for, so memory does not grow with their number.
+
+    Parameters
+    ----------
+    stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
+        The frames in the order in which they were focused, of any dtype.
+    channel_axis : int or None
+        Channel axis of one frame; None for gray.
+    model : {"translation", "similarity", "affine", "homography"}
+        Motion between frames. Focusing shifts, scales and turns the picture, so "similarity" is enough for
+        most stacks.
+    lock : str or iterable of str
+        Degrees of freedom held fixed: "x", "y", "scale", "rotation", "shear" (with change of aspect),
+        "perspective".
+    match_exposure : bool
+        Divide out how much brighter than the reference each channel of a frame is.
+    border : {"crop", "mark"}
+        Crop to what every frame covers, or keep the size of the reference and mark missing pixels: NaN in
+        floats, masked arrays of other dtypes.
+    interpolation : {"cubic", "lanczos"}
+        Kernel by which the original pixels are resampled.
+    reference : int or None
+        Frame that stays as it is, from 0; by default the middle one.
+    progress, cancel : callable or None
+        Called once a frame, see `defocus_backend.progress`.
+
+    Returns
+    -------
+    AlignedStack
+        A sequence of aligned frames, which `fuse` takes as its stack, with the `Alignment`.
+
+    Raises
+    ------
+    InputError, Cancelled
+
+    References
+    ----------
+    G. Evangelidis and E. Psarakis, "Parametric image alignment using enhanced correlation coefficient
+    maximization" (2008); S. Baker and I. Matthews, "Lucas-Kanade 20 years on" (2004).
+    """
+    names = lock if isinstance(lock, str) else ",".join(lock)
+    params = AlignParams(
+        model=model, lock=names, match_exposure=match_exposure, border=border, interpolation=interpolation
+    )
+    motion = Motion.of(params.model, locked_degrees(params.lock))
+    require_opencv()
+    frames = Frames(stack, channel_axis)
+    middle = len(frames) // 2 if reference is None else reference
+    if isinstance(middle, bool) or not isinstance(middle, int) or not 0 <= middle < len(frames):
+        raise InputError("reference", repr(reference), f"None or a frame from 0 to {len(frames) - 1}")
+    reporter = Reporter(len(frames), "frames", progress, cancel)
+    reporter.check()
+    chain = _Chain(motion, params.match_exposure)
+    for number in range(len(frames)):
+        chain.add(frames.small(number))
+        reporter.advance()
+    alignment = Alignment(
+        matrices=chain.matrices(middle, frames.shape),
+        gains=np.stack(chain.gains) / chain.gains[middle],
+        correlation=np.array(chain.correlation),
+        shape=frames.shape,
+        reference=middle,
+        model=params.model,
+        lock=locked_degrees(params.lock),
+        failed=tuple(chain.failed),
+        warnings=tuple(chain.warnings),
+        interpolation=params.interpolation,
+    )
+    return AlignedStack(frames, alignment, params.border)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A frame whose place is known: its number, its pyramid, the way to it from the first frame."""
+
+    number: int
+    frame: SmallFrame
+    place: Matrix
+    gain: NDArray[np.float64]
+
+
+class _Chain:
+    """Places of the frames added so far, from the centred coordinates of the first."""
+
+    def __init__(self, motion: Motion, match_exposure: bool) -> None:
+        self.places: list[Matrix] = []
+        self.gains: list[NDArray[np.float64]] = []
+        self.correlation: list[float] = []
+        self.failed: list[int] = []
+        self.warnings: list[str] = []
+        self._motion, self._match = motion, match_exposure
+        self._good: _Placed | None = None
+        self._lost: _Placed | None = None
+        self._velocity: Matrix = np.eye(3)
+
+    def add(self, frame: SmallFrame) -> None:
+        """Find the place of the next frame."""
+        number = len(self.places)
+        if self._good is None:
+            self._keep(_Placed(0, frame, np.eye(3), np.ones(frame.colours.shape[-1])))
+            return
+        anchor = self._good
+        link = self._link(anchor, frame, [self._velocity])
+        if not link.good and self._lost is not None:
+            # The last good frame may be the odd one, or the scene may have changed: go on from here.
+            second = self._link(self._lost, frame, [])
+            if second.good:
+                anchor, link = self._lost, second
+        self.correlation.append(link.correlation)
+        if not link.good:
+            self._fail(number, frame, anchor, link)
+            return
+        step = link.matrix if anchor.number == number - 1 else np.eye(3)
+        self._velocity = self._motion.constrain(step)
+        place = self._motion.constrain(link.matrix @ anchor.place)
+        gain = anchor.gain
+        if self._match:
+            brighter = exposure_gain(anchor.frame.colours, frame.colours, link.matrix)
+            if brighter is None:
+                self.warnings.append(f"frame {number}: exposure cannot be compared; left as it is")
+            else:
+                gain = gain * brighter
+        self._keep(_Placed(number, frame, place, gain))
+
+    def matrices(self, reference: int, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Transforms (N, 3, 3) from pixels of the reference to those of every frame."""
+        found = []
+        back = np.linalg.inv(self.places[reference])
+        assert self._good is not None, "frames were added"
+        small = self._good.frame
+        # The middle of a block of `factor` pixels lies half a block from its first.
+        half = (small.factor - 1) / 2
+        block = np.array([[small.factor, 0, half], [0, small.factor, half], [0, 0, 1]])
+        for number, place in enumerate(self.places):
+            if number == reference:
+                found.append(np.eye(3))
+                continue
+            pixels = block @ to_pixels(place @ back, small.shape) @ np.linalg.inv(block)
+            found.append(to_pixels(self._motion.constrain(from_pixels(pixels, shape)), shape))
+        return np.stack(found)
+
+    def _link(self, anchor: _Placed, frame: SmallFrame, starts: list[Matrix]) -> Link:
+        return register(anchor.frame.pyramid, frame.pyramid, self._motion, starts)
+
+    def _keep(self, placed: _Placed) -> None:
+        self._good = placed
+        self._lost = None
+        self.places.append(placed.place)
+        self.gains.append(placed.gain)
+
+    def _fail(self, number: int, frame: SmallFrame, anchor: _Placed, link: Link) -> None:
+        before = self.places[-1]
+        self.failed.append(number)
+        self.warnings.append(
+            f"frame {number}: no reliable link to frame {anchor.number} ({link.reason}); keeps the transform of "
+            f"frame {number - 1}"
+        )
+        self._lost = _Placed(number, frame, before, self.gains[-1])
+        self.places.append(before)
+        self.gains.append(self.gains[-1])

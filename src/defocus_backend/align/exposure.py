@@ -1,0 +1,61 @@
+"""Exposure and white balance of one frame against another, from what both show, whatever their focus."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from defocus_backend.align.motion import Matrix, half_side
+
+_WIDE = 8.0
+"""Sigma in blocks of the windows in which brightness is compared: far wider than any defocus."""
+_SATURATED = 0.98
+_LEAST_BLOCKS = 16
+_WIDEST = 4.0
+
+
+def exposure_gain(
+    reference: NDArray[np.float32], frame: NDArray[np.float32], matrix: Matrix
+) -> NDArray[np.float64] | None:
+    """How much brighter a frame is than its reference, channel by channel.
+
+    Defocus moves light between pixels but loses none, so the means of wide windows hardly know of it. Of their
+    ratios the median weighted by brightness is taken, which a moved highlight or an occluded background does
+    not sway. There is no offset as a second unknown: blur lowers contrast just as an offset does.
+
+    Parameters
+    ----------
+    reference, frame : (h, w, C) arrays
+        Block means.
+    matrix : (3, 3) array
+        From the reference's centred coordinates to the frame's.
+
+    Returns
+    -------
+    (C,) array or None
+        Gain of every channel; None where too little can be compared, or the answer is out of all bounds.
+    """
+    height, width, channels = reference.shape
+    unit = half_side((height, width))
+    y, x = np.mgrid[:height, :width]
+    points = np.stack([(x - (width - 1) / 2) / unit, (y - (height - 1) / 2) / unit, np.ones(x.shape)])
+    moved = np.tensordot(matrix, points, 1)
+    where = moved[1::-1] / moved[2] * unit + np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
+    seen = (where[0] >= 0) & (where[0] <= height - 1) & (where[1] >= 0) & (where[1] <= width - 1)
+    gains = np.ones(channels)
+    for channel in range(channels):
+        a = reference[..., channel].astype(np.float64)
+        b = ndimage.map_coordinates(frame[..., channel], where, order=1, mode="nearest", output=np.float64)
+        usable = seen & (a > 0) & (b > 0) & (a < _SATURATED * a.max()) & (b < _SATURATED * b.max())
+        if usable.sum() < _LEAST_BLOCKS:
+            return None
+        wide_a, wide_b = (ndimage.gaussian_filter(v * usable, _WIDE, mode="constant")[usable] for v in (a, b))
+        gains[channel] = _weighted_median(wide_b / wide_a, wide_a)
+    return gains if (gains < _WIDEST).all() and (gains > 1 / _WIDEST).all() else None
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -1,0 +1,309 @@
+"""Registration of one frame on another: an inverse compositional search over a pyramid.
+
+The frame is sought as ``gain * template + offset`` after the motion, which makes the least squares solution that
+of the largest correlation (Evangelidis and Psarakis 2008); since the derivatives are those of the template
+(Baker and Matthews 2004), one step costs one resampling of the frame. Unlike OpenCV's `findTransformECC` it
+knows similarities and any locked degree of freedom, and it takes a tenth of the time (docs/results.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
+
+_SMOOTHING = 1.0
+"""Sigma of the low pass at every level, px: it evens out focus at the scale of a pixel, and noise."""
+_LEAST_SIDE = 24
+_LEVELS = 5
+_STEPS = (25, 12, 8)
+"""Most steps at the coarsest level, at those between, and at the finest."""
+_ENOUGH = 0.01
+"""A step that moves no corner further than this, px, ends a level."""
+_CONVERGED = 0.1
+_LEAST_CORRELATION = 0.5
+_MOST_ERROR = 0.5
+_LEAST_OVERLAP = 0.2
+_MARGIN = 2
+_FLAT = 1e-9
+"""Product of the standard deviations (unit range) below which a picture counts as constant."""
+_CORRELATED = 4 * np.pi * _SMOOTHING**2
+"""Pixels that share one independent sample of white noise after the low pass."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """How one frame lies on another.
+
+    Attributes
+    ----------
+    matrix : (3, 3) array
+        From the template's centred coordinates to the frame's.
+    correlation : float
+        Of the two, low-passed, where they overlap after alignment; 0 if none was found.
+    error : float
+        Standard deviation of the displacement at a corner of the frame, px of the finest level, as the least
+        squares system tells it.
+    reason : str
+        Why the link must not be used; empty if it may.
+    """
+
+    matrix: Matrix
+    correlation: float
+    error: float
+    reason: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be used."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """A gray frame at several sizes, the finest first.
+
+    Attributes
+    ----------
+    levels : tuple of (h, w) float32 tensors
+        Low-passed by a Gaussian of `_SMOOTHING` pixels.
+    valid : tuple of (h, w) bool tensors, or None
+        Where the frame has values; None if everywhere.
+    """
+
+    levels: tuple[Tensor, ...]
+    valid: tuple[Tensor, ...] | None
+
+    @classmethod
+    def of(cls, gray: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> Pyramid:
+        """The pyramid of a gray frame (h, w)."""
+        import cv2
+
+        levels, masks = [], []
+        present = None if valid is None else valid.astype(np.float32)
+        while True:
+            smooth = cv2.GaussianBlur(gray, (0, 0), _SMOOTHING, borderType=cv2.BORDER_REFLECT)
+            levels.append(torch.from_numpy(smooth))
+            if present is not None:
+                masks.append(torch.from_numpy(present > 0.999))
+            height, width = gray.shape[0] // 2, gray.shape[1] // 2
+            if min(height, width) < _LEAST_SIDE or len(levels) == _LEVELS:
+                return cls(tuple(levels), tuple(masks) if present is not None else None)
+            # Whole blocks of 2x2 only, so that every level has the same middle but for half a pixel.
+            gray = _halved(gray, (width, height))
+            present = None if present is None else _halved(present, (width, height))
+
+    def mask(self, level: int) -> Tensor:
+        """Pixels of a level that can be compared: valid, and away from the border."""
+        inner = torch.zeros(self.levels[level].shape, dtype=torch.bool)
+        inner[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = True
+        return inner if self.valid is None else inner & self.valid[level]
+
+
+def _halved(pixels: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Means of 2x2 blocks; `size` is width and height."""
+    import cv2
+
+    whole = pixels[: 2 * size[1], : 2 * size[0]]
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def register(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Matrix]) -> Link:
+    """Find the motion from a template to a frame.
+
+    Parameters
+    ----------
+    template, frame : Pyramid
+        Of one size.
+    motion : Motion
+        Degrees of freedom.
+    starts : list of (3, 3) arrays
+        First guesses; that with the largest correlation at the coarsest level is taken, among them the shift
+        of the largest phase correlation and the identity.
+
+    Returns
+    -------
+    Link
+        Its `reason` tells of a failure; nothing is raised.
+    """
+    if min(template.levels[0].shape) < 2 * _MARGIN + 4:
+        return Link(np.eye(3), 0.0, np.inf, "too small")
+    coarsest = len(template.levels) - 1
+    matrix = _best_start(template, frame, motion, starts, coarsest)
+    found = _Search(0.0, 0.0, 0.0, np.inf)
+    for level in range(coarsest, -1, -1):
+        steps = _STEPS[0] if level == coarsest else _STEPS[2] if level == 0 else _STEPS[1]
+        matrix, found = _search(template, frame, motion, matrix, level, steps)
+        if found.correlation <= 0:
+            break
+    return Link(matrix, found.correlation, found.error, _judge(matrix, found))
+
+
+@dataclass(frozen=True)
+class _Search:
+    correlation: float
+    overlap: float
+    last_step: float
+    error: float
+
+
+def _judge(matrix: Matrix, found: _Search) -> str:
+    if found.correlation < _LEAST_CORRELATION:
+        return f"correlation {found.correlation:.2f}"
+    if not decompose(matrix).plausible:
+        return "implausible motion"
+    if found.overlap < _LEAST_OVERLAP:
+        return f"overlap {found.overlap:.0%}"
+    if found.last_step > _CONVERGED:
+        return "no convergence"
+    if found.error > _MOST_ERROR:
+        return f"uncertain by {found.error:.1f} px"
+    return ""
+
+
+def _best_start(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Matrix], level: int) -> Matrix:
+    tried = [*starts, np.eye(3), motion.constrain(_phase_shift(template.levels[level], frame.levels[level]))]
+    inner = template.mask(level)
+    scores = []
+    for matrix in tried:
+        moved, seen = _resample(frame, matrix, level)
+        scores.append(_correlation(template.levels[level], moved, inner & seen))
+    return tried[int(np.argmax(scores))]
+
+
+def _phase_shift(template: Tensor, frame: Tensor) -> Matrix:
+    """The shift of the largest cross correlation, to a whole pixel of the coarsest level."""
+    from skimage.registration import phase_cross_correlation
+
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in template.shape))
+    a, b = ((t.numpy() - float(t.mean())) * window for t in (template, frame))
+    matrix = np.eye(3)
+    if a.any() and b.any():
+        shift = phase_cross_correlation(a, b, normalization=None)[0]
+        matrix[:2, 2] = -shift[::-1] / half_side((int(template.shape[0]), int(template.shape[1])))
+    return matrix
+
+
+def _search(
+    template: Pyramid, frame: Pyramid, motion: Motion, matrix: Matrix, level: int, steps: int
+) -> tuple[Matrix, _Search]:
+    """Improve a motion at one level by Gauss-Newton steps of the template."""
+    target = template.levels[level]
+    shape = (int(target.shape[0]), int(target.shape[1]))
+    columns = _derivatives(target, motion)
+    free = len(motion.generators)
+    inner = template.mask(level)
+    system, last = np.zeros((free, free)), np.inf
+    for _ in range(steps):
+        moved, seen = _resample(frame, matrix, level)
+        weight = (inner & seen).to(torch.float32).reshape(-1)
+        weighted = columns * weight
+        system, right = (weighted @ columns.T).double().numpy(), (weighted @ moved.reshape(-1)).double().numpy()
+        solution = _solve(system, right)
+        if solution is None or solution[free] <= 0:
+            return matrix, _Search(0.0, float(weight.mean()), np.inf, np.inf)
+        # The frame is gain * (template + derivatives * amounts) + offset.
+        step = motion.step(solution[:free] / solution[free])
+        matrix = matrix @ np.linalg.inv(step)
+        matrix = matrix / matrix[2, 2]
+        last = displacement(step, shape)
+        if not np.isfinite(last) or last > max(shape):
+            return matrix, _Search(0.0, float(weight.mean()), np.inf, np.inf)
+        if last < _ENOUGH:
+            break
+    moved, seen = _resample(frame, matrix, level)
+    both = inner & seen
+    correlation = _correlation(target, moved, both)
+    # What correlation leaves of the template's variance is noise; the gain drops out.
+    noise = float(target[both].var()) * (1 / max(correlation, 1e-6) ** 2 - 1) if correlation > 0 else np.inf
+    covariance = np.linalg.pinv(system)[:free, :free] * max(noise, 0.0) * _CORRELATED
+    error = _corner_error(np.asarray(covariance, dtype=np.float64), motion, shape)
+    return matrix, _Search(correlation, float(both.float().mean()), last, error)
+
+
+def _solve(system: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    size = np.sqrt(system.diagonal())
+    if not (size > 0).all() or not np.isfinite(size).all():
+        return None
+    scaled = system / np.outer(size, size)
+    if np.linalg.cond(scaled) > 1e10:
+        return None
+    return np.asarray(np.linalg.solve(scaled, right / size) / size)
+
+
+def _corner_error(covariance: NDArray[np.float64], motion: Motion, shape: tuple[int, int]) -> float:
+    """Standard deviation in pixels of the displacement of the corner of a frame."""
+    unit = half_side(shape)
+    corner = np.array([shape[1] / 2 / unit, shape[0] / 2 / unit, 1.0])
+    moves = motion.generators @ corner
+    gradient = (moves[:, :2] - moves[:, 2:] * corner[:2]).T
+    variance = float(np.einsum("ik,kl,il->", gradient, covariance, gradient))
+    return float(np.sqrt(max(variance, 0.0)) * unit) if np.isfinite(variance) else np.inf
+
+
+def _derivatives(target: Tensor, motion: Motion) -> Tensor:
+    """Columns (K + 2, h * w) of the least squares system: the derivatives, the template, one."""
+    height, width = target.shape
+    unit = half_side((height, width))
+    down, right = (g * unit for g in torch.gradient(target))
+    x, y = _coordinates((height, width))
+    columns = []
+    for generator in motion.generators:
+        g = generator.tolist()
+        along = _line(g[2], x, y)
+        columns.append(right * (_line(g[0], x, y) - x * along) + down * (_line(g[1], x, y) - y * along))
+    # Without its mean the template hardly depends on the constant, and the system keeps its digits.
+    return torch.stack([*columns, target - target.mean(), torch.ones_like(target)]).reshape(len(columns) + 2, -1)
+
+
+def _line(row: list[float], x: Tensor, y: Tensor) -> Tensor | float:
+    """A row of a matrix times (x, y, 1), without what is zero."""
+    terms = [c * t for c, t in ((row[0], x), (row[1], y)) if c]
+    return sum(terms, start=row[2]) if terms else row[2]
+
+
+def _coordinates(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    unit = half_side(shape)
+    x = (torch.arange(shape[1], dtype=torch.float32) - (shape[1] - 1) / 2) / unit
+    y = (torch.arange(shape[0], dtype=torch.float32) - (shape[0] - 1) / 2) / unit
+    return x[None, :], y[:, None]
+
+
+def _resample(frame: Pyramid, matrix: Matrix, level: int) -> tuple[Tensor, Tensor]:
+    """A level of the frame as the template sees it, linearly interpolated, and where it has values (h, w)."""
+    pixels = frame.levels[level]
+    height, width = pixels.shape
+    unit = half_side((height, width))
+    x, y = _coordinates((height, width))
+    m = matrix.tolist()
+    across, down = m[0][0] * x + m[0][1] * y + m[0][2], m[1][0] * x + m[1][1] * y + m[1][2]
+    if m[2][0] or m[2][1]:
+        depth = m[2][0] * x + m[2][1] * y + m[2][2]
+        across, down = across / depth, down / depth
+    # grid_sample counts from -1 to 1 between the middles of the outermost pixels.
+    grid = torch.stack([across * (2 * unit / (width - 1)), down * (2 * unit / (height - 1))], -1)
+    seen = (grid.abs() <= 1).all(-1)
+    moved = _sample(pixels, grid)
+    if frame.valid is not None:
+        seen &= _sample(frame.valid[level].to(torch.float32), grid) > 0.999
+    return moved, seen
+
+
+def _sample(pixels: Tensor, grid: Tensor) -> Tensor:
+    return functional.grid_sample(pixels[None, None], grid[None], padding_mode="border", align_corners=True)[0, 0]
+
+
+def _correlation(a: Tensor, b: Tensor, where: Tensor) -> float:
+    """Pearson's correlation of two pictures on a mask; 0 where it is not defined."""
+    first, second = a[where], b[where]
+    if first.numel() < 16:
+        return 0.0
+    first, second = first - first.mean(), second - second.mean()
+    size = float(first.norm() * second.norm())
+    return float(first @ second) / size if size > _FLAT * first.numel() else 0.0

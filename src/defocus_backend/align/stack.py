@@ -1,0 +1,209 @@
+"""Aligned frames, made from the original pixels whenever they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.align.alignment import Alignment
+from defocus_backend.align.area import Window
+from defocus_backend.align.frames import Frames, StackLike, for_opencv
+from defocus_backend.errors import InputError
+from defocus_backend.params import AlignParams
+
+_A = AlignParams
+_BAND = 256
+"""Rows resampled at once, so that only a band of the frame is held as floats."""
+_LOST = 8
+"""Pixels around a missing one that no kernel takes into account."""
+
+
+class AlignedStack(Sequence[NDArray[Any]]):
+    """The frames of a stack as they lie on the reference; memory holds one at a time.
+
+    `fuse` reads it like any other stack. Each frame is resampled once, from its original pixels, and keeps its
+    dtype. With ``border="mark"``, pixels that a frame does not cover are NaN in floats; other dtypes come as
+    masked arrays.
+
+    Attributes
+    ----------
+    alignment : Alignment
+    channel_axis : int or None
+        Channel axis of one frame.
+    shape : (int, int)
+        Height and width of an aligned frame.
+    window : (slice, slice)
+        Rows and columns of the reference that an aligned frame shows.
+    """
+
+    def __init__(self, frames: Frames, alignment: Alignment, border: str = _A.border) -> None:
+        whole = (slice(0, frames.shape[0]), slice(0, frames.shape[1]))
+        window: Window | None = alignment.crop if border == "crop" else whole
+        if window is None:
+            raise InputError("stack", "frames without a common area", "frames that overlap, or border='mark'")
+        self.alignment, self.channel_axis, self.window = alignment, frames.channel_axis, window
+        self.shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        self._frames, self._mark = frames, border == "mark"
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """One aligned frame (h, w[, C]), or a list of several."""
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        frame = self._frames[number]
+        axis = self.channel_axis
+        planes = np.asarray(frame)[..., None] if axis is None else np.moveaxis(np.asarray(frame), axis, -1)
+        moved = self._resample(planes, number)
+        covered = self.alignment.covered(number)[self.window] if self._mark else None
+        if covered is not None and np.issubdtype(moved.dtype, np.floating):
+            moved[~covered] = np.nan
+        result = moved[..., 0] if axis is None else np.moveaxis(moved, -1, axis)
+        if covered is not None and not covered.all() and not np.issubdtype(moved.dtype, np.floating):
+            missing = ~covered if axis is None else np.expand_dims(~covered, axis)
+            return np.ma.MaskedArray(result, np.broadcast_to(missing, result.shape))
+        return np.ascontiguousarray(result)
+
+    def _resample(self, planes: NDArray[Any], number: int) -> NDArray[Any]:
+        """The window (h, w, C) of one frame (H, W, C), exposure matched."""
+        gain = _channel_gains(self.alignment.gains[number], planes.shape[-1])
+        if self.alignment.is_still(number) and (gain == 1).all():
+            return planes[self.window].copy()
+        missing = None
+        limits = _limits(planes)
+        if np.issubdtype(planes.dtype, np.floating):
+            finite = np.isfinite(planes).all(-1)
+            if not finite.all():
+                missing, planes = ~finite, np.where(finite[..., None], planes, 0)
+        result = np.empty((*self.shape, planes.shape[-1]), planes.dtype)
+        for top in range(0, self.shape[0], _BAND):
+            bottom = min(top + _BAND, self.shape[0])
+            band = self._band(planes, number, top, bottom)
+            band /= gain
+            result[top:bottom] = _as_dtype(band, planes.dtype, limits)
+        if missing is not None:
+            result[self._touched(missing, number)] = np.nan
+        return result
+
+    def _band(self, planes: NDArray[Any], number: int, top: int, bottom: int) -> NDArray[Any]:
+        """Rows `top` to `bottom` of the result as floats, from the rows of the frame that they need."""
+        width = self.shape[1]
+        start = np.array([[1, 0, self.window[1].start], [0, 1, self.window[0].start + top], [0, 0, 1]])
+        matrix = self.alignment.matrices[number] @ start
+        corners = matrix @ np.array([[0, width, 0, width], [0, 0, bottom - top, bottom - top], [1, 1, 1, 1]])
+        rows = corners[1] / corners[2]
+        first = int(np.clip(np.floor(rows.min()) - _LOST, 0, planes.shape[0] - 1))
+        last = int(np.clip(np.ceil(rows.max()) + _LOST, first + 1, planes.shape[0]))
+        matrix = np.array([[1, 0, 0], [0, 1, -first], [0, 0, 1.0]]) @ matrix
+        part = for_opencv(planes[first:last])
+        part = part.astype(np.float64 if part.dtype == np.float64 else np.float32)
+        if self.alignment.is_still(number):
+            moved = part[self.window[0].start + top - first :][: bottom - top, self.window[1]].copy()
+        else:
+            moved = self._warp(part, matrix, (width, bottom - top), _flag(self.alignment.interpolation))
+        scale = 255 if planes.dtype == np.bool_ else 1
+        return moved.reshape(bottom - top, width, -1) / moved.dtype.type(scale)
+
+    @staticmethod
+    def _warp(part: NDArray[Any], matrix: NDArray[np.float64], size: tuple[int, int], kernel: int) -> Any:
+        import cv2
+
+        flags = kernel | cv2.WARP_INVERSE_MAP
+        if (matrix[2] == (0, 0, 1)).all():
+            return cv2.warpAffine(part, matrix[:2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpPerspective(part, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def _touched(self, missing: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
+        """Where the window shows a missing pixel, or one resampled with its help."""
+        import cv2
+
+        still = self.alignment.is_still(number)
+        spread = missing.astype(np.uint8)
+        if not still:
+            spread = np.asarray(cv2.dilate(spread, np.ones((_LOST + 1, _LOST + 1), np.uint8)), dtype=np.uint8)
+        matrix = self.alignment.matrices[number] @ np.array(
+            [[1, 0, self.window[1].start], [0, 1, self.window[0].start], [0, 0, 1]]
+        )
+        moved = self._warp(spread, matrix, self.shape[::-1], cv2.INTER_NEAREST)
+        return np.asarray(moved > 0)
+
+
+def apply_alignment(
+    stack: StackLike, alignment: Alignment, *, channel_axis: int | None = None, border: str = _A.border
+) -> AlignedStack:
+    """Align a stack by transforms that are known already, such as those of another channel or from a file.
+
+    Parameters
+    ----------
+    stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
+        As for `align_stack`.
+    alignment : Alignment
+        From `align_stack` or `Alignment.load`.
+    channel_axis : int or None
+        Channel axis of one frame.
+    border : {"crop", "mark"}
+        As for `align_stack`.
+
+    Returns
+    -------
+    AlignedStack
+
+    Raises
+    ------
+    InputError
+        If the alignment is of frames of another number, size or colour.
+    """
+    params = AlignParams(border=border)
+    require_opencv()
+    frames = Frames(stack, channel_axis)
+    given = f"{len(frames)} frames of {frames.shape}"
+    if len(frames) != len(alignment) or frames.shape != alignment.shape:
+        raise InputError("stack", given, f"{len(alignment)} frames of {alignment.shape} as the alignment is of")
+    return AlignedStack(frames, alignment, params.border)
+
+
+def require_opencv() -> None:
+    """Raise `InputError` with advice if OpenCV is not installed."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        wanted = 'OpenCV, which comes with the extra align: pip install "napari-defocus[align]"'
+        raise InputError("align", "an installation without OpenCV", wanted) from error
+
+
+def _flag(interpolation: str) -> int:
+    import cv2
+
+    return int({"cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}[interpolation])
+
+
+def _channel_gains(gains: NDArray[np.float64], channels: int) -> NDArray[np.float32]:
+    """Gains of all channels; alpha has none."""
+    if len(gains) > channels or channels - len(gains) > 1:
+        raise InputError("alignment", f"gains of {len(gains)} channels", f"those of {channels} channels")
+    return np.asarray([*gains, *[1.0] * (channels - len(gains))], dtype=np.float32)
+
+
+def _limits(planes: NDArray[Any]) -> tuple[float, float]:
+    """Values that interpolation must not leave: the dtype's, or for floats those of the frame."""
+    if planes.dtype == np.bool_:
+        return 0.0, 1.0
+    if np.issubdtype(planes.dtype, np.integer):
+        info = np.iinfo(planes.dtype)
+        return float(info.min), float(info.max)
+    finite = planes[np.isfinite(planes)]
+    return float(finite.min()), float(finite.max())
+
+
+def _as_dtype(values: NDArray[Any], dtype: np.dtype[Any], limits: tuple[float, float]) -> NDArray[Any]:
+    if dtype == np.bool_:
+        return np.asarray(values >= 0.5)
+    if np.issubdtype(dtype, np.integer):
+        highest = np.nextafter(values.dtype.type(limits[1]) + 1, 0, dtype=values.dtype)
+        return np.clip(np.rint(values), limits[0], highest).astype(dtype)
+    return np.clip(values, *limits).astype(dtype)
