@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from defocus_backend.errors import InputError
 from defocus_backend.filters import box_mean
+from defocus_backend.fusion.height import z_positions
+
+if TYPE_CHECKING:
+    from defocus_backend.fusion.fuse import Fusion
 
 NEVER_ABOVE = 3.5
 """Least sigma in px above which a pixel was never in focus, by default."""
-_TELLS = 0.2
+_TELLS = 0.1
 """Confidence from which the least sigma says something."""
 _AROUND = 4
 """Radius in px over which the least sigma is averaged before it is judged."""
 _FAINT = 0.01
+_IDLE = 0.001
+"""Share of the pixels that tell something which a slice must win to be of use."""
+_NOTABLE = 0.005
+"""Share of the picture from which a gap is worth a word."""
+_SOFTER = 0.75
+"""Rise of the least sigma in px between two slices, against that at the slices, which calls for one more."""
+_FEW = 50
+"""Pixels under which no median is taken."""
+_MAJORITY = 12
+"""Radius in px of the neighbourhood whose majority decides where nothing is sharp."""
 
 
 def never_in_focus(sigma: Tensor, confidence: Tensor, above: float) -> Tensor:
@@ -36,3 +56,205 @@ def never_in_focus(sigma: Tensor, confidence: Tensor, above: float) -> Tensor:
     total = box_mean(weight, _AROUND).clamp_min(_FAINT / 10)
     around = box_mean(torch.where(seen, sigma, 0) * weight, _AROUND) / total
     return seen & (around > above) & (total > _TELLS)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A place along z where a slice is missing.
+
+    Attributes
+    ----------
+    z : float
+        About where, in the unit of the positions.
+    before, after : int or None
+        The slices on either side; None beyond the first or the last.
+    share : float
+        Share of the picture that it would bring into focus, 0 to 1.
+    """
+
+    z: float
+    before: int | None
+    after: int | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a focal stack holds.
+
+    Attributes
+    ----------
+    z : tuple of float
+        Position of every slice.
+    shares : tuple of float
+        Share of the picture that is sharpest in each slice, among what tells; they add up to 1, or are all 0.
+    never : float
+        Share of the picture that no slice holds sharp.
+    untold : float
+        Share of the picture that tells nothing by itself (flat, dark, saturated).
+    gaps : tuple of Gap
+        Where slices are missing: before the first, between two, after the last.
+    idle : tuple of int
+        Slices that add nothing.
+    trim : (int, int)
+        First and last slice worth keeping: those of use with one more on either side.
+    """
+
+    z: tuple[float, ...]
+    shares: tuple[float, ...]
+    never: float
+    untold: float
+    gaps: tuple[Gap, ...]
+    idle: tuple[int, ...]
+    trim: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers, lists and dictionaries, as JSON holds them."""
+        plain = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+    def report(self, unit: str = "slices") -> str:
+        """The same in words, a line each."""
+        lines = [f"never in focus: {self.never:.1%} of the picture; tells nothing by itself: {self.untold:.1%}"]
+        for gap in self.gaps:
+            if gap.before is None:
+                where = f"before the first slice, below z = {gap.z:.4g} {unit}"
+            elif gap.after is None:
+                where = f"after the last slice, beyond z = {gap.z:.4g} {unit}"
+            else:
+                where = f"between slices {gap.before} and {gap.after}, about z = {gap.z:.4g} {unit}"
+            lines.append(f"a slice is missing {where}, for {gap.share:.1%} of the picture")
+        if self.idle:
+            lines.append(f"slices that add nothing: {', '.join(map(str, self.idle))}")
+        first, last = self.trim
+        if (first, last) != (0, len(self.z) - 1):
+            lines.append(f"slices {first} to {last} would do (z = {self.z[first]:.4g} to {self.z[last]:.4g} {unit})")
+        lines += [
+            f"slice {n}, z = {z:.4g} {unit}: {share:.1%}"
+            for n, (z, share) in enumerate(zip(self.z, self.shares, strict=True))
+        ]
+        return "\n".join(lines)
+
+
+def coverage(
+    fusion: Fusion, slices: int | None = None, *, z: ArrayLike | None = None, z_step: float | None = None
+) -> Coverage:
+    """Which slices a fused stack needs, and where it misses some.
+
+    Parameters
+    ----------
+    fusion : Fusion
+        Of a single stack, from `fuse`.
+    slices : int or None
+        Number of slices; not needed with `z`.
+    z, z_step : (N,) array_like, float or None
+        Positions as they were given to `fuse`.
+
+    Returns
+    -------
+    Coverage
+
+    Raises
+    ------
+    InputError
+        If the positions do not fit the fusion.
+    """
+    if slices is None:
+        if z is None:
+            raise InputError("slices", "None", "the number of slices, or their positions z")
+        slices = len(np.atleast_1d(np.asarray(z)))
+    positions = z_positions(z, z_step, slices)
+    index = fusion.index
+    if index.ndim != 2:
+        raise InputError("fusion", f"maps of shape {index.shape}", "the fusion of a single stack (H, W)")
+    if int(index.max()) >= slices:
+        raise InputError("slices", repr(slices), f"at least {int(index.max()) + 1}, the slices that were fused")
+    seen = np.isfinite(fusion.sigma)
+    never = fusion.never_in_focus & seen
+    told = seen & ~never & ~fusion.inferred
+    counts = np.bincount(index[told], minlength=slices).astype(np.float64)
+    shares = counts / max(1.0, counts.sum())
+    useful = np.flatnonzero(shares >= _IDLE)
+    trim = (max(0, int(useful[0]) - 1), min(slices - 1, int(useful[-1]) + 1)) if useful.size else (0, slices - 1)
+    whole = max(1, int(seen.sum()))
+    return Coverage(
+        z=tuple(float(v) for v in positions),
+        shares=tuple(float(v) for v in shares),
+        never=float(never.sum() / whole),
+        untold=float((fusion.inferred & seen).sum() / whole),
+        gaps=_gaps(fusion, positions, never, told, whole),
+        idle=tuple(int(n) for n in np.flatnonzero(shares < _IDLE)) if useful.size else (),
+        trim=trim,
+    )
+
+
+def _gaps(
+    fusion: Fusion,
+    z: NDArray[np.float64],
+    never: NDArray[np.bool_],
+    told: NDArray[np.bool_],
+    whole: int,
+) -> tuple[Gap, ...]:
+    """Missing slices in the order of z's slices."""
+    last = len(z) - 1
+    lost = np.bincount(fusion.index[never], minlength=len(z)) / whole
+    # What is sharpest in the first or last slice and sharp in none lies beyond it.
+    found = [Gap(float(z[0]), None, 0, float(lost[0]))] if lost[0] >= _NOTABLE else []
+    # Heights in units of slices: whole numbers are slices, halves lie midway.
+    order = np.argsort(z)
+    place = np.interp(np.where(told, fusion.height, z[0]), z[order], order.astype(np.float64))
+    below = np.clip(np.floor(place), 0, max(0, last - 1)).astype(np.intp)
+    part = place - below
+    middle = told & (part > 0.25) & (part < 0.75)
+    ends = told & ~middle
+    for n in range(last):
+        between, beside = fusion.sigma[middle & (below == n)], fusion.sigma[ends & (below == n)]
+        share = between.size / whole
+        coarse = between.size >= _FEW and beside.size >= _FEW and np.median(between) - np.median(beside) > _SOFTER
+        # Nothing sharp although slices lie on both sides: the surface lies between them.
+        share = (share if coarse else 0.0) + float(sum(lost[m] / 2 for m in (n, n + 1) if 0 < m < last))
+        if share >= _NOTABLE:
+            found.append(Gap(float(z[n] + z[n + 1]) / 2, n, n + 1, float(share)))
+    if last and lost[last] >= _NOTABLE:
+        found.append(Gap(float(z[last]), last, None, float(lost[last])))
+    return tuple(found)
+
+
+def settle_decision(index: Tensor, never: Tensor, count: int) -> Tensor:
+    """A smooth decision where no slice is in focus: the choice of the majority around each pixel.
+
+    There the least of many large sigmas is an accident of the noise; a ragged choice between slices of different
+    blur would show as invented detail.
+
+    Parameters
+    ----------
+    index : (H, W) int32 tensor
+        Slice chosen at every pixel.
+    never : (H, W) bool tensor
+        Where nothing is sharp.
+    count : int
+        Number of slices.
+
+    Returns
+    -------
+    (H, W) int32 tensor
+        Unchanged where something is sharp.
+    """
+    if not bool(never.any()):
+        return index
+    rows, columns = (torch.nonzero(never.any(axis)).flatten() for axis in (1, 0))
+    height, width = never.shape
+    box = (
+        slice(max(0, int(rows[0]) - _MAJORITY), min(height, int(rows[-1]) + _MAJORITY + 1)),
+        slice(max(0, int(columns[0]) - _MAJORITY), min(width, int(columns[-1]) + _MAJORITY + 1)),
+    )
+    part, where = index[box], never[box]
+    chosen, most = part.clone(), torch.zeros(part.shape, device=index.device)
+    for number in torch.bincount(part[where].long(), minlength=count).nonzero().flatten().tolist():
+        votes = box_mean((where & (part == number)).to(most), _MAJORITY)
+        better = votes > most
+        chosen = torch.where(better, number, chosen)
+        most = torch.where(better, votes, most)
+    settled = index.clone()
+    settled[box] = torch.where(where, chosen.to(index.dtype), part)
+    return settled

@@ -6,8 +6,6 @@ Only slices near the minimum say where it is, so a window of them is kept per pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +13,8 @@ from torch import Tensor
 
 from defocus_backend.errors import InputError
 from defocus_backend.filters import box_mean
-from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.parabola import fit_parabola
+from defocus_backend.fusion.regularise import Height, combine, regularise
 
 _REACH = 2
 """Slices kept on either side of the sharpest one."""
@@ -30,44 +28,20 @@ _SOFTENING = 0.5
 """Sigma in px added to a slice's own when it is weighed: sigma is not known better near 0 than there."""
 _TYPICAL_NOISE = 0.25
 """Standard deviation of sigma in px on textured pixels, for fits that leave no residual."""
+_CLIMB = 0.5
+"""Rise of sigma in px on both sides of the sharpest slice that makes it a true minimum."""
+_SHARP = 1.5
+"""Sigma in px that the lens may add to what counts as in focus."""
 _POOL = 4
 """Radius in px of the neighbourhood that shares one estimate of the noise."""
-_SMOOTH = 6
-"""Radius in px of the neighbourhood that a pixel's height is compared with."""
-_GUIDE_EPS = 1e-2
-"""Regularisation of that comparison, in squared units of the guide."""
-_INDEPENDENT = 7
-"""Independent values in that neighbourhood: errors of pixels nearer than five to each other go together."""
 _PRIOR_FREEDOM = 0.02
 """Weight of the typical noise against the residuals, in degrees of freedom a pixel."""
-_TINY = 1e-12
 _LEAST_TRUST = 0.01
 """Confidence at which a slice counts where the map cannot tell."""
 _SCORE_NOISE = 0.13
 """Standard deviation of the decision's score from slice to slice, measured on stacks with truth."""
-_MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 0.25
-"""Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
 _STRIP = 1 << 18
 """Pixels fitted in one go; the temporaries of a large image stay small."""
-
-
-@dataclass(frozen=True)
-class Height:
-    """Height of every pixel, as tensors (H, W).
-
-    Attributes
-    ----------
-    height : float32
-        In the unit of the z positions; NaN where nothing is known.
-    error : float32
-        Standard error in the same unit.
-    inferred : bool
-        True where the pixel's own evidence is weaker than half a slice and its surroundings decided.
-    """
-
-    height: Tensor
-    error: Tensor
-    inferred: Tensor
 
 
 def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArray[np.float64]:
@@ -205,7 +179,7 @@ class HeightAccumulator:
         height, width = self._best.shape
         rows = max(1, _STRIP // width)
         parts = [self._fit_rows(slice(y, min(y + rows, height))) for y in range(0, height, rows)]
-        vertex, unit_error, residual, freedom, trust, rise = (torch.cat(p) for p in zip(*parts, strict=True))
+        vertex, unit_error, residual, freedom, trust, rise, lens = (torch.cat(p) for p in zip(*parts, strict=True))
         noise = _pooled_noise(residual, freedom).maximum(_TYPICAL_NOISE * (1 - trust))
         scale = self._scale
         error = unit_error * noise * scale
@@ -226,6 +200,7 @@ class HeightAccumulator:
             height=found.float().masked_fill(~seen, torch.nan),
             error=error.float().masked_fill(~seen, torch.nan),
             inferred=~(good | ended) | (error > self.step / 2),
+            lens=lens.masked_fill(~good, torch.nan),
         )
 
     @property
@@ -252,6 +227,9 @@ class HeightAccumulator:
         smooth = torch.where(first.curvature > 0, first.at(t).clamp_min(0), y).nan_to_num(0)
         found = fit_parabola(t, y, trust / (4 * (torch.where(near, smooth, 0) + _SOFTENING**2)))
         rising = found.curvature > 0
+        climb = torch.where(near, sigma - sigma[_REACH], 0)
+        enclosed = rising & (climb[:_REACH].amax(0) > _CLIMB) & (climb[_REACH + 1 :].amax(0) > _CLIMB)
+        lens = found.curvature.clamp_min(0).sqrt() * found.vertex.abs()
         return (
             found.vertex.masked_fill(~rising, torch.nan),
             found.unit_error.masked_fill(~rising, torch.nan),
@@ -259,6 +237,7 @@ class HeightAccumulator:
             found.freedom.masked_fill(~rising, 0).float(),
             trust.sum(0) / near.sum(0).clamp_min(1),
             torch.where(best == 0, sigma[_REACH + 1], sigma[_REACH - 1]) - sigma[_REACH],
+            lens.masked_fill(~enclosed, torch.nan),
         )
 
 
@@ -323,24 +302,6 @@ def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, best: Tens
     )
 
 
-def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
-    """Mean of both heights weighed by their inverse variances; where one is unknown, the other.
-
-    To each error is added what its curve's misfit leaves however much is averaged.
-    """
-    parts = ((by_score, _MISFIT_SCORE * step), (by_sigma, _MISFIT_SIGMA * step))
-    weights = [torch.where(h.height.isfinite(), 1 / (h.error.square() + misfit**2), 0) for h, misfit in parts]
-    total = weights[0] + weights[1]
-    value = (by_score.height.nan_to_num(0) * weights[0] + by_sigma.height.nan_to_num(0) * weights[1]) / total
-    error = total.rsqrt()
-    unknown = total == 0
-    return Height(
-        height=value.masked_fill(unknown, torch.nan),
-        error=error.masked_fill(unknown, torch.nan),
-        inferred=unknown | (error > step / 2),
-    )
-
-
 def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by_score: Height | None = None) -> Height:
     """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
 
@@ -351,7 +312,8 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
     guide : (H, W) tensor
         The fused image, gray, unit range.
     never : (H, W) bool tensor
-        Where no slice is in focus.
+        Where no slice is in focus by its least sigma. Where sigma has a true minimum within the stack the object
+        itself is soft, not its picture: such places are taken out.
     by_score : Height or None
         From `peak_height`.
 
@@ -364,6 +326,8 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
     if by_score is None:
         by_score = Height(torch.full_like(found.height, torch.nan), found.error, found.inferred)
     seen = accumulator.seen
+    if found.lens is not None:
+        never = never & ~(found.lens < _SHARP)
     smooth = regularise(combine(by_score, found, step), guide, step)
     unknown = never | ~seen
     low, high = float(accumulator.z.min()), float(accumulator.z.max())
@@ -371,68 +335,9 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
         height=smooth.height.clamp(low, high).masked_fill(unknown, torch.nan),
         error=smooth.error.masked_fill(unknown, torch.nan),
         inferred=smooth.inferred & ~unknown,
+        lens=found.lens,
+        never=never,
     )
-
-
-def regularise(found: Height, guide: Tensor, step: float) -> Height:
-    """Let the surroundings speak where a pixel's own evidence is weak.
-
-    The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse
-    variances as weights) and how far they can be trusted (the scatter about it that the errors do not explain:
-    small on a smooth surface, large at an edge in depth). Foretold and measured height are combined by their
-    variances, so that what is well measured stays and edges stay sharp. What has nothing firm within reach is
-    continued smoothly from further away.
-
-    Parameters
-    ----------
-    found : Height
-        Measured, with NaN where unknown.
-    guide : (H, W) tensor
-        The fused image, gray, unit range.
-    step : float
-        Mean distance of neighbouring slices.
-
-    Returns
-    -------
-    Height
-        Known everywhere if it was known anywhere; `inferred` as it was.
-    """
-    known = found.height.isfinite()
-    if not bool(known.any()):
-        return found
-    origin = found.height[known].mean()
-    height = torch.where(known, found.height - origin, 0)
-    weight = torch.where(known, found.error.square().reciprocal(), 0)
-    # In units of the firmest pixel, far from the ends of float32.
-    largest = weight.max()
-    weight = weight / largest
-    total = box_mean(weight, _SMOOTH).clamp_min(_TINY)
-    foretold = _foretell(height, weight, total, guide)
-    scatter = box_mean(weight * (height - foretold).square(), _SMOOTH)
-    # The mean of weight * error^2 is the share of known pixels: what exceeds it is true relief.
-    expected = box_mean(known.to(weight), _SMOOTH) / largest
-    spread = (scatter - expected).clamp_min(0) + expected / _INDEPENDENT
-    prior = torch.where(total > 10 * _TINY, total / (spread * largest).clamp_min(_TINY), 0)
-    both = (weight + prior).clamp_min(_TINY)
-    mean = (weight * height + prior * foretold) / both
-    # What the fits share is not averaged away.
-    error = ((both * largest).reciprocal() + (_MISFIT_SCORE * step) ** 2).sqrt()
-    trust = torch.where(known | (prior > 0), 1 / (1 + (2 * error / step) ** 4), 0)
-    filled = fill_from_surroundings(mean[None], trust)[0]
-    return Height(filled + origin, error, found.inferred)
-
-
-def _foretell(height: Tensor, weight: Tensor, total: Tensor, guide: Tensor) -> Tensor:
-    """Guided filter whose windows are fitted by weighted least squares, ``total`` being their mean weight."""
-    mean_guide = box_mean(weight * guide, _SMOOTH) / total
-    mean_height = box_mean(weight * height, _SMOOTH) / total
-    variance = (box_mean(weight * guide * guide, _SMOOTH) / total - mean_guide.square()).clamp_min(0)
-    covariance = box_mean(weight * guide * height, _SMOOTH) / total - mean_guide * mean_height
-    a = covariance / (variance + _GUIDE_EPS)
-    b = mean_height - a * mean_guide
-    # Windows speak for their pixels in proportion to what they know.
-    share = box_mean(total, _SMOOTH)
-    return box_mean(total * a, _SMOOTH) / share * guide + box_mean(total * b, _SMOOTH) / share
 
 
 def _pooled_noise(residual: Tensor, freedom: Tensor) -> Tensor:

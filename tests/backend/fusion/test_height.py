@@ -7,16 +7,9 @@ import pytest
 import torch
 
 from defocus_backend.errors import InputError
-from defocus_backend.fusion.height import (
-    Height,
-    HeightAccumulator,
-    combine,
-    find_height,
-    peak_height,
-    regularise,
-    z_positions,
-)
+from defocus_backend.fusion.height import HeightAccumulator, find_height, peak_height, z_positions
 from defocus_backend.fusion.parabola import fit_parabola
+from defocus_backend.fusion.regularise import Height, combine, regularise
 
 CPU = torch.device("cpu")
 SHAPE = (48, 64)
