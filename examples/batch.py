@@ -11,7 +11,7 @@ import defocus_backend as db
 from defocus_backend import scenes
 
 
-def main() -> None:
+def main(jobs: int = 2) -> None:
     """Render, fuse, print one line a stack."""
     rng = np.random.default_rng(0)
     photo = np.kron(rng.uniform(0, 255, (40, 50)), np.ones((4, 4))).astype(np.uint8)
@@ -22,7 +22,7 @@ def main() -> None:
     }
     rendered = {name: scenes.focal_stack(photo, depth, slices=5) for name, depth in depths.items()}
     stacks = {name: scene.slices for name, scene in rendered.items()}
-    for outcome in db.fuse_many(stacks, jobs=2):
+    for outcome in db.fuse_many(stacks, jobs=jobs):
         if outcome.fusion is None:
             print(f"{outcome.name}: {outcome.error}")
             continue

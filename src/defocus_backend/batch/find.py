@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defocus_backend.batch.journal import RECORD
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES
 from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
@@ -68,7 +69,7 @@ class Finder:
 
     Every folder at any depth that holds two or more pictures of one file type is a stack, and so is every
     TIFF of several pages, OME-Zarr folder and microscope's file; beside such, single pictures are taken for
-    previews and left out. Hidden files and folders are not looked at.
+    previews and left out. Hidden files and folders and the results of batches are not looked at.
 
     Parameters
     ----------
@@ -146,6 +147,9 @@ class Finder:
 
     def _walk(self, root: Path) -> Iterator[tuple[Path, list[Path]]]:
         for folder, inner, names in os.walk(root):
+            if RECORD in names:  # results of a batch, perhaps of this one
+                inner.clear()
+                continue
             here = Path(folder)
             names += [name for name in inner if name.lower().endswith(_STORE)]
             searched = (n for n in inner if not n.startswith(".") and n not in names and here / n not in self._skip)

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from defocus_backend.batch.engine import Batch, Event, JobList, Source
 from defocus_backend.batch.find import Finder, Found
 from defocus_backend.batch.job import Job
-from defocus_backend.batch.journal import Journal, find_finished, read_records
+from defocus_backend.batch.journal import Journal, Record, find_finished, read_records
 from defocus_backend.batch.many import open_pool
 from defocus_backend.batch.report import About, count_states, write_report
 from defocus_backend.batch.watch import Watch
@@ -160,7 +160,8 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
         raise InputError("DIR", f"{what} in {', '.join(map(str, roots))}", "folders with two or more pictures each")
     resume = own["resume"] or own["watch"]
     if dry_run:
-        show.plan([(job, _state(out, job, resume)) for job in map(order, found)], left_out)
+        records = read_records(out)
+        show.plan([(job, _state(out, records, job, resume)) for job in map(order, found)], left_out)
         return
     source: Source = JobList(map(order, found))
     if own["watch"]:
@@ -223,9 +224,8 @@ def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[s
     return flags, frozenset(name for name in options if context.get_parameter_source(name) in set_by_user)
 
 
-def _state(out: Path, job: Job, resume: bool) -> str:
+def _state(out: Path, records: dict[str, Record], job: Job, resume: bool) -> str:
     """What a dry run says of a job."""
-    records = read_records(out)
     done = find_finished(out, records, job.name, job.fingerprint(_version()))
     if done is not None:
         return "done before" if resume else "to do again"

@@ -77,8 +77,9 @@ def test_file_types_of_one_folder_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_the_results_is_not_searched(tmp_path: Path) -> None:
-    for path in ("s/1.jpg", "s/2.jpg", "out/s/1.jpg", "out/s/2.jpg"):
+    for path in ("s/1.jpg", "s/2.jpg", "out/s/1.jpg", "out/s/2.jpg", "earlier/s/1.jpg", "earlier/s/2.jpg"):
         picture(tmp_path / path)
+    (tmp_path / "earlier" / "s" / "batch.json").write_text("{}")
     assert set(found(tmp_path, skip=[tmp_path / "out"])) == {"s"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,14 @@ def test_cancel(stack: np.ndarray, options: dict[str, Any]) -> None:
     with pytest.raises(db.Cancelled, match="1 of 3 stacks"):
         fuse_all()
     assert [outcome.name for outcome in outcomes] == ["0"]
+
+
+def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[3] / "examples" / "batch.py"
+    runpy.run_path(str(path))["main"](jobs=1)
+    found = dict(re.findall(r"^(\w+): ([0-9.]+) dB", capsys.readouterr().out, re.M))
+    assert set(found) == {"tilted", "stepped", "bump"}
+    assert min(map(float, found.values())) > 20
 
 
 def test_refusals(stack: np.ndarray) -> None:
