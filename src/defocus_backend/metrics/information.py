@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from defocus_backend.metrics.gray import Gray, gray_case
-from defocus_backend.metrics.parallel import cores, each
+from defocus_backend.metrics.parallel import each
 
 _SIDE = 3
 _CELLS = _SIDE * _SIDE
 # Windows worked on at once: their 9 x 9 joint distributions then stay in the cache.
-_CHUNK = 1024
-# Added to a probability before its logarithm: 0 log 0 is then 0 without a mask.
-_TINY = 1e-300
+_CHUNK = 2048
+# Least probability whose logarithm is taken: 0 log 0 is then 0 without a mask.
+_TINY = 1e-30
 
 
 def _entropy(p: Gray, axis: int = 0) -> Gray:
@@ -24,58 +26,54 @@ def _entropy(p: Gray, axis: int = 0) -> Gray:
     return -np.sum(p * np.log2(np.where(p > 0, p, 1.0)), axis=axis)
 
 
-def _distributions(windows: Gray) -> Gray:
+def _distributions(windows: Tensor) -> Tensor:
     """Stretch each window to 0..1 and then to a sum of 1, (9, n) to (9, n); a flat window becomes uniform."""
-    low, high = windows.min(axis=0), windows.max(axis=0)
-    span = high - low
+    low = windows.amin(0)
+    span = windows.amax(0) - low
     flat = span == 0
-    stretched = np.where(flat, 1.0, (windows - low) / np.where(flat, 1.0, span))
-    return stretched / stretched.sum(axis=0)
+    stretched = torch.where(flat, 1.0, (windows - low) / torch.where(flat, 1.0, span))
+    return stretched / stretched.sum(0)
 
 
-def _information(source: Gray, own: Gray) -> Gray:
+def _information(source: Tensor, own: Tensor) -> Tensor:
     """Normalised mutual information of two distributions each, (9, n) and (9, n) to (n,).
 
     The joint distribution is Nelsen's: a mixture of independence and of the greatest (or, for a negative correlation,
     least) joint distribution that has these two marginals, so mixed that its correlation is the one observed.
     """
-    positions = np.arange(1, _CELLS + 1, dtype=np.float64)[:, None]
+    positions = torch.arange(1, _CELLS + 1, dtype=source.dtype, device=source.device)[:, None]
     centred_source, centred_own = source - 1 / _CELLS, own - 1 / _CELLS
-    power = (centred_source**2).sum(axis=0) * (centred_own**2).sum(axis=0)
+    power = centred_source.square().sum(0) * centred_own.square().sum(0)
     # A flat window has no correlation with anything; its own is round-off over round-off.
     flat = power < 1e-24
-    correlation = np.where(flat, 0.0, (centred_source * centred_own).sum(axis=0) / np.sqrt(np.where(flat, 1.0, power)))
+    product = (centred_source * centred_own).sum(0)
+    correlation = torch.where(flat, 0.0, product / torch.where(flat, 1.0, power).sqrt())
     # The least joint distribution of (X, Y) is the greatest one of (X, reversed Y).
-    source = np.where(correlation < 0, source[::-1], source)
+    source = torch.where(correlation < 0, source.flip(0), source)
 
-    cumulated, own_cumulated = source.cumsum(axis=0), own.cumsum(axis=0)
-    mean, own_mean = (positions * source).sum(axis=0), (positions * own).sum(axis=0)
-    variance = (positions**2 * source).sum(axis=0) - mean**2
-    own_variance = (positions**2 * own).sum(axis=0) - own_mean**2
-    deviations = np.sqrt(np.clip(variance, 0.0, None) * np.clip(own_variance, 0.0, None))
-    joint = np.minimum(own_cumulated[:, None], cumulated[None, :])
+    cumulated, own_cumulated = source.cumsum(0), own.cumsum(0)
+    mean, own_mean = (positions * source).sum(0), (positions * own).sum(0)
+    variance = (positions.square() * source).sum(0) - mean.square()
+    own_variance = (positions.square() * own).sum(0) - own_mean.square()
+    deviations = (variance.clamp_min(0) * own_variance.clamp_min(0)).sqrt()
+    joint = torch.minimum(own_cumulated[:, None], cumulated[None, :])
     # Hoeffding: the covariance is the sum of joint less product of marginals, both cumulated.
-    covariance = joint.reshape(-1, joint.shape[-1]).sum(axis=0) - cumulated.sum(axis=0) * own_cumulated.sum(axis=0)
+    covariance = joint.sum((0, 1)) - cumulated.sum(0) * own_cumulated.sum(0)
     usable = (covariance > 0) & (deviations > 0)
-    mixed = np.where(usable, np.abs(correlation) * deviations / np.where(usable, covariance, 1.0), 0.0)
+    mixed = torch.where(usable, correlation.abs() * deviations / torch.where(usable, covariance, 1.0), 0.0)
 
     # A cell of the greatest joint distribution is the overlap of its two marginals' steps.
-    scratch = np.maximum((own_cumulated - own)[:, None], (cumulated - source)[None, :])
-    joint -= scratch
-    np.maximum(joint, 0.0, out=joint)
-    joint *= mixed
-    np.multiply(own[:, None], ((1 - mixed) * source)[None, :], out=scratch)
-    joint += scratch
-    # The mixture may overshoot and leave cells below 0, which count by their size.
-    np.abs(joint, out=scratch)
-    scratch += _TINY
-    np.log2(scratch, out=scratch)
-    scratch *= joint
-    joint_entropy = -scratch.reshape(-1, joint.shape[-1]).sum(axis=0)
-    marginal = _entropy(source) + _entropy(own)
+    joint -= torch.maximum((own_cumulated - own)[:, None], (cumulated - source)[None, :])
+    joint.clamp_min_(0).mul_(mixed)
+    joint.addcmul_(own[:, None], ((1 - mixed) * source)[None, :])
+    # The mixture may overshoot and leave cells below 0: p log |p| keeps their sign, as in the public code.
+    # Logarithms take most of the time; in single precision their rounding averages out to below 1e-8.
+    logarithm = joint.float().abs_().clamp_min_(_TINY).log_()
+    joint_entropy = -joint.mul_(logarithm).sum((0, 1))
+    marginal = torch.special.entr(source).sum(0) + torch.special.entr(own).sum(0)
     # Two windows with a single cell above their least value have no entropy, and nothing to share.
     certain = marginal <= 0
-    return np.where(certain, 0.0, 2 * (marginal - joint_entropy) / np.where(certain, 1.0, marginal))
+    return torch.where(certain, 0.0, 2 * (marginal - joint_entropy) / torch.where(certain, 1.0, marginal))
 
 
 def _windows(feature: Gray) -> Gray:
@@ -89,15 +87,15 @@ def _windows(feature: Gray) -> Gray:
 def _feature_information(source: Gray, own: Gray) -> float:
     """Mean over the windows of the normalised information between two gradient images, both (9, n)."""
     differing = np.flatnonzero((source != own).any(axis=0))
+    windows = [torch.from_numpy(one[:, differing]) for one in (source, own)]
 
-    def total(part: npt.NDArray[np.intp]) -> float:
-        parts = (part[start : start + _CHUNK] for start in range(0, len(part), _CHUNK))
-        return sum(
-            float(_information(_distributions(source[:, some]), _distributions(own[:, some])).sum()) for some in parts
-        )
+    @torch.inference_mode()
+    def total(start: int) -> float:
+        some, its_own = (_distributions(one[:, start : start + _CHUNK]) for one in windows)
+        return float(_information(some, its_own).sum())
 
     equal = own.shape[1] - len(differing)
-    return (equal + sum(each(total, np.array_split(differing, 4 * cores())))) / own.shape[1]
+    return (equal + sum(each(total, range(0, len(differing), _CHUNK)))) / own.shape[1]
 
 
 def qfmi(

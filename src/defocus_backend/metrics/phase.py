@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,10 @@ _EPSILON = 1e-4
 # Zhao: features are where phase congruency passes the threshold; compared in 11 x 11 Gaussian windows.
 _FEATURE = 0.1
 _CONSTANT = 1e-4
+# Pixels worked on at once: their responses at all scales then stay in the cache.
+_BLOCK = 8192
+# The filters of images of one size are kept for the next, up to so many pixels.
+_KEPT_PIXELS = 2**20
 _WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _WINDOW /= _WINDOW.sum()
 
@@ -63,6 +68,15 @@ def _even_power(spectrum: Gray) -> float:
 
 
 def _filters(rows: int, columns: int) -> _Bank:
+    return _kept_bank(rows, columns) if rows * columns <= _KEPT_PIXELS else _bank(rows, columns)
+
+
+@lru_cache(maxsize=1)
+def _kept_bank(rows: int, columns: int) -> _Bank:
+    return _bank(rows, columns)
+
+
+def _bank(rows: int, columns: int) -> _Bank:
     y, x = _frequencies(rows, full_range=True)[:, None], _frequencies(columns, full_range=True)[None, :]
     squared = x * x + y * y
     squared[0, 0] = 1.0
@@ -92,33 +106,41 @@ def _filters(rows: int, columns: int) -> _Bank:
     return _Bank(radial, angular, tuple(noise))
 
 
-def _oriented_energy(spectrum: npt.NDArray[np.complex128], bank: _Bank, k: int) -> tuple[Gray, Gray]:
-    """Phase-congruent energy of one orientation beyond noise, and the summed amplitude; both (H, W)."""
-    along = spectrum * bank.angular[k]
-    evens, odds = [], []
-    summed, largest = np.zeros(spectrum.shape), np.zeros(spectrum.shape)
-    median = 0.0
-    for scale, radial in enumerate(bank.radial):
-        response = scipy.fft.ifft2(along * radial, overwrite_x=True)
-        even, odd = response.real.copy(), response.imag.copy()
-        power = even * even + odd * odd
-        if scale == 0:
-            median = float(np.median(power))
-        amplitude = np.sqrt(power, out=power)
-        summed += amplitude
-        np.maximum(largest, amplitude, out=largest)
-        evens.append(even)
-        odds.append(odd)
-    total_even, total_odd = sum(evens[1:], start=evens[0]), sum(odds[1:], start=odds[0])
-    length = np.sqrt(total_even * total_even + total_odd * total_odd)
-    # Along the mean phase less the absolute part across it, over the scales.
-    energy = length * length
-    for even, odd in zip(evens, odds, strict=True):
-        energy -= np.abs(even * total_odd - odd * total_even)
-    energy /= length + _EPSILON
+def _oriented_energy(
+    spectrum: npt.NDArray[np.complex128], bank: _Bank, k: int, scratch: npt.NDArray[np.complex128]
+) -> tuple[Gray, Gray]:
+    """Phase-congruent energy of one orientation beyond noise, and the summed amplitude; both (H, W).
 
-    rayleigh = math.sqrt(median * bank.noise[k] / 2)
-    energy -= rayleigh * (math.sqrt(math.pi / 2) + _NOISE_DEVIATIONS * math.sqrt(2 - math.pi / 2)) / _NOISE_RESCALE
+    `scratch` (scales, H, W) is written over.
+    """
+    np.multiply(spectrum * bank.angular[k], bank.radial, out=scratch)
+    responses = scipy.fft.ifft2(scratch, overwrite_x=True)
+    finest = responses[0]
+    rayleigh = math.sqrt(float(np.median(finest.real**2 + finest.imag**2)) * bank.noise[k] / 2)
+    noise = rayleigh * (math.sqrt(math.pi / 2) + _NOISE_DEVIATIONS * math.sqrt(2 - math.pi / 2)) / _NOISE_RESCALE
+    energy, summed = np.empty(spectrum.shape), np.empty(spectrum.shape)
+    rows = max(1, _BLOCK // spectrum.shape[1])
+    for start in range(0, len(energy), rows):
+        block = np.s_[start : start + rows]
+        part, its_sum = _congruent_energy(responses[:, block], noise)
+        energy[block], summed[block] = part, its_sum
+    return energy, summed
+
+
+def _congruent_energy(responses: npt.NDArray[np.complex128], noise: float) -> tuple[Gray, Gray]:
+    """Energy beyond noise and summed amplitude of a block of rows, from the responses (scales, H, W)."""
+    even, odd = responses.real.copy(), responses.imag.copy()
+    total_even, total_odd = even.sum(axis=0), odd.sum(axis=0)
+    amplitude = np.sqrt(even * even + odd * odd)
+    summed, largest = amplitude.sum(axis=0), amplitude.max(axis=0)
+    squared = total_even * total_even + total_odd * total_odd
+    # Along the mean phase less the absolute part across it, over the scales.
+    even *= total_odd
+    odd *= total_even
+    even -= odd
+    energy: Gray = squared - np.abs(even, out=even).sum(axis=0)
+    energy /= np.sqrt(squared) + _EPSILON
+    energy -= noise
     np.maximum(energy, 0.0, out=energy)
     width = summed / (largest + _EPSILON) / _SCALES
     energy /= 1.0 + np.exp(_SPREAD_SLOPE * (_SPREAD_CENTRE - width))
@@ -127,10 +149,11 @@ def _oriented_energy(spectrum: npt.NDArray[np.complex128], bank: _Bank, k: int) 
 
 def _features(image: Gray, bank: _Bank) -> _Features:
     spectrum = scipy.fft.fft2(image)
+    scratch = np.empty(bank.radial.shape, dtype=np.complex128)
     energies, amplitudes = np.zeros(image.shape), np.zeros(image.shape)
     xx, yy, xy = np.zeros(image.shape), np.zeros(image.shape), np.zeros(image.shape)
     for k in range(_ORIENTATIONS):
-        energy, amplitude = _oriented_energy(spectrum, bank, k)
+        energy, amplitude = _oriented_energy(spectrum, bank, k, scratch)
         energies += energy
         amplitudes += amplitude
         squared = np.square(energy / np.where(amplitude > 0, amplitude, 1.0))
