@@ -15,7 +15,7 @@ BACKEND = SOURCE / "defocus_backend"
 INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6", "napari_defocus")
 
 FLOW = (
-    ("errors",),
+    ("errors", "luma"),
     ("progress", "methods"),
     ("params",),
     ("io", "device", "render"),
@@ -24,15 +24,15 @@ FLOW = (
     ("compare",),
     ("defocus",),
     ("sharpen", "shallow", "fusion"),
-    ("training", "scenes", "batch"),
+    ("training", "scenes", "truth", "batch"),
     ("reproduce",),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only.
 
-`scenes` stands with `training`, whose blur it shares.
+`scenes` and `truth` stand with `training`, whose blur they share.
 """
-SHARED = {("scenes", "training")}
+SHARED = {("scenes", "training"), ("truth", "training"), ("truth", "scenes")}
 RANK = {module: rank for rank, group in enumerate(FLOW) for module in group}
 MODULES = sorted(BACKEND.rglob("*.py"))
 

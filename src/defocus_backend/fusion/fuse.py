@@ -1,6 +1,7 @@
-"""Multi-focus fusion in two passes over the slices, so that memory does not grow with their number.
+"""Multi-focus fusion slice by slice, so that memory does not grow with their number.
 
-Equations 13 to 16 of Galetto and Deng (2021), for any number of slices.
+Pass one scores every slice and, with the soft blend, sums them up at once; the blends that need the finished decision
+(eqs 13 to 16 of Galetto and Deng, 2021) read the slices a second time.
 """
 
 from __future__ import annotations
@@ -14,14 +15,25 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend.arrays import Image, as_image, to_map
+from defocus_backend.arrays import Image, to_map
+from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
+from defocus_backend.filters import CellGrid, cell_mean
+from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.blend import new_blend
+from defocus_backend.fusion.channels import ChannelChoice
 from defocus_backend.fusion.coverage import NEVER_ABOVE, never_in_focus
-from defocus_backend.fusion.decision import RunningMinimum, decision_weight
-from defocus_backend.fusion.height import HeightAccumulator, find_height, z_positions
+from defocus_backend.fusion.decision import (
+    RunningBest,
+    SoftSum,
+    decision_weight,
+    noise_level,
+    slice_score,
+    soft_weights,
+)
+from defocus_backend.fusion.height import HeightAccumulator, find_height, peak_height, z_positions
 from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
@@ -29,6 +41,8 @@ from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 _F, _D = FusionParams, SliceMapParams
 _INVALID_WEIGHT = 1e-12
 """Weight of a NaN pixel: nothing beside any valid one, yet never a division by zero."""
+_NOISE_SLICES = 3
+"""Slices from which the noise is estimated."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
@@ -41,9 +55,9 @@ class Fusion:
     image : (H, W[, C]) array
         All-in-focus image, dtype and layout of one slice.
     index : (H, W) int32 array
-        Number of the slice with the least blur, from 0.
+        Number of the slice that is in focus, from 0.
     sigma : (H, W) float32 array
-        That least blur, in pixels; NaN where no slice was valid.
+        Blur of that slice, in pixels; NaN where no slice was valid.
     confidence : (H, W) float32 array
         Confidence of that blur, 0 to 1.
     height : (H, W) float32 array
@@ -72,11 +86,18 @@ class Fusion:
     weights: NDArray[np.float32] | None = None
 
 
+@in_bands
 def fuse(
     stack: StackLike,
     *,
     channel_axis: int | None = None,
+    axes: str | None = None,
+    focus_channels: ChannelChoice | None = None,
+    decision: str = _F.decision,
+    sigma_weight: float = _F.sigma_weight,
+    noise_floor: float = _F.noise_floor,
     blend: str = _F.blend,
+    firmness: float = _F.firmness,
     radius: int = _F.radius,
     eps: float = _F.eps,
     delta: float = _F.delta,
@@ -86,6 +107,7 @@ def fuse(
     method: str = _D.method,
     weights: str | Path | None = None,
     step: int = _D.step,
+    pooling: int = _D.pooling,
     refine: bool = _D.refine,
     refine_radius: int = _D.radius,
     refine_eps: float = _D.eps,
@@ -103,11 +125,25 @@ def fuse(
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The slices, see `defocus_backend.fusion.stack.FocalStack`; read twice, one slice at a time.
+        The slices, see `defocus_backend.fusion.stack.FocalStack`; read one slice at a time, twice
+        unless the blend is "soft".
     channel_axis : int or None
         Channel axis of one slice.
-    blend : {"decision", "pyramid"}
-        Weighted sum of the slices (eq 13), or the same weights on Laplacian pyramids.
+    axes : str or None
+        A letter for each axis of an image with times, positions or channels, such as ``"TCZYX"``, in place of
+        `channel_axis`: every stack in it is fused, see `fuse_nd`.
+    focus_channels : int, str, sequence, mapping or None
+        With axes, the channels on which focus is judged, see `fuse_nd`.
+    decision : {"combined", "sigma"}
+        What decides between slices: sigma with local detail, see `defocus_backend.fusion.decision`, or sigma alone as
+        in the paper (eq 14).
+    sigma_weight, noise_floor : float
+        Of the combined decision.
+    blend : {"soft", "decision", "pyramid"}
+        Mean of the slices weighted by their scores; weighted sum by the filtered decisions (eq 13); or those
+        weights on Laplacian pyramids.
+    firmness : float
+        Slope of the soft weights.
     radius, eps, delta : int, float, float
         Guided filter of the decision maps (eq 15; pixels, unit range) and floor of the weights (eq 16).
     z : (N,) array_like or None
@@ -118,6 +154,8 @@ def fuse(
         Least sigma in px above which a pixel was never in focus.
     method, weights, step, refine, iterations, subsample, confidence_weighted
         Defocus map of each slice, see `defocus_map`.
+    pooling : {1, 2, 4}
+        Side of the squares of pixels whose mean is judged; sigma is in pixels of the slice all the same.
     refine_radius, refine_eps : int, float
         `radius` and `eps` of `defocus_map`; the refinement is lighter here, see `SliceMapParams`.
     value_range : (float, float) or None
@@ -137,10 +175,22 @@ def fuse(
     ------
     InputError, WeightsError, DeviceError, Cancelled
     """
-    params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
+    if axes is not None or focus_channels is not None:  # with axes, `in_bands` has gone to `fuse_nd`
+        raise InputError("focus_channels", repr(focus_channels), "it only with axes that name the channels")
+    params = FusionParams(
+        decision=decision,
+        sigma_weight=sigma_weight,
+        noise_floor=noise_floor,
+        blend=blend,
+        firmness=firmness,
+        radius=radius,
+        eps=eps,
+        delta=delta,
+    )
     maps = SliceMapParams(
         method=method,
         step=step,
+        pooling=pooling,
         refine=refine,
         radius=refine_radius,
         eps=refine_eps,
@@ -153,41 +203,72 @@ def fuse(
     positions = z_positions(z, z_step, len(slices))
     if not never_above > 0:
         raise InputError("never_above", repr(never_above), "more than 0 pixels")
-    reporter = Reporter(2 * len(slices), "slices", progress, cancel)
+    soft = params.blend == "soft"
+    reporter = Reporter((1 if soft else 2) * len(slices), "slices", progress, cancel)
     reporter.check()
     estimator = DefocusEstimator(maps, weights=weights, device=where)
     with torch.inference_mode(), device_errors(_ADVICE):
-        least = RunningMinimum(slices.shape, where)
+        noise = noise_level(slices.sample(_NOISE_SLICES))
+        best = RunningBest(slices.shape, where)
         surface = HeightAccumulator(slices.shape, positions, where)
-        kept: list[NDArray[np.float32]] = []
-        for image in slices:
-            estimate = estimator.estimate(image.to(where), cancel=cancel)
-            sigma = (
-                estimate.sigma if image.valid is None else estimate.sigma.masked_fill(~image.valid.to(where), torch.nan)
-            )
-            least.update(sigma, estimate.confidence)
-            surface.update(sigma, estimate.confidence)
+        blended = SoftSum(params.firmness)
+        seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)
+        form: Image | None = None
+        sigmas: list[NDArray[np.float32]] = []
+        scores: list[Tensor] = []
+        for source in slices:
+            image = source.to(where)
+            sigma, confidence = _slice_maps(estimator, image, maps.pooling, cancel)
+            score = slice_score(image.gray, sigma, noise, params)
+            better = best.update(score, sigma, confidence)
+            surface.update(sigma, confidence, better)
+            blended.add(image.pixels, score)
+            seen |= ~score.isnan()
             if keep_slices:
-                kept.append(to_map(sigma))
+                sigmas.append(to_map(sigma))
+                scores.append(score)
+            form = form or replace(source, pixels=source.pixels[:, :0])
             reporter.advance()
-        fused, shares = _blend_slices(slices, least.index, params, where, keep_slices, reporter)
-        never = never_in_focus(least.sigma, least.confidence, never_above)
-        guide = as_image(fused, channel_axis=channel_axis, value_range=slices.value_range).gray.to(where)
-        relief = find_height(surface, guide, never)
-    index = least.index.cpu().numpy()
+        assert form is not None
+        together = replace(form, pixels=blended.result(), valid=seen)
+        never = never_in_focus(best.sigma, best.confidence, never_above)
+        by_score = peak_height(positions, best.index, best.below, best.best, best.above)
+        relief = find_height(surface, together.gray, never, by_score)
+        if soft:
+            fused = together.restore(together.pixels)
+            shares = soft_weights(torch.stack(scores), params.firmness).cpu().numpy() if keep_slices else None
+        else:
+            fused, shares = _blend_slices(slices, best.index, params, where, keep_slices, reporter)
+    index = best.index.cpu().numpy()
     return Fusion(
         image=fused,
         index=index,
-        sigma=to_map(least.sigma, least.sigma.isfinite()),
-        confidence=to_map(least.confidence),
+        sigma=to_map(best.sigma, best.sigma.isfinite()),
+        confidence=to_map(best.confidence),
         height=to_map(relief.height),
         height_error=to_map(relief.error),
         inferred=relief.inferred.cpu().numpy(),
         never_in_focus=never.cpu().numpy(),
-        sigmas=np.stack(kept) if keep_slices else None,
+        sigmas=np.stack(sigmas) if keep_slices else None,
         decisions=index == np.arange(len(slices))[:, None, None] if keep_slices else None,
         weights=shares,
     )
+
+
+def _slice_maps(
+    estimator: DefocusEstimator, image: Image, pooling: int, cancel: CancelCallback | None
+) -> tuple[Tensor, Tensor]:
+    """Sigma in pixels of the slice, NaN where it is invalid, and its confidence; both (H, W)."""
+    grid = CellGrid(*image.shape, pooling)
+    pooled = image if pooling == 1 else replace(image, pixels=cell_mean(image.pixels, pooling), valid=None)
+    found = estimator.estimate(pooled, cancel=cancel)
+    sigma, confidence = found.sigma, found.confidence
+    if pooling > 1:
+        sigma, confidence = grid.interpolate(torch.stack([sigma, confidence]), 0, grid.height)
+        sigma = (pooling * sigma).clamp_(max=LEVELS - 1)
+    if image.valid is None:
+        return sigma, confidence
+    return sigma.masked_fill(~image.valid, torch.nan), confidence * image.valid
 
 
 def _blend_slices(
@@ -199,7 +280,7 @@ def _blend_slices(
     reporter: Reporter,
     window: tuple[slice, slice] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Pass two: eqs 13, 15 and 16 over all slices, or over one window of each."""
+    """Eqs 13, 15 and 16 over all slices, or over one window of each."""
     blend, weights = new_blend(params.blend), []
     first: Image | None = None
     seen = torch.zeros(index.shape, dtype=torch.bool, device=device)

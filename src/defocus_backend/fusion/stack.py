@@ -41,14 +41,13 @@ class FocalStack:
         value_range: tuple[float, float] | None = None,
         argument: str = "stack",
     ) -> None:
-        self._read, self._length = _reader(stack, argument)
+        self._read, self._length, self._item = _reader(stack, argument)
         self._channel_axis = channel_axis
         self._argument = argument
         first = self._first()
         self.shape = first.shape
         self.channels = int(first.pixels.shape[0])
         self.dtype = first.dtype
-        self._stack: Any = stack if hasattr(stack, "__getitem__") and hasattr(stack, "__len__") else None
         self.value_range = value_range or self._find_range(stack, first)
 
     def __len__(self) -> int:
@@ -79,12 +78,13 @@ class FocalStack:
             raise InputError(self._argument, f"{count} slices on a later reading", f"{self._length} as before")
 
     def sample(self, count: int) -> Iterator[Image]:
-        """Up to `count` slices evenly spread over the stack; only the first where it cannot be indexed."""
-        if self._stack is None:
-            yield self._as_image(next(iter(self._read())), 0, self.value_range)
-            return
-        for number in np.unique(np.linspace(0, len(self) - 1, count).round().astype(int)):
-            yield self._as_image(np.asarray(self._stack[int(number)]), int(number), self.value_range)
+        """Up to `count` slices evenly spread over the stack, the same ones in whatever form it comes."""
+        numbers = [int(n) for n in np.unique(np.linspace(0, len(self) - 1, count).round())]
+        item = self._item
+        found = enumerate(self._read()) if item is None else ((n, item(n)) for n in numbers)
+        for number, values in found:
+            if number in numbers:
+                yield self._as_image(np.asarray(values), number, self.value_range)
 
     def _first(self) -> Image:
         values = next(iter(self._read()), None)
@@ -109,16 +109,18 @@ class FocalStack:
         return min(i.low for i in found), max(i.high for i in found)
 
 
-def _reader(stack: StackLike, argument: str) -> tuple[Callable[[], Iterator[Any]], int | None]:
-    """A function that starts a new reading, and the number of slices where it is known."""
+def _reader(
+    stack: StackLike, argument: str
+) -> tuple[Callable[[], Iterator[Any]], int | None, Callable[[int], Any] | None]:
+    """A function that starts a new reading; where they are known, the number of slices and how to read one."""
     source: Any = list(stack) if isinstance(stack, Iterator) else stack
     if callable(source):
-        return lambda: iter(source()), None
+        return lambda: iter(source()), None, None
     if isinstance(source, str | bytes) or not hasattr(source, "__iter__"):
         raise InputError(argument, type(source).__name__, "an array (N, H, W[, C]) or a series of slices")
     if hasattr(source, "ndim") and source.ndim < 3:
         raise InputError(argument, f"shape {tuple(source.shape)}", "three or more dimensions (N, H, W[, C])")
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         # By index rather than by iteration: a dask array then computes one slice at a time.
-        return lambda: (np.asanyarray(source[n]) for n in range(len(source))), len(source)
-    return lambda: iter(source), len(source) if hasattr(source, "__len__") else None
+        return lambda: (np.asanyarray(source[n]) for n in range(len(source))), len(source), lambda n: source[n]
+    return lambda: iter(source), len(source) if hasattr(source, "__len__") else None, None

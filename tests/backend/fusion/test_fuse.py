@@ -14,7 +14,6 @@ from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.filters import guided_filter
 from defocus_backend.fusion import fuse, fuse_by_index
 from defocus_backend.fusion.blend import collapse, laplacian_pyramid
-from defocus_backend.fusion.decision import RunningMinimum
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
 
 
 def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> None:
-    found = run(stack, keep_slices=True, radius=5, eps=1e-2, delta=1e-3)
+    found = run(stack, decision="sigma", blend="decision", keep_slices=True, radius=5, eps=1e-2, delta=1e-3)
     np.testing.assert_array_equal(found.index, found.sigmas.argmin(0))
     # Eq 14, with ties given to the lowest slice, as argmin does.
     np.testing.assert_array_equal(found.decisions, found.sigmas.argmin(0) == np.arange(5)[:, None, None])
@@ -43,15 +42,7 @@ def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> N
     assert found.image.dtype == np.uint8
 
 
-def test_ties_go_to_the_lowest_index_and_nan_never_wins() -> None:
-    least = RunningMinimum((1, 3), torch.device("cpu"))
-    for values in ([1.0, torch.nan, torch.nan], [1.0, 5.0, torch.nan], [0.5, 5.0, torch.nan]):
-        least.update(torch.tensor([values]), torch.ones(1, 3))
-    assert least.index.tolist() == [[2, 1, 0]]
-    assert least.sigma.tolist() == [[0.5, 5.0, torch.inf]]
-
-
-@pytest.mark.parametrize("blend", ["decision", "pyramid"])
+@pytest.mark.parametrize("blend", ["soft", "decision", "pyramid"])
 def test_equal_slices_fuse_to_themselves(run: Callable[..., Any], photo: np.ndarray, blend: str) -> None:
     found = run([photo[:101, :77]] * 3, blend=blend)
     assert np.abs(found.image.astype(int) - photo[:101, :77]).max() <= 1
@@ -145,14 +136,16 @@ def test_pyramid_comes_back() -> None:
     torch.testing.assert_close(collapse(laplacian_pyramid(image)), image, atol=1e-5, rtol=0)
 
 
-def test_progress_counts_every_slice_twice_and_cancel_stops(run: Callable[..., Any], stack: np.ndarray) -> None:
+def test_progress_counts_every_slice_of_both_passes_and_cancel_stops(
+    run: Callable[..., Any], stack: np.ndarray
+) -> None:
     seen: list[tuple[int, int, str]] = []
-    run(stack, progress=lambda *report: seen.append(report))
+    run(stack, blend="decision", progress=lambda *report: seen.append(report))
     assert seen == [(n, 10, "slices") for n in range(1, 11)]
     seen.clear()
     with pytest.raises(Cancelled):
         run(stack, progress=lambda *report: seen.append(report), cancel=lambda: len(seen) >= 3)
-    assert len(seen) == 3
+    assert seen == [(n, 5, "slices") for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
