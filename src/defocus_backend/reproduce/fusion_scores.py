@@ -140,27 +140,31 @@ def _interleaved(ours: tuple[float, ...], printed: tuple[float, ...]) -> tuple[f
 
 
 def _over_all(job: Job) -> Table | None:
-    """Mean scores of ours over the 20 Lytro pairs, ranked among the leaderboard's; None if a pair is absent."""
-    pairs = [job.inputs.lytro(number) for number in PAIRS]
+    """Mean scores of ours over the Lytro pairs, ranked among the leaderboard's; None unless all pairs are there."""
     own = ("paper, blurnet", "default")
-    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in own}
-    for number, pair in enumerate(pairs):
+    found: dict[str, list[tuple[float, ...]]] = {_TEXTS[name]: [] for name in own}
+    for done, number in enumerate(PAIRS):
+        pair = job.inputs.lytro(number)
         if pair is None:
             return None
         for name in own:
             job.check()
             if job.progress is not None:
-                job.progress(number, len(pairs), f"pairs, {name}")
-            found[name].append(scores(fused_by(name, pair, job), pair))
-    means = {_TEXTS[name]: tuple(np.mean(values, axis=0)) for name, values in found.items()}
-    return ranked_means(means, job.inputs)
+                job.progress(done, len(PAIRS), f"pairs, {name}")
+            found[_TEXTS[name]].append(scores(fused_by(name, pair, job), pair))
+    means = {name: tuple(np.mean(values, axis=0)) for name, values in found.items()}
+    return ranked_means(means, job.inputs, [f"c_{number:02d}" for number in PAIRS])
 
 
-def ranked_means(means: dict[str, tuple[float, ...]], inputs: Inputs) -> Table:
-    """Means of ours and of the leaderboard's methods, each of ours ranked among those methods, best mean rank first."""
+def ranked_means(means: dict[str, tuple[float, ...]], inputs: Inputs, pairs: list[str]) -> Table:
+    """Means over some pairs of ours and of the leaderboard's methods that have them all, best mean rank first.
+
+    A method's rank counts those of the leaderboard that are better, so that two of ours do not push each other down.
+    """
     others = {
-        method: tuple(float(np.mean([values[m] for values in pairs.values()])) for m in METRICS)
-        for method, pairs in inputs.other_methods.items()
+        method: tuple(float(np.mean([values[pair][m] for pair in pairs])) for m in METRICS)
+        for method, values in inputs.other_methods.items()
+        if all(pair in values for pair in pairs)
     }
     rows: list[tuple[float, tuple[Cell, ...]]] = []
     for name, values in {**means, **others}.items():
@@ -172,7 +176,7 @@ def ranked_means(means: dict[str, tuple[float, ...]], inputs: Inputs) -> Table:
     rows.sort(key=lambda row: row[0])
     return Table(
         name="table3_lytro",
-        caption="Mean over the 20 Lytro pairs, with the rank among the other groups' published results.",
+        caption=f"Mean over {len(pairs)} Lytro pairs, with the rank among the other groups' published results.",
         columns=("method", *METRICS, *(f"rank {m}" for m in METRICS), "mean rank"),
         rows=tuple(row for _, row in rows),
     )

@@ -147,8 +147,10 @@ def test_the_papers_rule_takes_the_least_sigma_and_the_first_of_equals(monkeypat
 def test_means_are_ranked_among_the_other_methods(tmp_path: Path) -> None:
     board = tmp_path / "board.json"
     low, high = (dict.fromkeys(fusion_scores.METRICS, v) for v in (0.2, 0.8))
-    board.write_text(json.dumps({"good": {"a": high, "b": high}, "bad": {"a": low}, "_mean": {"good": low}}))
-    table = fusion_scores.ranked_means({"ours": (0.9, 0.9, 0.5, 0.5, 0.1)}, Inputs(leaderboard=board))
+    board.write_text(
+        json.dumps({"good": {"a": high, "b": high}, "bad": {"a": low}, "other": {"b": high}, "_mean": {"a": low}})
+    )
+    table = fusion_scores.ranked_means({"ours": (0.9, 0.9, 0.5, 0.5, 0.1)}, Inputs(leaderboard=board), ["a"])
     by_name = {row[0]: row for row in table.rows}
     assert set(by_name) == {"ours", "good", "bad"}
     assert by_name["ours"][6:] == (1, 1, 2, 2, 3, 1.8)
