@@ -15,9 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from defocus_backend.errors import InputError
-
-LUMA = (0.298936021293776, 0.587043074451121, 0.114020904255103)
-"""Rec. 601 weights of red, green and blue, as in MATLAB's rgb2gray."""
+from defocus_backend.luma import LUMA
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000

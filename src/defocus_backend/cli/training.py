@@ -20,6 +20,7 @@ from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.io import check_folder
+from defocus_backend.training.benchmark import SCENES
 from defocus_backend.training.calibration import calibrate
 from defocus_backend.training.evaluate import Scores
 from defocus_backend.training.patches import list_photos
@@ -28,6 +29,7 @@ from defocus_backend.training.train import StepReport, TrainingParams, score, tr
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RECIPE = "Recipe"
+_BENCHMARK = "Benchmark of maps"
 _PLAINER = {
     "network": "Architecture.",
     "protocol": "Blur whole photographs and cut patches afterwards, or blur each patch alone as in the paper.",
@@ -188,7 +190,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
 
 
 @click.command("evaluate", cls=SectionCommand)
-@click.argument("weights", metavar="WEIGHTS")
+@click.argument("weights", nargs=-1, metavar="[WEIGHTS]...")
 @option(
     "--photos",
     required=True,
@@ -205,13 +207,102 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     section="Test set",
     help="Sharp places taken from each photograph, at most.",
 )
+@option(
+    "--benchmark",
+    is_flag=True,
+    section=_BENCHMARK,
+    help="Score whole maps on scenes composed from the photographs, whose sigma is known at every pixel.",
+)
+@option(
+    "--scenes",
+    type=click.IntRange(1),
+    default=SCENES,
+    show_default=True,
+    section=_BENCHMARK,
+    help="How many; 136 hold every sort of scene with every point spread function and condition once.",
+)
+@option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, section=_BENCHMARK, help="Source of all chance."
+)
+@option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    section=_BENCHMARK,
+    help="Write the tables as FILE.md and all figures as FILE.json.",
+)
 @run_options
-def evaluate_command(weights: str, photos: Path, per_photo: int, device: str, quiet: bool, as_json: bool) -> None:
-    """Score WEIGHTS, a name from `defocus models` or a .safetensors file.
+def evaluate_command(
+    weights: tuple[str, ...],
+    photos: Path,
+    per_photo: int,
+    benchmark: bool,
+    scenes: int,
+    seed: int,
+    out: Path | None,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Score WEIGHTS, a name from `defocus models` or a .safetensors file, on photographs that are sharp.
 
     Sharp patches are blurred to each of the 20 levels and judged, by both protocols: in context (the whole
     photograph is blurred, then cut) and isolated (the patch alone is blurred, as in the paper).
+
+    With --benchmark WEIGHTS may be several, and map methods from `defocus methods` too; all of them if none is
+    given. Prints Markdown tables of errors, edges and rank correlations, raw and refined; on the CPU.
     """
+    if benchmark:
+        _benchmark(weights, photos, scenes=scenes, seed=seed, out=out, quiet=quiet, as_json=as_json)
+        return
+    if len(weights) != 1:
+        raise InputError("WEIGHTS", f"{len(weights)} names", "one; several only with --benchmark")
+    if out is not None:
+        raise InputError("--out", str(out), "it only with --benchmark")
+    _evaluate_patches(weights[0], photos, per_photo=per_photo, device=device, quiet=quiet, as_json=as_json)
+
+
+def _benchmark(
+    names: tuple[str, ...], photos: Path, *, scenes: int, seed: int, out: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """The benchmark of whole maps; the files appear together at the end."""
+    from tqdm import tqdm
+
+    from defocus_backend.io import WholeFiles
+    from defocus_backend.training.benchmark import candidate_names, make_candidate, run_benchmark
+    from defocus_backend.training.benchmark_report import as_json as figures_of
+    from defocus_backend.training.benchmark_report import as_markdown
+
+    if out is not None:
+        check_folder(out.parent)
+    keep_freed_memory()
+    chosen = names or tuple(candidate_names())
+    candidates = [make_candidate(name) for name in chosen]
+    with (
+        stop_on_interrupt() as stopped,
+        tqdm(total=scenes, desc="benchmark", unit=" scenes", disable=True if quiet else None, file=sys.stderr) as bar,
+    ):
+        trials = run_benchmark(
+            candidates,
+            photos,
+            count=scenes,
+            seed=seed,
+            progress=lambda done, _total, _what: bar.update(done - bar.n),
+            cancel=stopped,
+        )
+    tables, figures = as_markdown(trials), figures_of(trials, scenes=scenes, seed=seed, photos=photos.name)
+    if out is not None:
+        with WholeFiles() as files:
+            files.add(out.with_name(f"{out.name}.md"), tables.encode())
+            files.add(out.with_name(f"{out.name}.json"), (json.dumps(figures, indent=1) + "\n").encode())
+    if as_json:
+        click.echo(json.dumps({"command": "evaluate", "benchmark": figures}))
+    elif not quiet:
+        click.echo(tables)
+
+
+def _evaluate_patches(weights: str, photos: Path, *, per_photo: int, device: str, quiet: bool, as_json: bool) -> None:
+    """Sharp patches at every level, by both protocols."""
     keep_freed_memory()
     where = resolve_device(device)
     network, name = load_network(weights, device=where)

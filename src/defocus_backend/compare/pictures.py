@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
 from defocus_backend.filters import guided_filter
-from defocus_backend.metrics.gray import LUMA, scaled
+from defocus_backend.luma import LUMA
+from defocus_backend.metrics.gray import scaled
 
 Array = NDArray[np.float64]
 

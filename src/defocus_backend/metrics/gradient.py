@@ -51,14 +51,8 @@ def qg(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray.
 
     Returns
     -------

@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from defocus_backend.errors import InputError
+from defocus_backend.luma import LUMA
 
 Gray = npt.NDArray[np.float64]
-
-# Rec. 601 luma as MATLAB's rgb2gray has it; the published figures were computed on gray rounded to 8 bits.
-LUMA = (0.298936, 0.587043, 0.114021)
 
 # A local variance is a difference of two sums near 255^2: below this share of the second moment it is round-off.
 FLAT = 1e-12
@@ -62,8 +60,9 @@ def scaled(image: Any, argument: str, *, data_range: float | None) -> Gray:
 def to_gray(image: Any, argument: str, *, channel_axis: int | None = None, data_range: float | None = None) -> Gray:
     """Return an image as gray float64 on 0..255.
 
-    Colour is turned to gray with `LUMA` and rounded half up, as ``rgb2gray`` does with 8-bit images; gray is
-    only scaled. A fourth channel (alpha) is left out.
+    Colour is turned to gray with `LUMA` and rounded half up, as ``rgb2gray`` does with 8-bit images, on which the
+    published figures were computed (`arrays.Image.gray` does not round); gray is only scaled. A fourth channel
+    (alpha) is left out.
 
     Parameters
     ----------

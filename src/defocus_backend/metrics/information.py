@@ -118,14 +118,8 @@ def qfmi(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image, 3 x 3 or larger.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray. The images are 3 x 3 or larger.
 
     Returns
     -------
@@ -171,16 +165,10 @@ def mutual_information(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray.
     normalised : bool
         Divide each term by the mean of the two entropies (Hossny). A term is then 0 to 1; of two flat images it is 1.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
 
     Returns
     -------

@@ -77,17 +77,11 @@ def qcb(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray.
     normalisation : {"byte", "unit"}
         How an image is stretched first: to 0..255 and rounded, as in the public code, or to 0..1 without rounding. The
         figures published for Lytro pair 03 are those of "unit".
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
 
     Returns
     -------
@@ -134,14 +128,8 @@ def qcb_unit(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray.
 
     Returns
     -------

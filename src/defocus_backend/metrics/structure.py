@@ -82,14 +82,8 @@ def qy(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image, 7 x 7 or larger.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray. The images are 7 x 7 or larger.
 
     Returns
     -------
@@ -133,14 +127,8 @@ def qw(
 
     Parameters
     ----------
-    fused : (H, W[, C]) array_like
-        Fused image, 8 x 8 or larger.
-    sources : iterable of (H, W[, C]) array_like
-        Two or more source images.
-    channel_axis : int, optional
-        Axis of the channels within one image; colour is scored on gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    fused, sources, channel_axis, data_range
+        See `metrics.evaluate`; colour is scored on gray. The images are 8 x 8 or larger.
 
     Returns
     -------

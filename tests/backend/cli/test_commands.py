@@ -30,7 +30,7 @@ from defocus_backend.params import (
 
 Invoke = Callable[..., Result]
 
-COMMANDS = ("map", "sharpen", "shallow", "fuse", "methods", "demo", "models", "train", "evaluate")
+COMMANDS = ("map", "sharpen", "shallow", "fuse", "score", "methods", "demo", "models", "train", "evaluate")
 
 
 def names(folder: Path) -> set[str]:
