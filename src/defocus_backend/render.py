@@ -241,3 +241,62 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
+
+
+def draw_shaded(height: ArrayLike, scale: Scale | None = None, *, relief: float = 0.12) -> bytes:
+    """Draw a height map as a landscape lit from the upper left, in colour, beside a colour bar with its unit.
+
+    Parameters
+    ----------
+    height : (H, W) array_like
+        NaN is drawn gray.
+    scale : Scale or None
+        By default from the least to the largest height, in slices.
+    relief : float
+        Height of the landscape against the longer side of the picture, for its shadows only.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+
+    Raises
+    ------
+    InputError
+        If the map is not two-dimensional or nothing in it is known.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LightSource, Normalize
+    from scipy import ndimage
+
+    array = np.asarray(height, dtype=np.float64)
+    if array.ndim != 2 or not np.isfinite(array).any():
+        raise InputError("height", f"shape {array.shape}", "a map (H, W) with at least one known pixel")
+    width_height = _display_size(array.shape)
+    array = _thin(array)
+    known = np.isfinite(array)
+    if scale is None:
+        low, high = float(array[known].min()), float(array[known].max())
+        scale = Scale(low=low, high=high if high > low else low + 1, label="height / slices")
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    # One thinned pixel of slope is noise to the eye; the colours below are those of the unsmoothed map.
+    land = ndimage.gaussian_filter(array[tuple(nearest)], 1)
+    norm, colours = Normalize(scale.low, scale.high, clip=True), _colormap(scale.colormap)
+    rise = relief * max(array.shape) / (scale.high - scale.low)
+    light = LightSource(azdeg=315, altdeg=45).hillshade(land, vert_exag=rise)
+    shaded = colours(norm(array))[..., :3] * (0.35 + 0.65 * light[..., None])
+    shaded[~known] = float(_NAN_GRAY)
+    height_px, width_px = width_height
+    bar, margin = 110, 10
+    total_width, total_height = width_px + bar + margin, height_px + 2 * margin
+    figure = _figure(total_width, total_height)
+    box = (margin / total_width, margin / total_height, width_px / total_width, height_px / total_height)
+    axes = figure.add_axes(box)
+    axes.set_axis_off()
+    axes.imshow(np.clip(shaded, 0, 1), aspect="auto", interpolation="nearest")
+    beside = figure.add_axes(((margin + width_px + 13) / total_width, box[1], 26 / total_width, box[3]))
+    drawn = figure.colorbar(ScalarMappable(norm, colours), cax=beside)
+    drawn.set_ticks(_ticks(scale))
+    drawn.set_label(scale.label, fontsize=10)
+    drawn.ax.tick_params(labelsize=9)
+    return _png(figure)

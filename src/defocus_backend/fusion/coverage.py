@@ -207,12 +207,16 @@ def _gaps(
     part = place - below
     middle = told & (part > 0.25) & (part < 0.75)
     ends = told & ~middle
+    # Nothing sharp although slices lie on both sides: the surface lies between, most likely in the wider interval.
+    beyond, widths = np.zeros(last), np.abs(np.diff(z))
+    for m in range(1, last):
+        wider = np.array([m - 1, m])[np.isclose(widths[m - 1 : m + 1], widths[m - 1 : m + 1].max())]
+        beyond[wider] += lost[m] / len(wider)
     for n in range(last):
         between, beside = fusion.sigma[middle & (below == n)], fusion.sigma[ends & (below == n)]
         share = between.size / whole
         coarse = between.size >= _FEW and beside.size >= _FEW and np.median(between) - np.median(beside) > _SOFTER
-        # Nothing sharp although slices lie on both sides: the surface lies between them.
-        share = (share if coarse else 0.0) + float(sum(lost[m] / 2 for m in (n, n + 1) if 0 < m < last))
+        share = (share if coarse else 0.0) + beyond[n]
         if share >= _NOTABLE:
             found.append(Gap(float(z[n] + z[n + 1]) / 2, n, n + 1, float(share)))
     if last and lost[last] >= _NOTABLE:

@@ -6,6 +6,8 @@ Only slices near the minimum say where it is, so a window of them is kept per pi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +38,8 @@ _POOL = 4
 """Radius in px of the neighbourhood that shares one estimate of the noise."""
 _PRIOR_FREEDOM = 0.02
 """Weight of the typical noise against the residuals, in degrees of freedom a pixel."""
+_TELLS = 0.1
+"""Mean confidence from which a rise of sigma at the end of the stack is believed."""
 _LEAST_TRUST = 0.01
 """Confidence at which a slice counts where the map cannot tell."""
 _SCORE_NOISE = 0.13
@@ -121,6 +125,11 @@ class HeightAccumulator:
         return float(np.abs(np.diff(self.z)).mean()) if len(self.z) > 1 else 1.0
 
     @property
+    def spread(self) -> float:
+        """Error of a height somewhere in the stack, each with equal chance."""
+        return max(float(np.ptp(self.z)), self.step) / 12**0.5
+
+    @property
     def seen(self) -> Tensor:
         """Where any slice was valid, (H, W) bool."""
         return (self._trust > 0).any(0)
@@ -169,8 +178,8 @@ class HeightAccumulator:
         """Height from the parabola of sigma squared alone, not yet smoothed.
 
         The noise of sigma is estimated from the residuals of the fits in a small neighbourhood, so that the
-        error holds for the texture at hand. Where the parabola has no minimum, the height is that of the
-        sharpest slice and its error is that of a place somewhere among the slices.
+        error holds for the texture at hand. Where the parabola has no minimum, the height is unknown, except at
+        the ends of the stack: there it is that of the first or last slice, known to half a step.
 
         Returns
         -------
@@ -185,21 +194,19 @@ class HeightAccumulator:
         error = unit_error * noise * scale
         place = self._group_z[self._best.long()]
         found = place + vertex.double() * scale
-        # Somewhere in the stack, with equal chance: the standard deviation of a uniform distribution.
-        unknown = max(float(np.ptp(self.z)), self.step) / 12**0.5
         low, high = float(self.z.min()), float(self.z.max())
         margin = scale / 2
         good = vertex.isfinite() & error.isfinite() & (found >= low - margin) & (found <= high + margin)
         # Sharpest in the first or last slice and clearly less so in the next: at the end of the range, or beyond.
         ended = ~good & ((self._best == 0) | (self._best == len(self._group_z) - 1)) & (rise > _TYPICAL_NOISE)
-        seen = self.seen
-        found = torch.where(good, found, place)
+        ended &= trust > _TELLS
         found = torch.where(ended, torch.where(place < (low + high) / 2, low, high), found).clamp(low, high)
-        error = torch.where(good, error.clamp(max=unknown), torch.where(ended, self.step / 2, unknown))
+        error = torch.where(good, error.clamp(max=self.spread), self.step / 2)
+        known = self.seen & (good | ended)
         return Height(
-            height=found.float().masked_fill(~seen, torch.nan),
-            error=error.float().masked_fill(~seen, torch.nan),
-            inferred=~(good | ended) | (error > self.step / 2),
+            height=found.float().masked_fill(~known, torch.nan),
+            error=error.float().masked_fill(~known, torch.nan),
+            inferred=~known | (error > self.step / 2),
             lens=lens.masked_fill(~good, torch.nan),
         )
 
@@ -328,12 +335,14 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
     seen = accumulator.seen
     if found.lens is not None:
         never = never & ~(found.lens < _SHARP)
-    smooth = regularise(combine(by_score, found, step), guide, step)
+    # What lies out of focus must not lean on its neighbours.
+    both = combine(by_score, found, step)
+    smooth = regularise(replace(both, height=both.height.masked_fill(never, torch.nan)), guide, step)
     unknown = never | ~seen
     low, high = float(accumulator.z.min()), float(accumulator.z.max())
     return Height(
         height=smooth.height.clamp(low, high).masked_fill(unknown, torch.nan),
-        error=smooth.error.masked_fill(unknown, torch.nan),
+        error=smooth.error.clamp(max=accumulator.spread).masked_fill(unknown, torch.nan),
         inferred=smooth.inferred & ~unknown,
         lens=found.lens,
         never=never,

@@ -89,7 +89,7 @@ def height_mesh(
             raise InputError(name, repr(given), "a finite number above 0")
     known = np.isfinite(values)
     share = _cells(known.astype(np.float32), step)
-    level = _cells(np.where(known, values, 0), step) / np.maximum(share, 1e-6)
+    level = _cells(np.where(known, values, np.float32(0)), step) / np.maximum(share, 1e-6)
     rows, columns = level.shape
     solid = share >= 0.5
     number = np.full(level.shape, -1, dtype=np.int32)
@@ -220,7 +220,7 @@ def _cells(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         starts = np.arange(0, values.shape[axis], step)
         sizes = np.diff(np.append(starts, values.shape[axis])).astype(np.float32)
         shape = (-1, 1) if axis == 0 else (1, -1)
-        values = np.add.reduceat(values, starts, axis=axis) / sizes.reshape(shape)
+        values = (np.add.reduceat(values, starts, axis=axis) / sizes.reshape(shape)).astype(np.float32)
     return values
 
 
