@@ -1,4 +1,4 @@
-"""Memory of the fusion against the number of slices: python benchmarks/memory.py [--large] [--long]
+"""Memory of the fusion against the number of slices: python benchmarks/memory.py [--side PX] [--large N]
 
 Every point is a process of its own that fuses a stack which is generated while it is read, slice by slice, so that
 nothing but the fusion is measured. Prints a Markdown table of peak resident memory and time.
@@ -7,6 +7,7 @@ nothing but the fusion is measured. Prints a Markdown table of peak resident mem
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -23,8 +24,8 @@ from scipy import ndimage
 import defocus_backend as db
 from defocus_backend.device import keep_freed_memory
 
-SMALL, MEDIUM, LARGE = (512, 512), (1250, 1600), (4000, 5000)
-COUNTS = (10, 30, 100)
+SMALL, LARGE = (256, 256), (4000, 5000)
+COUNTS = (10, 30, 100, 300)
 KINDS = {"gray16": (np.uint16, 1), "rgb8": (np.uint8, 3)}
 _TEXTURE, _LEVELS, _BANDS = 512, 8, 8
 
@@ -57,7 +58,7 @@ class TiltedStack(Sequence[NDArray[Any]]):
         out = np.empty((height, width), self._tiles[0].dtype)
         edges = np.linspace(0, width, _BANDS + 1).astype(int)
         focus = number / max(1, self._count - 1) * (_BANDS - 1)
-        for band, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for band, (left, right) in enumerate(itertools.pairwise(edges)):
             tile = self._tiles[min(_LEVELS - 1, round(abs(band - focus)))]
             for top in range(0, height, _TEXTURE):
                 rows = tile[: min(_TEXTURE, height - top)]
@@ -90,8 +91,8 @@ def one(count: int, shape: tuple[int, int], kind: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--large", action="store_true", help="also 20 megapixels, three slices")
-    parser.add_argument("--long", action="store_true", help="also 300 slices of 512x512")
+    parser.add_argument("--side", type=int, default=SMALL[0], help="height and width of the planes, px")
+    parser.add_argument("--large", type=int, default=0, metavar="N", help="also N slices of 20 megapixels")
     parser.add_argument("--one", nargs=4, metavar=("N", "H", "W", "KIND"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -99,11 +100,8 @@ def main() -> None:
         count, height, width, kind = options.one
         one(int(count), (int(height), int(width)), kind)
         return
-    points = [(n, MEDIUM, kind) for kind in KINDS for n in COUNTS]
-    if options.long:
-        points += [(n, SMALL, "gray16") for n in (10, 100, 300)]
-    if options.large:
-        points += [(3, LARGE, kind) for kind in KINDS]
+    points = [(n, (options.side, options.side), "gray16") for n in COUNTS]
+    points += [(options.large, LARGE, kind) for kind in KINDS if options.large]
     print("| slices | pixels | kind | peak, GB | at the start, GB | s a slice |\n|---|---|---|---|---|---|")
     for count, shape, kind in points:
         found = measure(count, shape, kind)

@@ -46,7 +46,8 @@ class AxesOptions:
 
     def apply_to(self, files: tuple[Path, ...], suffix: str) -> bool:
         """Whether the files are to be read by their axes; raise `InputError` if they must be and cannot."""
-        said = next((f"--{n.replace('_', '-').rstrip('s')}" for n, v in vars(self).items() if v), None)
+        flags = {"focus_channels": "--focus-channel"}
+        said = next((flags.get(name, f"--{name}") for name, value in vars(self).items() if value), None)
         said = said or (f"--format {suffix}" if suffix.startswith("ome") else None)
         if said is not None and len(files) > 1:
             raise InputError(said, f"{len(files)} files", "it only with one file that holds a whole stack")

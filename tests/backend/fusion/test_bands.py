@@ -21,13 +21,13 @@ def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "BAND_PIXELS", 60 * 128)
 
 
-@pytest.mark.parametrize("shape", [(4000, 5000), (3001, 9001), (100, 200_000), (100_000, 300), (10, 10)])
+@pytest.mark.parametrize("shape", [(4000, 5000), (3001, 9001), (500, 20_000), (100_000, 300), (10, 10)])
 def test_bands_cover_every_row_once_and_stay_small(shape: tuple[int, int]) -> None:
     found = bands_of(shape)
     rows = [n for band in found for n in range(band.start, band.stop)]
     assert rows == list(range(shape[0]))
     assert all(0 <= b.first <= b.start < b.stop <= b.last <= shape[0] for b in found)
-    if shape[1] < 5000 or len(found) == 1:
+    if shape[1] <= 10_000:  # wider planes have the halo's rows at least
         assert all((b.last - b.first) * shape[1] <= bands.BAND_PIXELS * 1.01 for b in found)
 
 
