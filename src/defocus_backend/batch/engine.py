@@ -73,11 +73,11 @@ def work_through(
                 pieces = more()
                 over = pieces is None
                 queue += [(key, item, 1) for key, item in pieces or ()]
-            for piece in [piece for piece in queue if piece[0] not in running]:
-                if pool.free() <= 0:
-                    break
-                queue.remove(piece)
-                key, item, attempt = piece
+            for _ in range(len(queue)):
+                key, item, attempt = queue.popleft()
+                if key in running or pool.free() <= 0:
+                    queue.append((key, item, attempt))
+                    continue
                 running[key] = item, attempt
                 pool.submit(key, begin(key, item, attempt))
             if not running:

@@ -19,7 +19,7 @@ from defocus_backend.io import write_whole
 _WORDS = {"done": "done", "kept": "done before", "failed": "failed"}
 _KNOWN = {
     *("name", "fingerprint", "operation", "inputs", "bytes", "attempts", "finished", "state", "parameters"),
-    *("device", "outputs", "output_bytes", "warnings", "thumbnails", "seconds", "error", "details"),
+    *("device", "outputs", "output_bytes", "warnings", "notes", "thumbnails", "seconds", "error", "details"),
 }
 
 
@@ -119,7 +119,8 @@ def _row(journal: Journal, record: Record) -> str:
         "attempts": record.get("attempts", 1) if record.get("attempts", 1) > 1 else None,
     }
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in figures.items() if v is not None)
-    notes = "".join(f'<p class="warning">{escape(text)}</p>' for text in record.get("warnings", ()))
+    notes = "".join(f"<p>{escape(text)}</p>" for text in record.get("notes", ()))
+    notes += "".join(f'<p class="warning">{escape(text)}</p>' for text in record.get("warnings", ()))
     if state == "failed":
         notes += f'<p class="error">{escape(record["error"])}</p>'
         if record.get("details"):
@@ -207,7 +208,7 @@ section { border-top: 1px solid var(--line); padding: .9rem 0; }
 .notes { grid-column: 2; }
 .pictures { grid-column: 2; display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-end; }
 figure { margin: 0; }
-figure img { display: block; max-width: 100%; max-height: 15rem; }
+figure img { display: block; max-width: 100%; max-height: 13rem; }
 figcaption { color: GrayText; font-size: .85rem; }
 p { margin: 0 0 .3rem; }
 .warning { color: var(--warn); }

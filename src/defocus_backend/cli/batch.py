@@ -22,7 +22,7 @@ from defocus_backend.batch.journal import Journal, Record, find_finished, read_r
 from defocus_backend.batch.many import open_pool
 from defocus_backend.batch.report import About, count_states, write_report
 from defocus_backend.batch.watch import Watch
-from defocus_backend.cli.batch_config import OPERATIONS, BatchCommand
+from defocus_backend.cli.batch_config import INTO_RESULTS, OPERATIONS, BatchCommand
 from defocus_backend.cli.batch_show import Show
 from defocus_backend.cli.options import option
 from defocus_backend.errors import DefocusError, InputError
@@ -219,6 +219,11 @@ def _run(
 def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
     """How the repeated command's options are written, and which of them the user has set."""
     context = click.get_current_context()
+    for name in INTO_RESULTS:
+        path = options.get(name)
+        if path is not None and (path.is_absolute() or ".." in path.parts):
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(flag, str(path), "a relative path; it lies in the folder of each stack's results")
     flags = {p.name: p.opts[0].removeprefix("--") for p in context.command.get_params(context) if p.name is not None}
     set_by_user = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     return flags, frozenset(name for name in options if context.get_parameter_source(name) in set_by_user)

@@ -14,13 +14,14 @@ from click.core import ParameterSource
 from defocus_backend.batch.engine import Order
 from defocus_backend.batch.job import state
 from defocus_backend.batch.thumbnails import THUMBNAIL_SUFFIX, thumbnail
-from defocus_backend.cli.batch_config import command_of
+from defocus_backend.cli.batch_config import INTO_RESULTS, command_of
 from defocus_backend.cli.run import WITHIN, Within
 from defocus_backend.errors import DefocusError, FileError
 from defocus_backend.progress import ProgressCallback
 
 _MAIN = {"fuse": "fused", "map": "sigma picture", "sharpen": "sharpened", "shallow": "shallow"}
 _THUMBNAILS = 4
+_WARNING = "warning: "
 
 
 def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
@@ -29,8 +30,8 @@ def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
     Returns
     -------
     dict
-        Its JSON summary, the paths of its outputs relative to its results; with ``warnings``, each a line,
-        and ``thumbnails``, files in the room by their kind.
+        Its JSON summary, the paths of its outputs relative to its results; with ``notes`` and ``warnings``,
+        each a line, and ``thumbnails``, files in the room by their kind.
 
     Raises
     ------
@@ -45,6 +46,9 @@ def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
     assert command.callback is not None
     given: dict[str, Any] = {**job.options, "out": room.results, "name": job.name, "quiet": True}
     context.params |= {name: value for name, value in given.items() if name in context.params}
+    for name in INTO_RESULTS:
+        if context.params.get(name) is not None:
+            context.params[name] = room.results / context.params[name]
     for name in job.given:
         context.set_parameter_source(name, ParameterSource.COMMANDLINE)
     started = time.perf_counter()
@@ -52,12 +56,13 @@ def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
         context.invoke(command.callback, **context.params)
     summary = within.summary
     outputs = [{**o, "path": Path(o["path"]).relative_to(room.results).as_posix()} for o in summary["outputs"]]
-    told = [*summary.get("warnings", ()), *caught]
+    warned = [text.removeprefix(_WARNING) for text in within.told if text.startswith(_WARNING)]
     return {
         **{key: value for key, value in summary.items() if key not in ("command", "inputs", "outputs")},
         "outputs": outputs,
         "output_bytes": sum(state(room.results / output["path"])[0] for output in outputs),
-        "warnings": list(dict.fromkeys(" ".join(str(text).split()) for text in told)),
+        "notes": [text for text in within.told if not text.startswith(_WARNING)],
+        "warnings": list(dict.fromkeys(" ".join(text.split()) for text in (*warned, *caught))),
         "thumbnails": _draw_thumbnails(order, outputs),
         "seconds": round(time.perf_counter() - started, 3),
     }

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from defocus_backend.cli.options import SectionCommand, option
-from defocus_backend.cli.run import Run, running
+from defocus_backend.cli.run import WITHIN, Run, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Channel, ImageND, create_nd, encode_image, is_nd, open_nd
 from defocus_backend.io.writing_nd import OME_TIFF, OME_ZARR, OME_ZARR_04
@@ -161,7 +161,9 @@ def fuse_file(
 
 
 def _say(silent: bool, line: str) -> None:
-    if not silent:
+    if (within := WITHIN.get()) is not None:
+        within.told.append(line)
+    elif not silent:
         click.echo(line)
 
 

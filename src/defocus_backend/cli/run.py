@@ -32,6 +32,7 @@ class Within:
 
     progress: ProgressCallback
     summary: dict[str, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
 
 WITHIN: ContextVar[Within | None] = ContextVar("WITHIN", default=None)
@@ -61,6 +62,13 @@ class Run:
     def count(self) -> int:
         """How many files the run has made."""
         return len(self._outputs)
+
+    def tell(self, message: str) -> None:
+        """Say on stderr what was decided on the way."""
+        if (within := WITHIN.get()) is not None:
+            within.told.append(message)
+        elif not self._quiet:
+            click.echo(message, err=True)
 
     def add(self, kind: str, path: Path, content: bytes, *, source: Path | None = None) -> None:
         """Add a file to those that appear at the end."""

@@ -207,6 +207,32 @@ class TestConfig:
         assert "radius" in result.stderr
 
 
+class TestAlignment:
+    def test_its_files_lie_with_the_results_of_each_stack(
+        self, batch: Batch, make_stack: MakeStack, tmp_path: Path
+    ) -> None:
+        pytest.importorskip("cv2")
+        for name in "ab":
+            make_stack(tmp_path / "in" / name)
+        out = tmp_path / "out"
+        options = ("--align", "translation", "--transforms", "found.json", "--export-aligned", "frames")
+        result = batch(tmp_path / "in", "--out", out, *options)
+        assert result.exit_code == 0, result.output
+        for name in "ab":
+            record = json.loads((out / name / "batch.json").read_text())
+            assert f"{name}/found.json" in [output["path"] for output in record["outputs"]]
+            assert (out / name / "found.json").exists()
+            assert len(list((out / name / "frames").iterdir())) == 2
+            assert record["notes"] == ["aligning: --align translation"]
+        assert "aligning: --align translation" in (out / "report.html").read_text()
+
+    def test_one_file_for_all_is_refused(self, batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
+        make_stack(tmp_path / "in" / "a")
+        result = batch(tmp_path / "in", "--out", tmp_path / "out", "--transforms", tmp_path / "found.json")
+        assert result.exit_code == 2
+        assert "--transforms" in result.stderr
+
+
 class TestModes:
     @pytest.mark.parametrize("mode", OPERATIONS)
     def test_every_option_of_the_repeated_command_is_there_once(self, mode: str) -> None:

@@ -89,6 +89,23 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share_of_cores(1) >= 1
 
 
+def test_a_key_that_comes_again_waits_for_the_first() -> None:
+    pieces = iter([[("a", 1), ("a", 2), ("b", 3), ("a", 4)]])
+    begun: list[tuple[str, int]] = []
+
+    class TwoAtOnce(InlinePool):
+        def free(self) -> int:
+            return super().free() + 1
+
+    def begin(key: str, value: int, _attempt: int) -> int:
+        begun.append((key, value))
+        return value
+
+    values = [tried.value for tried in work_through(TwoAtOnce(double), lambda: next(pieces, None), begin)]
+    assert [value for key, value in begun if key == "a"] == [1, 2, 4]
+    assert sorted(values) == [2, 4, 6, 8]
+
+
 def test_cancel_stops_between_pieces() -> None:
     done: list[Moved] = []
     seen = results(InlinePool(double, moved=done.append), dict.fromkeys("abc", 1), cancel=lambda: len(done) >= 2)
