@@ -17,6 +17,7 @@ _SIDE = 512
 _PAIRS = 8
 _SHIFT = 0.5
 _SCALE = 0.001
+_SIGMAS = 3
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,26 @@ def alignment_needed(
     pairs = list(_pairs(len(frames)))
     reporter = Reporter(len(pairs), "pairs", cancel=cancel)
     most_shift = most_scale = 0.0
-    unsure = 0
+    lost = 0
     for first, second in pairs:
         reporter.advance(0)
         a, b = frames.small(first, _SIDE), frames.small(second, _SIDE)
         link = register(a.pyramid, b.pyramid, motion, [])
         reporter.done += 1
         if not link.good:
-            unsure += 1
+            lost += 1
             continue
         parts = decompose(link.matrix)
         shift = float(np.hypot(*parts.shift)) * half_side(a.shape) * a.factor
         scale = abs(parts.scale - 1)
-        if shift > _SHIFT or scale > _SCALE:
+        # What cannot be told from no motion counts as none; in a small picture nor can a thousandth.
+        unsure_by = _SIGMAS * link.error * a.factor
+        at_border = scale * half_side(a.shape) * a.factor
+        if shift > _SHIFT + unsure_by or (scale > _SCALE and at_border > _SHIFT + unsure_by):
             moved = f"frame {second} is shifted by {shift:.1f} px and scaled by {parts.scale - 1:+.2%}"
             return AlignmentNeed(True, f"{moved} against frame {first}")
         most_shift, most_scale = max(most_shift, shift), max(most_scale, scale)
-    if unsure == len(pairs):
+    if lost == len(pairs):
         return AlignmentNeed(False, "no two frames are alike enough to compare")
     return AlignmentNeed(False, f"frames are shifted by at most {most_shift:.2f} px and scaled by {most_scale:.2%}")
 

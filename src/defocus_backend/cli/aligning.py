@@ -1,0 +1,206 @@
+"""Alignment in the commands on focal stacks: its options, the decision whether it is needed, its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import numpy as np
+
+from defocus_backend.cli.options import option
+from defocus_backend.errors import InputError
+from defocus_backend.io import Stack
+from defocus_backend.params import ALIGN_MODELS, AlignParams
+
+if TYPE_CHECKING:
+    from defocus_backend.align import AlignedStack
+    from defocus_backend.cli.run import Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ALIGN_SECTION = "Alignment"
+_SHOWN = AlignParams.describe()
+
+
+def align_options(function: F) -> F:
+    """Options of the alignment, those of `AlignParams` among them."""
+    path = click.Path(path_type=Path)
+    for decorate in (
+        option(
+            "--export-aligned",
+            type=path,
+            metavar="DIR",
+            section=ALIGN_SECTION,
+            help="Also write every aligned frame, NAME_aligned, into this folder.",
+        ),
+        option(
+            "--apply-transforms",
+            type=path,
+            metavar="FILE",
+            section=ALIGN_SECTION,
+            help="Align by the transforms that --transforms wrote before, instead of finding them.",
+        ),
+        option(
+            "--transforms",
+            type=path,
+            metavar="FILE",
+            section=ALIGN_SECTION,
+            help="Also write transforms, gains and quality of the alignment as JSON.",
+        ),
+        option(
+            "--interpolation",
+            type=click.Choice(_SHOWN["interpolation"]["choices"]),
+            default=AlignParams.interpolation,
+            show_default=True,
+            section=ALIGN_SECTION,
+            help=_SHOWN["interpolation"]["help"],
+        ),
+        option(
+            "--border",
+            type=click.Choice(_SHOWN["border"]["choices"]),
+            default=AlignParams.border,
+            show_default=True,
+            section=ALIGN_SECTION,
+            help=_SHOWN["border"]["help"],
+        ),
+        option(
+            "--exposure/--no-exposure",
+            "match_exposure",
+            default=AlignParams.match_exposure,
+            show_default=True,
+            section=ALIGN_SECTION,
+            help=_SHOWN["match_exposure"]["help"],
+        ),
+        option("--lock", default="", metavar="NAMES", section=ALIGN_SECTION, help=_SHOWN["lock"]["help"]),
+        option(
+            "--align",
+            type=click.Choice(["auto", "off", *ALIGN_MODELS]),
+            default="auto",
+            show_default=True,
+            section=ALIGN_SECTION,
+            help="Whether frames are aligned, and by which motion. auto: slices in one file are not; of several "
+            "pictures a few are compared, and if they are shifted by over 0.5 px or scaled by over 0.1 %, all "
+            f"are aligned by a {AlignParams.model}; says what it decided.",
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What the options of `align_options` ask for."""
+
+    align: str
+    params: AlignParams
+    transforms: Path | None
+    known: Path | None
+    export: Path | None
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> AlignOptions:
+        """Take the options out of the parsed ones."""
+        align = options.pop("align")
+        names = ("lock", "match_exposure", "border", "interpolation")
+        params = AlignParams(
+            model=align if align in ALIGN_MODELS else AlignParams.model, **{n: options.pop(n) for n in names}
+        )
+        found = cls(
+            align=align,
+            params=params,
+            transforms=options.pop("transforms"),
+            known=options.pop("apply_transforms"),
+            export=options.pop("export_aligned"),
+        )
+        if align == "off" and found.known is not None:
+            raise InputError("--apply-transforms", "it with --align off", "it with any other --align")
+        return found
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether an alignment was asked for by name, so that leaving it out would be wrong."""
+        return self.align in ALIGN_MODELS or any(p is not None for p in (self.transforms, self.known, self.export))
+
+    def refuse(self, reason: str) -> None:
+        """Raise `InputError` if an alignment was asked for where there can be none."""
+        if self.asked_for:
+            raise InputError("--align", f"an alignment {reason}", "single pictures as slices, or no --align")
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders that results go to."""
+        return [p for p in (self.export, self.transforms.parent if self.transforms else None) if p is not None]
+
+    def apply(self, run: Run, stack: Stack) -> Sequence[Any]:
+        """The stack, aligned where that is asked for or needed; tells which, and adds the files to the run."""
+        needed, reason = self._decide(stack)
+        if not needed:
+            run.tell(f"not aligned: {reason}")
+            run.facts["alignment"] = {"aligned": False, "reason": reason}
+            return stack
+        run.tell(f"aligning: {reason}")
+        aligned = self._align(run, stack)
+        found = aligned.alignment
+        for warning in found.warnings:
+            run.tell(f"warning: {warning}")
+        rows, columns = aligned.window
+        run.facts["alignment"] = {
+            "aligned": True,
+            "reason": reason,
+            "model": found.model,
+            "failed": list(found.failed),
+            "warnings": list(found.warnings),
+            "rows": [rows.start, rows.stop],
+            "columns": [columns.start, columns.stop],
+        }
+        if self.transforms is not None:
+            run.add("transforms", self.transforms, found.to_json().encode())
+        if self.export is not None:
+            for number, frame in enumerate(aligned):
+                own = len(stack.paths) > 1
+                name = stack.paths[number].stem if own else f"{stack.name}_{number:04d}"
+                pixels = frame.filled(0) if isinstance(frame, np.ma.MaskedArray) else frame
+                run.add_picture("aligned", self.export / name, pixels, "same", like=stack.first)
+        return aligned
+
+    def _decide(self, stack: Stack) -> tuple[bool, str]:
+        if self.known is not None:
+            return True, f"by {self.known}"
+        if self.align == "off":
+            self.refuse("with --align off")
+            return False, "--align off"
+        if self.align in ALIGN_MODELS:
+            return True, f"--align {self.align}"
+        if self.asked_for:
+            return True, "its files were asked for"
+        if len(stack.paths) == 1:
+            return False, "the slices are pages of one file"
+        from defocus_backend.align import alignment_needed
+
+        try:
+            import cv2  # noqa: F401
+        except ImportError:
+            return False, 'OpenCV is not installed (pip install "napari-defocus[align]")'
+        verdict = alignment_needed(stack, channel_axis=stack.channel_axis)
+        return verdict.needed, verdict.reason
+
+    def _align(self, run: Run, stack: Stack) -> AlignedStack:
+        from defocus_backend.align import Alignment, align_stack, apply_alignment
+
+        axis = stack.channel_axis
+        if self.known is not None:
+            return apply_alignment(stack, Alignment.load(self.known), channel_axis=axis, border=self.params.border)
+        with run.progress(f"aligning {len(stack)} frames") as progress:
+            return align_stack(
+                stack,
+                channel_axis=axis,
+                model=self.params.model,
+                lock=self.params.lock,
+                match_exposure=self.params.match_exposure,
+                border=self.params.border,
+                interpolation=self.params.interpolation,
+                progress=progress,
+            )

@@ -1,0 +1,116 @@
+"""`defocus fuse --align`: what auto decides and says, the files of an alignment, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import Result
+
+pytest.importorskip("cv2")
+
+from defocus_backend.align import Alignment
+from defocus_backend.io import read_image, write_image
+
+Invoke = Callable[..., Result]
+SHIFTS = ((0, 0), (3, 2), (5, 6))
+
+
+@pytest.fixture
+def moving(tmp_path: Path, photo: np.ndarray) -> list[Path]:
+    """Three pictures of one scene, the window of each further to the right and down."""
+    folder = tmp_path / "moving"
+    folder.mkdir()
+    paths = [folder / f"step_{n}.png" for n in range(3)]
+    for (x, y), path in zip(SHIFTS, paths, strict=True):
+        write_image(path, photo[100 + y : 196 + y, 150 + x : 278 + x])
+    return paths
+
+
+def test_auto_aligns_what_moves_and_says_why(defocus: Invoke, moving: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--transforms", out / "t.json", "--export-aligned", out / "frames", "--out", out)
+    result = defocus("fuse", *moving, "--json")
+    assert result.exit_code == 0, result.output
+    assert "aligning: frame 1 is shifted by 3.6 px" in result.stderr
+    assert json.loads(result.stdout)["alignment"]["aligned"] is True
+    result = defocus("fuse", *moving, "--align", "translation", "--json", *options)
+    assert result.exit_code == 0, result.output
+    found = Alignment.load(out / "t.json")
+    for number, (x, y) in enumerate(SHIFTS):
+        np.testing.assert_allclose(found.matrices[number][:2, 2], [3 - x, 2 - y], atol=0.05)
+    frames = [read_image(out / "frames" / f"step_{n}_aligned.png").array for n in range(3)]
+    assert all(np.abs(f.astype(int) - frames[1]).mean() < 1 for f in frames)
+    assert read_image(out / "step_fused.png").array.shape == frames[0].shape
+    facts = json.loads(result.stdout)["alignment"]
+    assert facts["rows"][1] - facts["rows"][0] == frames[0].shape[0]
+    again = defocus("fuse", *moving, "--apply-transforms", out / "t.json", "--out", tmp_path / "again", "--quiet")
+    assert (again.exit_code, again.output) == (0, "")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "again" / "step_fused.png").array, read_image(out / "step_fused.png").array
+    )
+
+
+def test_marked_borders_keep_the_size_of_the_reference(defocus: Invoke, moving: list[Path], tmp_path: Path) -> None:
+    result = defocus("fuse", *moving, "--border", "mark", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    fused = read_image(tmp_path / "out" / "step_fused.png").array
+    assert fused.shape == (96, 128)
+    # Where only the middle frame, the reference, has pixels, they are its own.
+    np.testing.assert_array_equal(fused[0, :20], read_image(moving[1]).array[0, :20])
+
+
+def test_pages_of_one_file_and_still_pictures_are_left_alone(
+    defocus: Invoke, moving: list[Path], slices: list[Path], tmp_path: Path
+) -> None:
+    pages = tmp_path / "pages.tif"
+    tifffile.imwrite(pages, np.stack([read_image(p).array for p in moving]), photometric="minisblack")
+    for files, words in (([pages], "pages of one file"), (slices, "not aligned: frames are shifted by at most")):
+        result = defocus("fuse", *files, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert words in result.stderr
+    off = defocus("fuse", *moving, "--align", "off", "--out", tmp_path / "off", "--method", "mean", weights=False)
+    assert off.exit_code == 0, off.output
+    assert read_image(tmp_path / "off" / "step_fused.png").array.shape == (96, 128)
+
+
+def test_a_frame_that_cannot_be_aligned_is_told(defocus: Invoke, moving: list[Path], tmp_path: Path) -> None:
+    write_image(moving[2], np.full((96, 128), 90, np.uint8))
+    result = defocus("fuse", *moving, "--align", "similarity", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    assert "warning: frame 2: no reliable link" in result.stderr
+    assert json.loads(result.stdout)["alignment"]["failed"] == [2]
+
+
+def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
+    defocus: Invoke, moving: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    result = defocus("fuse", *moving, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "napari-defocus[align]" in result.stderr
+    result = defocus("fuse", *moving, "--align", "affine", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "napari-defocus[align]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--lock", "zoom"), "lock: got 'zoom'"),
+        (("--align", "off", "--transforms", "t.json"), "--align"),
+        (("--align", "off", "--apply-transforms", "t.json"), "--apply-transforms"),
+        (("--apply-transforms", "absent.json"), "absent.json: cannot be read"),
+        (("--method", "mean", "--border", "mark"), "--border"),
+    ],
+)
+def test_refusals(defocus: Invoke, moving: list[Path], options: tuple[str, ...], words: str) -> None:
+    result = defocus("fuse", *moving, *options, weights="--method" not in options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert {p.name for p in moving[0].parent.iterdir()} == {p.name for p in moving}
