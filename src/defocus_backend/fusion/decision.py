@@ -96,7 +96,9 @@ def slice_score(gray: Tensor, sigma: Tensor, noise: float, params: FusionParams)
 
 
 class RunningBest:
-    """The best score over the slices seen so far, its neighbours, and what belongs to that slice.
+    """The best score over the slices seen so far and its neighbours, and the least sigma.
+
+    The two need not belong to one slice: the score finds the slice to take, the least sigma tells whether any is sharp.
 
     Attributes
     ----------
@@ -105,7 +107,7 @@ class RunningBest:
     below, best, above : (H, W) tensors
         Score of the slice before that one, of itself and of the one after; NaN where there is none.
     sigma, confidence : (H, W) tensors
-        Of that slice; sigma in pixels, infinite where no slice was valid.
+        The least sigma in pixels, infinite where no slice was valid, and its confidence.
     """
 
     def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
@@ -127,8 +129,9 @@ class RunningBest:
             self.below = torch.where(better, self._before, self.below)
         self.above.masked_fill_(better, torch.nan)
         self.best = torch.where(better, score, self.best)
-        self.sigma = torch.where(better, sigma, self.sigma)
-        self.confidence = torch.where(better, confidence, self.confidence)
+        lower = sigma < self.sigma
+        self.sigma = torch.where(lower, sigma, self.sigma)
+        self.confidence = torch.where(lower, confidence, self.confidence)
         self.index = torch.where(better, self._seen, self.index)
         self._before = score
         self._seen += 1

@@ -24,7 +24,7 @@ from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.blend import new_blend
 from defocus_backend.fusion.channels import ChannelChoice
-from defocus_backend.fusion.coverage import NEVER_ABOVE, never_in_focus
+from defocus_backend.fusion.coverage import NEVER_ABOVE, never_in_focus, settle_decision
 from defocus_backend.fusion.decision import (
     RunningBest,
     SoftSum,
@@ -57,7 +57,7 @@ class Fusion:
     index : (H, W) int32 array
         Number of the slice that is in focus, from 0.
     sigma : (H, W) float32 array
-        Blur of that slice, in pixels; NaN where no slice was valid.
+        Least blur over the slices, in pixels; NaN where no slice was valid.
     confidence : (H, W) float32 array
         Confidence of that blur, 0 to 1.
     height : (H, W) float32 array
@@ -234,12 +234,13 @@ def fuse(
         never = never_in_focus(best.sigma, best.confidence, never_above)
         by_score = peak_height(positions, best.index, best.below, best.best, best.above)
         relief = find_height(surface, together.gray, never, by_score)
+        chosen = settle_decision(best.index, relief.never, len(slices))
         if soft:
             fused = together.restore(together.pixels)
             shares = soft_weights(torch.stack(scores), params.firmness).cpu().numpy() if keep_slices else None
         else:
-            fused, shares = _blend_slices(slices, best.index, params, where, keep_slices, reporter)
-    index = best.index.cpu().numpy()
+            fused, shares = _blend_slices(slices, chosen, params, where, keep_slices, reporter)
+    index = chosen.cpu().numpy()
     return Fusion(
         image=fused,
         index=index,
@@ -248,7 +249,7 @@ def fuse(
         height=to_map(relief.height),
         height_error=to_map(relief.error),
         inferred=relief.inferred.cpu().numpy(),
-        never_in_focus=never.cpu().numpy(),
+        never_in_focus=relief.never.cpu().numpy(),
         sigmas=np.stack(sigmas) if keep_slices else None,
         decisions=index == np.arange(len(slices))[:, None, None] if keep_slices else None,
         weights=shares,

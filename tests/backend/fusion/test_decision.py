@@ -23,10 +23,10 @@ CPU = torch.device("cpu")
 def test_ties_go_to_the_lowest_index_and_nan_never_wins() -> None:
     best = RunningBest((1, 3), CPU)
     for values in ([1.0, torch.nan, torch.nan], [1.0, 5.0, torch.nan], [1.5, 5.0, torch.nan]):
-        best.update(torch.tensor([values]), torch.ones(1, 3), torch.ones(1, 3))
+        best.update(torch.tensor([values]), 2 - torch.tensor([values]), torch.ones(1, 3))
     assert best.index.tolist() == [[2, 1, 0]]
     np.testing.assert_array_equal(best.best, [[1.5, 5.0, np.nan]])
-    np.testing.assert_array_equal(best.sigma, [[1.0, 1.0, np.inf]])
+    np.testing.assert_array_equal(best.sigma, [[0.5, -3.0, np.inf]])
 
 
 def test_neighbours_of_the_best_are_those_of_the_whole_stack() -> None:
