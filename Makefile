@@ -2,23 +2,29 @@
 #
 #   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
 #   make test     all tests; make lint, make types: the linter and the type checker
+#   make test-pyside   the plugin's tests with PySide6, in .venv-pyside
 #
 # PYTHON chooses the interpreter; PIP_INSTALL_ARGS is passed to every pip install.
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
+PIP := $(BIN)/python $(PIP_INSTALL)
+PYSIDE := .venv-pyside
 # Tests of the plugin open a real viewer, which needs a display.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo test lint types screenshots clean
+.PHONY: demo test test-pyside lint types screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
 
 test: $(VENV)/.ready-test
 	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest
+
+test-pyside: $(PYSIDE)/.ready
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(PYSIDE)/bin/python -m pytest tests/napari
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -31,7 +37,7 @@ screenshots: $(VENV)/.ready-test
 	QT_API=pyqt6 xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/make_screenshots.py
 
 clean:
-	rm -rf $(VENV) demo-output build dist
+	rm -rf $(VENV) $(PYSIDE) demo-output build dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,3 +53,9 @@ $(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.ready-test $(VENV)/.ready-run
+
+# Qt's essentials alone: the web engine that comes with all of PySide6 is larger than everything else here.
+$(PYSIDE)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PYSIDE)
+	$(PYSIDE)/bin/python $(PIP_INSTALL) -e '.[test]' napari PySide6-Essentials
+	touch $@

@@ -106,7 +106,9 @@ if __name__ == "__main__":
     parser.add_argument("--window", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    print(f"threads {chosen.threads}, load {os.getloadavg()[0]:.1f}; ms: median, least, processor of the calling thread")
+    print(
+        f"threads {chosen.threads}, load {os.getloadavg()[0]:.1f}; ms: median, least, processor of the calling thread"
+    )
     library(chosen.repeats)
     if chosen.window:
         window(chosen.repeats)

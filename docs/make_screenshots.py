@@ -14,6 +14,7 @@ os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 IMAGES = Path(__file__).parent / "images"
@@ -29,15 +30,15 @@ def wait(until: Callable[[], bool] = lambda: False, seconds: float = 300) -> Non
         time.sleep(0.005)
 
 
-def take(viewer: napari.Viewer, name: str, angles: tuple[float, float, float] | None = None) -> None:
-    """Write one picture of the whole window."""
-    viewer.reset_view()
-    if angles is not None:
-        viewer.scene.camera.angles = angles
+def take(viewer: napari.Viewer, name: str, reset: bool = True) -> None:
+    """Write one picture of the whole window, in colours few enough for a small file."""
+    if reset:
+        viewer.reset_view()
     wait(seconds=0.7)
     IMAGES.mkdir(exist_ok=True)
     path = IMAGES / f"plugin-{name}.png"
-    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    shown = Image.fromarray(viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
+    shown.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     print(path)
 
 
@@ -123,7 +124,7 @@ def fusion() -> None:
         layer.visible = layer.name.endswith("surface")
     bar = widget.scroll_area.verticalScrollBar()
     bar.setValue(bar.maximum())
-    take(viewer, "surface", (-25, 35, 125))
+    take(viewer, "surface", reset=False)
     viewer.close()
 
 

@@ -113,7 +113,13 @@ class Run(QObject):
         from napari.utils import cancelable_progress
 
         self._bar = cancelable_progress(total=0, desc=self._title)
-        self._worker = create_worker(self._watch, _ignore_errors=True)
+
+        def watch() -> Generator[tuple[int, int, str], None, _Outcome]:
+            # napari prints its function after the end: a method would be printed with this object, and PySide6
+            # refuses to print one that has been deleted since.
+            return (yield from self._watch())
+
+        self._worker = create_worker(watch, _ignore_errors=True)
         self._worker.yielded.connect(self._show_progress)
         self._worker.returned.connect(self._keep)
         self._worker.finished.connect(self._finish)

@@ -61,6 +61,7 @@ class FakeLibrary:
         self.units = 3
         self.pause = 0.0
         self.error: Exception | None = None
+        self.brighter = 0
 
     def _work(self, name: str, options: dict, progress, cancel, what: str) -> None:
         from defocus_backend.progress import Reporter
@@ -107,6 +108,7 @@ class FakeLibrary:
         index = gray.argmax(axis=0).astype(np.int32)
         again = {k: v for k, v in options.items() if k in ("blend", "radius", "eps", "delta", "value_range")}
         image = defocus_backend.fuse_by_index(stack, index, channel_axis=channel_axis, **again)
+        image = image + np.asarray(self.brighter, image.dtype)  # a blend that is not that of the decision map
         sigma = (index * 2).astype(np.float32)
         per_slice = gray.astype(np.float32) if keep_slices else None
         places = np.arange(len(slices)) if z is None else np.asarray(z)

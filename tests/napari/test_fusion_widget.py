@@ -94,7 +94,8 @@ def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, s
     labels, fused = made["index"], made["fused"]
     before = fused.data.copy()
     automatic = labels.data.copy()
-    options = {"value_range": next(iter(widget._fused.ranges.values())), **widget.params.values()}
+    options = {name: widget.arguments[name] for name in ("blend", "radius", "eps", "delta")}
+    options["value_range"] = next(iter(widget._fused.ranges.values()))
 
     def settled():
         qtbot.wait(50)
@@ -118,6 +119,44 @@ def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, s
     widget.automatic()
     settled()
     np.testing.assert_array_equal(fused.data, before)
+
+
+def test_what_nobody_painted_near_stays_as_the_run_blended_it(opened, library, finish, qtbot):
+    data = (np.random.default_rng(5).random((3, 60, 80)) * 4000).astype(np.uint16)
+    library.brighter = 7
+    viewer, open_widget = opened
+    viewer.add_image(data, name="cells")
+    widget = open_widget()
+    widget.details["radius"].value = 2
+    made = finish(widget)
+    labels, fused = made["index"], made["fused"]
+    before = fused.data.copy()
+    labels.visible = True
+    labels.brush_size = 5
+    labels.paint((30, 40), int(labels.data[30, 40] + 1) % 3)
+    qtbot.wait(50)
+    qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
+    changed = fused.data != before
+    painted = np.nonzero(labels.data != widget.repainter.automatic)
+    assert changed[painted].all()
+    reach = [(int(p.min()) - 4, int(p.max()) + 4) for p in painted]
+    outside = np.ones(changed.shape, bool)
+    outside[reach[0][0] : reach[0][1] + 1, reach[1][0] : reach[1][1] + 1] = False
+    assert not changed[outside].any()
+    widget.undo()
+    qtbot.wait(50)
+    qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
+    np.testing.assert_array_equal(fused.data, before)
+
+
+def test_every_parameter_of_fusion_has_a_control(opened):
+    from defocus_backend.params import FusionParams, SliceMapParams
+
+    widget = opened[1]()
+    assert set(widget.arguments) == set(FusionParams.describe())
+    assert len(widget.settings.main.values() | widget.settings.refinement.values()) == len(SliceMapParams.describe())
+    widget.params["blend"].value = "decision"
+    assert not widget.details["firmness"].enabled
 
 
 def test_the_brush_takes_the_slice_in_view(opened, stack, finish):

@@ -43,7 +43,8 @@ def test_slices_of_one_time_and_channel():
 def test_height_is_in_the_unit_of_z():
     stack = source((3, 4, 5), ("z", "y", "x"), scale=(0.5, 1, 1), translate=(10, 0, 0), units=("um",) * 3)
     plan = StackPlan((stack,))
-    np.testing.assert_allclose(plan.height(np.array([0, 2])), [10, 11])
+    np.testing.assert_allclose(plan.z(), [10, 10.5, 11])
+    np.testing.assert_allclose(stack.place(0, np.array([10.25, 11])), [0.5, 2], err_msg="the other way round")
     assert plan.z_unit == "µm"
 
 

@@ -207,7 +207,7 @@ def refuse(
     import defocus_backend as db
 
     halo = 2 * int(arguments["radius"])
-    outer, inner = zip(*(_grown(r, halo, n) for r, n in zip(region, index.shape, strict=True)), strict=True)
+    outer, inner = zip(*(grown(r, halo, n) for r, n in zip(region, index.shape, strict=True)), strict=True)
     options = {name: arguments[name] for name in BY_INDEX}
     pieces = []
     for channel in range(plan.channels):
@@ -224,6 +224,7 @@ def refuse(
     return pieces
 
 
-def _grown(part: slice, halo: int, size: int) -> tuple[slice, slice]:
+def grown(part: slice, halo: int, size: int) -> tuple[slice, slice]:
+    """A range with its surroundings, as far as there are any, and where it lies within them."""
     start, stop = max(0, part.start - halo), min(size, part.stop + halo)
     return slice(start, stop), slice(part.start - start, part.stop - start)

@@ -39,6 +39,10 @@ def measure(labels: NDArray[Any], sigma: NDArray[Any]) -> list[tuple[float, ...]
     return list(zip(*(table[name].tolist() for name in _PROPERTIES), strict=True))
 
 
+_HEADINGS = ("label", "area", "mean", "std", "min", "max")
+"""Short enough for all columns to fit a dock; the units are in their tooltips and in the file."""
+
+
 def save(rows: list[tuple[float, ...]], path: Path, unit: str = "px") -> None:
     """Write the table as CSV, whole or not at all."""
     part = path.with_name(path.name + ".part")
@@ -57,10 +61,10 @@ class ObjectTable(QWidget):
         self.rows: list[tuple[float, ...]] = []
         self.unit = "px"
         self.table = QTableWidget(0, len(columns()))
-        self.table.setHorizontalHeaderLabels(columns())
+        self.set_unit("px")
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setToolTip("Sigma in pixels of the defocus map under each object; a click sorts a column.")
-        self.table.setMinimumHeight(140)
+        self.table.setMinimumHeight(170)
         header, numbers = self.table.horizontalHeader(), self.table.verticalHeader()
         if header is not None and numbers is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -78,7 +82,11 @@ class ObjectTable(QWidget):
     def set_unit(self, unit: str) -> None:
         """Say which unit the next rows are in."""
         self.unit = unit
-        self.table.setHorizontalHeaderLabels(columns(unit))
+        self.table.setHorizontalHeaderLabels(_HEADINGS)
+        for column, text in enumerate(columns(unit)):
+            item = self.table.horizontalHeaderItem(column)
+            if item is not None:
+                item.setToolTip(text)
 
     def show_rows(self, rows: list[tuple[float, ...]]) -> None:
         """Fill the table."""

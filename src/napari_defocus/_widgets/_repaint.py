@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_defocus._stacks import StackPlan, Where
-from napari_defocus._widgets._fusing import Ranges, refuse
+from napari_defocus._widgets._fusing import Ranges, grown, refuse
 from napari_defocus._worker import Preview
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Repainter(QObject):
         self._plan, self._arguments, self._ranges = plan, dict(arguments), ranges
         self.labels, self.image = labels, image
         self.automatic = np.array(labels.data)
+        self._original = np.array(image.data)
         self._fused = self.automatic.copy()
         self._preview = Preview(self, delay=0)
         self._preview.ready.connect(self._write)
@@ -105,7 +106,23 @@ class Repainter(QObject):
             return
 
     def _again(self, frame: Where, where: Index, region: Region, index: NDArray[np.int32]) -> Any:
-        return frame, where, region, index, refuse(self._plan, self._arguments, self._ranges, index, frame, region)
+        pieces = refuse(self._plan, self._arguments, self._ranges, index, frame, region)
+        near = self._near_paint(index != self.automatic[where], region)
+        images = self._plan.layout(channels=True)
+        kept = []
+        for channel, piece in pieces:
+            # The run may have blended otherwise than by this map: what nobody painted near stays as it made it.
+            original = self._original[(*images.at(self._plan.at(frame, channel)), *region)]
+            kept.append((channel, np.where(near if piece.ndim == 2 else near[..., None], piece, original)))
+        return frame, where, region, index, kept
+
+    def _near_paint(self, painted: NDArray[np.bool_], region: Region) -> NDArray[np.bool_]:
+        """Pixels of a region whose value depends on a painted one."""
+        from scipy import ndimage
+
+        reach = 2 * int(self._arguments["radius"])
+        outer, inner = zip(*(grown(r, reach, n) for r, n in zip(region, painted.shape, strict=True)), strict=True)
+        return np.asarray(ndimage.maximum_filter(painted[outer], size=2 * reach + 1, mode="constant")[inner])
 
     def _write(self, found: Any) -> None:
         frame, where, region, index, pieces = found

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _NEVER_ABOVE = 3.5
 """`NEVER_ABOVE` of the library, whose module loads torch."""
+_MAIN = ("decision", "blend")
 _OUTPUTS = {
     "height": ("height map", "Place of best focus between the slices, in the unit of the z axis.", True),
     "height error": ("height error", "Standard error of the height, in the unit of the z axis.", False),
@@ -87,8 +88,12 @@ class FusionWidget(OperationWidget):
                 ("further axes", self.which),
             ]
         )
-        self.params = Form(FusionParams)
+        self.params = Form(FusionParams, _MAIN)
         self.add_form(self.params)
+        self.details = Form(FusionParams, [name for name in FusionParams.describe() if name not in _MAIN])
+        self.add_form(self.details, "Decision and blend")
+        self.params.changed.connect(self._enable)
+        self._enable()
         names = {"radius": "refine_radius", "eps": "refine_eps"}
         self.settings = MapSettings(self, names, group=SliceMapParams, folded=True)
         self._build_outputs()
@@ -146,6 +151,17 @@ class FusionWidget(OperationWidget):
             layout.addWidget(button, *place)
         hint = wrapped("The fused image follows at once where you paint, fill or undo on the decision map.")
         self.add_section("Correct the decision", hint, grid, opened=True)
+
+    def _enable(self, *_: Any) -> None:
+        """Only what the chosen decision and blend use; radius, epsilon and delta also serve the brush."""
+        combined = self.params["decision"].value == "combined"
+        self.details["sigma_weight"].enabled = self.details["noise_floor"].enabled = combined
+        self.details["firmness"].enabled = self.params["blend"].value == "soft"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `fuse` that are this widget's own."""
+        return {**self.params.values(), **self.details.values()}
 
     # State
 
@@ -254,7 +270,7 @@ class FusionWidget(OperationWidget):
         """The run that the controls describe."""
         plan = self.plan()
         self._next_plan = plan
-        arguments = {**self.params.values(), **self.settings.arguments(plan.source)}
+        arguments = {**self.arguments, **self.settings.arguments(plan.source)}
         self._arguments = arguments
         wanted = [name for name, box in self.outputs.items() if box.isChecked()]
         keep = "weights" in wanted or "sigmas" in wanted
@@ -290,7 +306,7 @@ class FusionWidget(OperationWidget):
     def script(self) -> str:
         """The same run as a Python script."""
         plan = self.plan()
-        arguments = {**self.params.values(), **self.settings.arguments(plan.source)}
+        arguments = {**self.arguments, **self.settings.arguments(plan.source)}
         return fusion_script(self.title, plan, arguments, self.never_above.value())
 
     def reset(self) -> None:
