@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ import click
 import numpy as np
 
 from defocus_backend.cli.options import SectionCommand, option
+from defocus_backend.cli.relief import ReliefOptions, write_relief
 from defocus_backend.cli.run import WITHIN, Run, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Channel, ImageND, create_nd, encode_image, is_nd, open_nd
@@ -113,6 +114,7 @@ def fuse_file(
     suffix: str,
     scale: Scale,
     confidence: bool,
+    relief: ReliefOptions,
     parameters: dict[str, Any],
     run_options: dict[str, Any],
     **options: Any,
@@ -132,6 +134,8 @@ def fuse_file(
         Of the picture of sigma.
     confidence : bool
         Also keep the confidence.
+    relief : ReliefOptions
+        What is written of the height, for a file with a single stack.
     parameters : dict
         For the summary.
     run_options : dict
@@ -142,7 +146,7 @@ def fuse_file(
     folder = path.absolute().parent if out is None else out
     silent = run_options["quiet"] or run_options["as_json"]
     given = {k: v for k, v in vars(chosen).items() if v}
-    with running("fuse", [path], [folder], {**parameters, **given}, **run_options) as run:
+    with running("fuse", [path], [folder, *relief.folders], {**parameters, **given}, **run_options) as run:
         facts: list[dict[str, Any]] = []
         for image, part, alone in _images(path, chosen):
             if not alone and not _is_stack(image):
@@ -154,7 +158,11 @@ def fuse_file(
             _say(silent, f"{path.name}{part.replace('_', ' ')}: {said}")
             facts.append({"image": part.lstrip("_"), "axes": image.axes, "shape": list(image.shape), "decided": said})
             stem = folder / ((name or image.name) + part)
-            _fuse_one_image(run, image, plan, stem, kind, scale, confidence, {**options, "device": run.device})
+            asked = relief.within(image.calibration)
+            if relief.cull or (asked.any and not (alone and len(plan) == 1)):
+                relief.refuse(f"with {path.name}: {said}")
+            settings = {**options, "device": run.device}
+            _fuse_one_image(run, image, plan, stem, kind, scale, confidence, asked, settings)
         if not facts:
             raise InputError(str(path), "no image with an axis Z", "at least one focal stack")
         run.facts["images"] = facts
@@ -267,6 +275,7 @@ def _fuse_one_image(
     kind: str,
     scale: Scale,
     confidence: bool,
+    relief: ReliefOptions,
     options: dict[str, Any],
 ) -> None:
     from defocus_backend.fusion import fuse_each
@@ -307,6 +316,9 @@ def _fuse_one_image(
                     run.add("fused", path, encode_image(one.image, kind))
                 if not any(index):
                     _draw(run, stem, one, plan.sizes["Z"] - 1, scale)
+                    shown = max(plan.focus, key=plan.focus.__getitem__)
+                    colours = one.image if plan.channels == 1 else one.image[shown]
+                    write_relief(run, stem, replace(one, image=colours), plan.sizes["Z"], relief, like=None)
 
 
 def _draw(run: Run, stem: Path, first: Fusion, last: int, scale: Scale) -> None:

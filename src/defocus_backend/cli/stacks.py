@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from defocus_backend.cli.options import (
     slice_map_options,
     take,
 )
+from defocus_backend.cli.relief import ReliefOptions, relief_options, without_idle_slices, write_relief
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, Stack, encode_image, encode_map, open_stack
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @slice_map_options
 @axes_options
 @align_options
+@relief_options
 @option(
     "--name",
     metavar="NAME",
@@ -82,6 +85,7 @@ def fuse_command(
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
     scale = Scale(low=low, high=high)
     axes, aligning = AxesOptions.take(options), AlignOptions.take(options)
+    relief = ReliefOptions.take(options)
     if axes.apply_to(files, suffix):
         aligning.refuse("of a file of several axes")
         for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
@@ -97,7 +101,9 @@ def fuse_command(
             confidence=confidence,
             parameters=as_parameters(params, maps, method=method, weights=weights, value_range=value_range),
             run_options=options,
+            relief=relief,
             **fuse_options(params, maps),
+            **relief.fuse_options(),
             weights=weights,
             value_range=value_range,
         )
@@ -107,29 +113,35 @@ def fuse_command(
         raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
     folder = files[0].parent if out is None else out
     if method != OWN_METHODS["fuse"].name:
+        relief.refuse(f"with --method {method}")
         _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, options)
         return
     parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
-    with running("fuse", files, [folder, *aligning.folders], parameters, **options) as run:
+    with running("fuse", files, [folder, *aligning.folders, *relief.folders], parameters, **options) as run:
         from defocus_backend.fusion import fuse
 
         slices = aligning.apply(run, stack)
-        with run.progress(f"{len(stack)} slices, two passes") as progress:
-            result = fuse(
-                slices,
-                channel_axis=stack.channel_axis,
-                **fuse_options(params, maps),
-                weights=weights,
-                value_range=value_range,
-                keep_slices=keep_slices,
-                device=run.device,
-                progress=progress,
-            )
+        stem = folder / (name or stack.name)
+        common: dict[str, Any] = {
+            "channel_axis": stack.channel_axis,
+            **fuse_options(params, maps),
+            **relief.fuse_options(),
+            "weights": weights,
+            "value_range": value_range,
+            "keep_slices": keep_slices,
+            "device": run.device,
+        }
+        with run.progress(f"{len(stack)} slices") as progress:
+            result = fuse(slices, **common, progress=progress)
+        write_relief(run, stem, result, len(stack), relief, like=stack.first)
+        if relief.cull:
+            with run.progress("without idle slices") as progress:
+                result = without_idle_slices(run, slices, result, relief, partial(fuse, **common, progress=progress))
         run.facts["slices"] = len(stack)
-        write_fusion(run, folder / (name or stack.name), stack, result, scale, suffix)
+        write_fusion(run, stem, stack, result, scale, suffix)
         if confidence:
             unit = Scale(low=0, high=1, label="confidence (0 to 1)")
-            run.add_map("confidence", folder / (name or stack.name), result.confidence, unit, like=stack.first)
+            run.add_map("confidence", stem, result.confidence, unit, like=stack.first)
 
 
 def _fuse_published(

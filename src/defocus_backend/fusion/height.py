@@ -6,7 +6,7 @@ Only slices near the minimum say where it is, so a window of them is kept per pi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -309,7 +309,20 @@ def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, best: Tens
     )
 
 
-def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by_score: Height | None = None) -> Height:
+@dataclass(frozen=True)
+class Relief(Height):
+    """Height with what belongs to it.
+
+    Attributes
+    ----------
+    never : (H, W) bool tensor
+        Where the stack holds nothing sharp.
+    """
+
+    never: Tensor = field(kw_only=True)
+
+
+def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by_score: Height | None = None) -> Relief:
     """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
 
     Parameters
@@ -326,7 +339,7 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
 
     Returns
     -------
-    Height
+    Relief
     """
     step = accumulator.step
     found = accumulator.fit()
@@ -340,7 +353,7 @@ def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by
     smooth = regularise(replace(both, height=both.height.masked_fill(never, torch.nan)), guide, step)
     unknown = never | ~seen
     low, high = float(accumulator.z.min()), float(accumulator.z.max())
-    return Height(
+    return Relief(
         height=smooth.height.clamp(low, high).masked_fill(unknown, torch.nan),
         error=smooth.error.clamp(max=accumulator.spread).masked_fill(unknown, torch.nan),
         inferred=smooth.inferred & ~unknown,

@@ -36,15 +36,12 @@ class Height:
     lens : float32 or None
         Sigma in px that the lens adds in the sharpest slice, ``sqrt(a) |z - z0|``; NaN unless sigma rises clearly
         on both sides of it.
-    never : bool or None
-        Where the stack holds nothing sharp.
     """
 
     height: Tensor
     error: Tensor
     inferred: Tensor
     lens: Tensor | None = None
-    never: Tensor | None = None
 
 
 def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
