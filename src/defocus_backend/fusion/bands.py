@@ -16,9 +16,11 @@ from defocus_backend.progress import ProgressCallback
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-BAND_PIXELS = 6_000_000
-"""Largest plane that is fused at once; a fusion works with about 200 bytes for each of these pixels."""
-_HALO = 128
+WHOLE_PIXELS = 6_000_000
+"""Largest plane that is fused at once; a fusion works with about 400 bytes for each of these pixels."""
+BAND_PIXELS = 3_600_000
+"""Pixels of a band with its halo: what is left of 3 GB holds the results of 20 megapixels."""
+_HALO = 96
 """Rows read on either side of a band. Beyond them no filter of the fusion reaches, and the network hardly."""
 _FADE = 32
 """Rows on either side of a seam in which the fused image goes over from one band to the next."""
@@ -42,7 +44,7 @@ class Band:
 def bands_of(shape: tuple[int, int]) -> list[Band]:
     """Bands of equal height that cover a plane (H, W); a single one if it is not large."""
     height, width = shape
-    if height * width <= BAND_PIXELS:
+    if height * width <= WHOLE_PIXELS:
         return [Band(0, height, 0, height)]
     # Very wide planes: the halo must not outweigh the band.
     rows = max(BAND_PIXELS // width - 2 * _HALO, 2 * _HALO)
