@@ -303,12 +303,9 @@ class _Kept:
 
 def _background_key(params: ShallowParams, focus: float | None) -> tuple[Any, Any]:
     """What the background depends on: the blur, and what is painted over."""
-    how = (params.blur, params.fill_subject)
-    how += (
-        (params.lens_radius, params.highlights)
-        if params.blur == "lens"
-        else (params.radius, params.eps, params.iterations)
-    )
+    lens = params.blur == "lens"
+    kernel = (params.lens_radius, params.highlights) if lens else (params.radius, params.eps, params.iterations)
+    how = (params.blur, params.fill_subject, *kernel)
     weights = (params.sharp_below, params.blur_above, params.sharp_weight, params.blur_weight, focus)
     return how, weights if params.fill_subject else None
 

@@ -112,7 +112,7 @@ class Repainter(QObject):
         kept = []
         for channel, piece in pieces:
             # The run may have blended otherwise than by this map: what nobody painted near stays as it made it.
-            original = self._original[(*images.at(self._plan.at(frame, channel)), *region)]
+            original = self._original[images.at(self._plan.at(frame, channel))][region]
             kept.append((channel, np.where(near if piece.ndim == 2 else near[..., None], piece, original)))
         return frame, where, region, index, kept
 
@@ -121,8 +121,11 @@ class Repainter(QObject):
         from scipy import ndimage
 
         reach = 2 * int(self._arguments["radius"])
-        outer, inner = zip(*(grown(r, reach, n) for r, n in zip(region, painted.shape, strict=True)), strict=True)
-        return np.asarray(ndimage.maximum_filter(painted[outer], size=2 * reach + 1, mode="constant")[inner])
+        (rows, inner_rows), (columns, inner_columns) = (
+            grown(r, reach, n) for r, n in zip(region, painted.shape, strict=True)
+        )
+        near = ndimage.maximum_filter(painted[rows, columns], size=2 * reach + 1, mode="constant")
+        return np.asarray(near[inner_rows, inner_columns])
 
     def _write(self, found: Any) -> None:
         frame, where, region, index, pieces = found
