@@ -75,3 +75,13 @@ def keep_freed_memory() -> bool:
         return False
     limit = 2**31 - 1
     return bool(mallopt(mmap_threshold, limit)) and bool(mallopt(trim_threshold, limit))
+
+
+def give_back_freed_memory() -> None:
+    """Ask glibc to hand freed blocks back to the kernel now, where the allocator is glibc.
+
+    Between two parts of a job whose blocks differ in size, what the first part freed does not fit the second,
+    and the process would grow with every part.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.device import give_back_freed_memory
 from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import ProgressCallback
 
@@ -86,6 +87,8 @@ def in_bands(fuse: F) -> F:
                 **{**options, "value_range": source.value_range, "progress": _share(progress, number, len(bands))},
             )
             result = _merge(result, part, band, source.shape[0], axis)
+            del part
+            give_back_freed_memory()
         return result
 
     return fuse_large  # type: ignore[return-value]
