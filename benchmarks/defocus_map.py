@@ -1,5 +1,7 @@
 """Measure blur maps on scenes with a known sigma: ``python benchmarks/defocus_map.py photos/val``.
 
+The same as ``defocus evaluate --benchmark --photos photos/val``, with the settings of the refinement as options.
+
 The photographs must be sharp and must not be among those that the networks were trained on. Prints Markdown
 tables; ``--json`` and ``--markdown`` write files.
 """
