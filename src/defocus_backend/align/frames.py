@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.align.register import Pyramid
-from defocus_backend.arrays import as_image
+from defocus_backend.arrays import Image, as_image
 from defocus_backend.errors import InputError
 
 StackLike = ArrayLike | Iterable[ArrayLike] | Callable[[], Iterable[ArrayLike]]
@@ -51,7 +51,7 @@ class Frames(Sequence[NDArray[Any]]):
         first = np.asanyarray(self._raw(0))
         checked = as_image(first, channel_axis=channel_axis, argument="stack[0]")
         self.shape, self.dtype, self._layout = checked.shape, first.dtype, first.shape
-        self.value_range = (checked.low, checked.high)
+        self.value_range = self._find_range(checked)
 
     def __len__(self) -> int:
         return self._length
@@ -64,6 +64,14 @@ class Frames(Sequence[NDArray[Any]]):
             given, wanted = f"{frame.dtype} {frame.shape}", f"{self.dtype} {self._layout} as the first"
             raise InputError(f"stack[{number}]", given, wanted)
         return frame
+
+    def _find_range(self, first: Image) -> tuple[float, float]:
+        """The first frame's range or, where ranges are found from the pixels, the widest of three frames'."""
+        if not self._indexed or self.dtype in (np.uint8, np.bool_):
+            return first.low, first.high
+        others = {self._length // 2, self._length - 1} - {0}
+        found = [as_image(self[n], channel_axis=self.channel_axis, argument=f"stack[{n}]") for n in others]
+        return min(i.low for i in [first, *found]), max(i.high for i in [first, *found])
 
     def _start(self) -> Iterator[Any]:
         return iter(self._source() if callable(self._source) else self._source)

@@ -105,6 +105,15 @@ def walk_of_five() -> list[tuple[float, float, float, float]]:
     return [(1.2 * n, -0.8 * n, 1.006**n, 0.002 * n) for n in range(5)]
 
 
+def test_a_blank_first_frame_does_not_set_the_range_of_the_others(scene: np.ndarray, make: Make) -> None:
+    drift = make(scene, walk_of_five())
+    frames = (drift.frames * 3000 + 100).astype(np.uint16)
+    frames[0] = 100
+    found = align_stack(frames, reference=2).alignment
+    assert found.failed == (1,)
+    assert drift.errors(found.matrices)[1:].max() < 0.1
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_frames_without_a_picture_are_left_where_they_are(noise: float) -> None:
     frames = 0.5 + noise * np.random.default_rng(0).standard_normal((4, 96, 96))
