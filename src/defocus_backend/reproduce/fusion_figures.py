@@ -95,7 +95,7 @@ def make_figure15(job: Job) -> Outcome:
             if name in _TITLES:
                 panels.append(Panel(_TITLES[name], fused))
             if pair.truth is not None:
-                rows.append((pair.name, _TITLES.get(name, name), *truth_scores(fused, pair)))
+                rows.append((pair.name, _TITLES.get(name, f"as the {name}"), *truth_scores(fused, pair)))
     table = Table(
         name="fig15",
         caption="Against the sharp picture from which the pair was rendered.",
