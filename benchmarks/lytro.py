@@ -1,4 +1,4 @@
-"""Fusion metrics on the Lytro pairs: python benchmarks/lytro.py --data FOLDER [--pairs 3] [--method blurnet]
+"""Fusion metrics on the Lytro pairs: python benchmarks/lytro.py --data FOLDER [--pairs 3] [--blend decision]
 
 FOLDER holds ``c_01_1.png``, ``c_01_2.png`` and so on (Nejati et al. 2015), which this project does not
 ship. With ``--leaderboard FILE`` (JSON: method -> pair -> metric -> value) ours is ranked among the
@@ -17,6 +17,7 @@ import numpy as np
 import defocus_backend as db
 from defocus_backend import metrics
 from defocus_backend.io import read_image
+from defocus_backend.params import FusionParams, SliceMapParams
 
 NAMES = ("QG", "QP", "QY", "QCB", "QFMI")
 PAPER_COOKIE = {"QG": 0.71277, "QP": 0.85668, "QY": 0.98892, "QCB": 0.79378, "QFMI": 0.59566}
@@ -48,17 +49,21 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pairs", type=int, nargs="*", default=list(range(1, 21)))
     parser.add_argument("--leaderboard", type=Path)
-    parser.add_argument("--method", default="blurnet")
+    parser.add_argument("--method", default=SliceMapParams.method)
     parser.add_argument("--step", type=int, default=4)
-    parser.add_argument("--blend", default="decision")
-    parser.add_argument("--paper", action="store_true", help="refine each map as in the paper: r 16, 7 iterations")
+    parser.add_argument("--blend", default=FusionParams.blend)
+    parser.add_argument("--radius", type=int, default=FusionParams.radius, help="of the decision maps' guided filter")
+    parser.add_argument(
+        "--paper", action="store_true", help="by sigma alone, refined as in the paper, with its decision maps"
+    )
     options = parser.parse_args()
     if not (options.data / "c_01_1.png").is_file():
         print(f"{options.data} does not hold the Lytro pairs (c_01_1.png ...); nothing was measured", file=sys.stderr)
         return 2
-    settings: dict[str, object] = {"method": options.method, "step": options.step, "blend": options.blend}
+    settings: dict[str, object] = {n: getattr(options, n) for n in ("method", "step", "blend", "radius")}
     if options.paper:
-        settings |= {"refine_radius": 16, "iterations": 7}
+        settings |= {"decision": "sigma", "blend": "decision", "pooling": 1}
+        settings |= {"refine": True, "refine_radius": 16, "iterations": 7}
     print("| pair | " + " | ".join(NAMES) + " |\n|---|" + "---|" * len(NAMES))
     found = {}
     for pair in options.pairs:

@@ -171,7 +171,7 @@ class FusionParams(Params):
         choices=("combined", "sigma"),
     )
     sigma_weight: float = _option(
-        0.35, "Weight of one pixel of sigma against the logarithm of the detail's energy.", low=0.0, high=10.0
+        0.2, "Weight of one pixel of sigma against the logarithm of the detail's energy.", low=0.0, high=10.0
     )
     noise_floor: float = _option(
         15.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0

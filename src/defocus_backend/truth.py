@@ -117,7 +117,8 @@ def scene_with_truth(
             _bar_picture(_over(ground, near, thing), rng), _on_grid(ndimage.gaussian_filter(wires, 12).clip(0)), bars
         ),
     ]
-    sharp, depth = surfaces[0].picture, surfaces[0].depth
+    sharp: NDArray[Any] = surfaces[0].picture
+    depth: NDArray[Any] = surfaces[0].depth
     for surface in surfaces[1:]:
         sharp, depth = _over(sharp, surface.picture, surface.mask), _over(depth, surface.depth, surface.mask)
     planes = _render(surfaces, slices, blur_per_slice, psf)
@@ -131,11 +132,10 @@ def scene_with_truth(
         sharp,
         float(blur_per_slice),
     )
-    never = hole & ~thing
-    never &= ~bars
+    never = hole & ~thing & ~bars
     textured = _texture(sharp) & ~never
     beside = ndimage.distance_transform_edt(~_jumps(depth)) <= _BESIDE
-    return SceneWithTruth(stack, textured & ~beside, textured & beside, bars & ~never, never)
+    return SceneWithTruth(stack, textured & ~beside, textured & beside, bars, never)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _bar_picture(photo: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     return bars if photo.ndim == 2 else np.repeat(bars[..., None], 3, axis=2)
 
 
-def _over(back: NDArray[np.uint8], front: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _over(back: NDArray[Any], front: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     return np.where(mask if back.ndim == 2 else mask[..., None], front, back)
 
 
@@ -250,7 +250,7 @@ def _texture(photo: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(np.sqrt(ndimage.gaussian_filter(curvature**2, 2.0)) > _TEXTURE)
 
 
-def _jumps(depth: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _jumps(depth: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels beside which the depth differs by more than a slice; NaN has no neighbours."""
     jumps = np.zeros(depth.shape, dtype=bool)
     for pad in (((1, 0), (0, 0)), ((0, 0), (1, 0))):
