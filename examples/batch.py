@@ -14,7 +14,7 @@ from defocus_backend import scenes
 def main(jobs: int = 2) -> None:
     """Render, fuse, print one line a stack."""
     rng = np.random.default_rng(0)
-    photo = np.kron(rng.uniform(0, 255, (40, 50)), np.ones((4, 4))).astype(np.uint8)
+    photo = np.kron(rng.uniform(0, 255, (24, 30)), np.ones((4, 4))).astype(np.uint8)
     depths = {
         "tilted": scenes.tilted_depth(photo.shape, 5),
         "stepped": scenes.stepped_depth(photo.shape, 5),

@@ -18,7 +18,7 @@ OPERATIONS = ("fuse", "map", "sharpen", "shallow")
 
 _SET_BY_BATCH = {"name", "out", "quiet", "as_json", "map_file"}
 """Options of those commands that the batch sets itself, or that make sense for one picture only."""
-INTO_RESULTS = ("transforms", "export_aligned")
+INTO_RESULTS = ("transforms", "export_aligned", "mesh")
 """Options that name further results; in a batch each stack has its own, below its folder."""
 
 _MODE = "defocus_batch_mode"

@@ -90,11 +90,9 @@ def _caught() -> Iterator[list[str]]:
 
 def _draw_thumbnails(order: Order, outputs: list[dict[str, str]]) -> dict[str, str]:
     """Small versions of the main picture and of those that show maps."""
-    main = _MAIN[order.job.operation]
-    shown = sorted(
-        (o for o in outputs if o["kind"] == main or o["kind"].endswith((" picture", " preview"))),
-        key=lambda o: o["kind"] != main,
-    )
+    first = (_MAIN[order.job.operation], "shaded")
+    shown = [output for output in outputs if output["kind"] in first or output["kind"].endswith(" picture")]
+    shown.sort(key=lambda output: first.index(output["kind"]) if output["kind"] in first else len(first))
     made = {}
     for output in shown[:_THUMBNAILS]:
         file = output["kind"].replace(" ", "_") + THUMBNAIL_SUFFIX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -303,6 +304,17 @@ def test_ctrl_c_leaves_what_is_done_and_a_report(
     assert not (out / HIDDEN / "rooms").exists()
     told = events(batch(tmp_path / "in", "--out", out, "--resume", "--json"))
     assert {key: told[-1][key] for key in ("done", "kept", "failed")} == {"done": 2, "kept": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
+    if own is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert CliRunner().invoke(main, ["batch", "--help"]).exit_code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
 
 
 def test_watching_until_nothing_comes(batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
