@@ -2,8 +2,8 @@
 
 The frame is sought as ``gain * template + offset`` after the motion, which makes the least squares solution that
 of the largest correlation (Evangelidis and Psarakis 2008); since the derivatives are those of the template
-(Baker and Matthews 2004), one step costs one resampling of the frame. Unlike OpenCV's `findTransformECC` it
-knows similarities and any locked degree of freedom, and it takes a tenth of the time (docs/results.md).
+(Baker and Matthews 2004), one step costs one resampling of the frame. OpenCV's `findTransformECC` knows no
+similarity and no locked degree of freedom, and was half as accurate on drifting frames (docs/results.md).
 """
 
 from __future__ import annotations

@@ -53,13 +53,13 @@ def test_the_mask_is_where_every_source_pixel_exists() -> None:
 
 
 def test_no_invented_pixel_within_the_common_area(scene: np.ndarray, make: Make) -> None:
-    """What lies just outside the frames must not matter: frames in a black surround and in a white are alike."""
+    """What lies just outside the frames must not matter: frames in a dark surround and in a light one are alike."""
     motions = [(3.3 * n, -2.1 * n, 1.01**n, 0.01 * n) for n in range(3)]
     drift = make(scene, motions, side=128)
     found = Alignment(drift.matrices, np.ones((3, 1)), np.ones(2), (128, 128), 1)
     assert found.crop is not None
     whole = []
-    for surround in (drift.frames.min(), drift.frames.max()):
+    for surround in (0.2, 0.7):  # within the values of every frame, to which results are clipped
         padded = np.pad(drift.frames, ((0, 0), (20, 20), (20, 20)), constant_values=surround)
         shift = np.array([[1, 0, 20], [0, 1, 20], [0, 0, 1.0]])
         moved = np.stack([shift @ m @ np.linalg.inv(shift) for m in drift.matrices])
