@@ -109,7 +109,7 @@ def shallow() -> None:
 
 
 def fusion() -> None:
-    """Decision map, and the surface of the z-stack."""
+    """The decision map over the fused image."""
     viewer, widget = open_with("focal_stack", "Focus fusion")
     made = run(widget)
     viewer.layers["focal stack"].visible = False
@@ -117,11 +117,15 @@ def fusion() -> None:
     made["index"].opacity = 0.35
     take(viewer, "fusion")
     viewer.close()
+
+
+def surface() -> None:
+    """The height of the z-stack in three dimensions."""
     viewer, widget = open_with("z_stack", "Focus fusion")
     run(widget)
     widget.show_surface()
     for layer in viewer.layers:
-        layer.visible = layer.name.endswith("surface")
+        layer.visible = " surface" in layer.name
     bar = widget.scroll_area.verticalScrollBar()
     bar.setValue(bar.maximum())
     take(viewer, "surface", reset=False)
@@ -129,6 +133,6 @@ def fusion() -> None:
 
 
 if __name__ == "__main__":
-    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion)}
+    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion, surface)}
     for wanted in sys.argv[1:] or known:
         known[wanted]()
