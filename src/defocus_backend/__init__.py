@@ -33,7 +33,10 @@ if TYPE_CHECKING:
         InputError,
         WeightsError,
     )
-    from defocus_backend.fusion import Fusion, fuse, fuse_by_index, fuse_nd
+    from defocus_backend.fusion.coverage import Coverage, coverage
+    from defocus_backend.fusion.fuse import Fusion, fuse, fuse_by_index
+    from defocus_backend.fusion.nd import fuse_nd
+    from defocus_backend.fusion.tilt import Plane, best_slice, plane_tilt
     from defocus_backend.io import (
         Calibration,
         Channel,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         write_map,
         write_nd,
     )
+    from defocus_backend.io.mesh import write_mesh
     from defocus_backend.params import AlignParams, DefocusParams, FusionParams, ShallowParams, SharpenParams
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
@@ -62,16 +66,19 @@ _HOMES = {
     "defocus": ("DefocusMap", "defocus_map"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
     "fusion": ("Fusion", "fuse", "fuse_by_index", "fuse_nd"),
+    "fusion.coverage": ("Coverage", "coverage"),
+    "fusion.tilt": ("Plane", "best_slice", "plane_tilt"),
     "io": (
         *("Calibration", "Channel", "ImageND", "Metadata", "Picture", "Stack", "open_nd", "open_stack", "read_image"),
         *("read_map", "write_image", "write_map", "write_nd"),
     ),
+    "io.mesh": ("write_mesh",),
     "params": ("AlignParams", "DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("metrics", "render", "scenes")
+_MODULES = ("compare", "methods", "metrics", "render", "scenes")
 
 __all__ = [
     "AlignParams",
@@ -81,6 +88,7 @@ __all__ = [
     "Calibration",
     "Cancelled",
     "Channel",
+    "Coverage",
     "DefocusError",
     "DefocusMap",
     "DefocusParams",
@@ -94,6 +102,7 @@ __all__ = [
     "ModelCard",
     "Outcome",
     "Picture",
+    "Plane",
     "ShallowDepthOfField",
     "ShallowParams",
     "ShallowRenderer",
@@ -106,6 +115,8 @@ __all__ = [
     "align_stack",
     "alignment_needed",
     "apply_alignment",
+    "best_slice",
+    "coverage",
     "defocus_map",
     "fuse",
     "fuse_by_index",
@@ -115,6 +126,7 @@ __all__ = [
     "load_network",
     "open_nd",
     "open_stack",
+    "plane_tilt",
     "read_image",
     "read_map",
     "save_network",
@@ -124,6 +136,7 @@ __all__ = [
     "shipped_weights",
     "write_image",
     "write_map",
+    "write_mesh",
     "write_nd",
 ]
 

@@ -316,9 +316,9 @@ def _fuse_one_image(
                     run.add("fused", path, encode_image(one.image, kind))
                 if not any(index):
                     _draw(run, stem, one, plan.sizes["Z"] - 1, scale)
-                    shown = max(plan.focus, key=plan.focus.__getitem__)
-                    colours = one.image if plan.channels == 1 else one.image[shown]
-                    write_relief(run, stem, replace(one, image=colours), plan.sizes["Z"], relief, like=None)
+                    if plan.channels > 1:  # the mesh wears the channel that decided
+                        one = replace(one, image=one.image[max(plan.focus, key=plan.focus.__getitem__)])
+                    write_relief(run, stem, one, plan.sizes["Z"], relief, like=None)
 
 
 def _draw(run: Run, stem: Path, first: Fusion, last: int, scale: Scale) -> None:
