@@ -67,7 +67,8 @@ def test_no_invented_pixel_within_the_common_area(scene: np.ndarray, make: Make)
         rows, columns = (slice(s.start + 20, s.stop + 20) for s in found.crop)
         whole.append(np.stack([f[rows, columns] for f in stack]))
     np.testing.assert_array_equal(*whole)
-    np.testing.assert_allclose(np.stack(list(apply_alignment(drift.frames, found))), whole[0], atol=1e-6)
+    # OpenCV counts positions in float32: 1e-5 px between the two ways to cut the same window.
+    np.testing.assert_allclose(np.stack(list(apply_alignment(drift.frames, found))), whole[0], atol=1e-4)
 
 
 def test_marked_borders(scene: np.ndarray) -> None:
