@@ -148,7 +148,7 @@ def relief_options(function: F) -> F:
             type=positive,
             metavar="PX",
             section=_SECTION,
-            help="Least sigma above which a pixel was never in focus.  [default: 3.5]",
+            help="Least sigma above which a pixel was never in focus.  [default: 5.0]",
         ),
         option(
             "--pixel-size",
