@@ -28,7 +28,7 @@ _ENOUGH = 0.01
 """A step that moves no corner further than this, px, ends a level."""
 _CONVERGED = 0.1
 _LEAST_CORRELATION = 0.5
-_MOST_ERROR = 0.25
+_MOST_ERROR = 0.5
 _LEAST_OVERLAP = 0.2
 _MARGIN = 2
 _FLAT = 1e-9
