@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 _GRID = 400
 """Vertices along the longer side: enough to see the form, few enough to turn it smoothly."""
 
-VIEW = (0.0, 0.0, -50.0)
+VIEW = (0.0, 0.0, -60.0)
 """Angles of the camera that looks at a surface from the front and above."""
 
-_RELIEF = (0.05, 0.5)
-"""Relief in parts of the longer side that is shown as it is; anything else is stretched to the nearer end."""
+_RELIEF = (0.1, 0.5)
+"""Relief in parts of the longer side that is shown as it is; anything else is stretched."""
+_STRETCHED = 0.25
+"""Most that a low relief is stretched to."""
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -74,7 +76,7 @@ def stretch(height: NDArray[Any], side: float) -> float:
     relief = float(high - low) / side if side > 0 else 0.0
     if relief <= 0 or _RELIEF[0] <= relief <= _RELIEF[1]:
         return 1.0
-    wanted = _RELIEF[0] * 2 / relief if relief < _RELIEF[0] else _RELIEF[1] / relief
+    wanted = _STRETCHED / relief if relief < _RELIEF[0] else _RELIEF[1] / relief
     power = 10.0 ** np.floor(np.log10(wanted))
     return float(power * max(s for s in _STEPS if s * power <= wanted * 1.0001))
 

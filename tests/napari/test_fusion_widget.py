@@ -232,7 +232,7 @@ def test_surface(opened, stack, finish):
     assert viewer.dims.ndisplay == 3
 
 
-@pytest.mark.parametrize(("relief", "times"), [(10.0, 1.0), (0.2, 50.0), (4.0, 2.0), (200.0, 0.2), (0.0, 1.0)])
+@pytest.mark.parametrize(("relief", "times"), [(20.0, 1.0), (0.2, 100.0), (4.0, 5.0), (200.0, 0.2), (0.0, 1.0)])
 def test_a_relief_is_stretched_until_it_can_be_seen(relief, times):
     from napari_defocus._surface import stretch
 
