@@ -104,9 +104,7 @@ def main() -> None:
         counts = np.array([minima(s) for s in sigma[:, judged].T])
         tiles = f"{len(files)} slices, {textured.sum()} textured tiles of {options.side} px"
         shares = (f"{np.mean(counts == 1):.1%}", f"{np.mean(counts > 1):.1%}", f"{np.mean(counts == 0):.1%}")
-        print(
-            f"{name}: {tiles}, {judged.sum()} held in focus; one minimum, several, hardly any change: {shares}"
-        )
+        print(f"{name}: {tiles}, {judged.sum()} held in focus; one minimum, several, hardly any change: {shares}")
         if options.out:
             draw(options.out / f"{name}.png", sigma, judged)
 

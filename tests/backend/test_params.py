@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import AlignParams, DefocusParams, FusionParams, Params, ShallowParams, SharpenParams, SliceMapParams
+from defocus_backend.params import (
+    AlignParams,
+    DefocusParams,
+    FusionParams,
+    Params,
+    ShallowParams,
+    SharpenParams,
+    SliceMapParams,
+)
 
 GROUPS = (DefocusParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, AlignParams)
 
