@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from defocus_backend.arrays import Image
@@ -178,6 +180,14 @@ class SoftSum:
 def soft_weights(scores: Tensor, firmness: float) -> Tensor:
     """The weights of `SoftSum` for the scores (N, H, W) of all slices; they add up to 1."""
     return torch.where(scores.isnan(), _INVALID, scores).mul_(firmness).softmax(0)
+
+
+def nearest_slice(height: Tensor, z: NDArray[np.float64]) -> Tensor:
+    """Number of the slice whose position is nearest to a height (H, W), int32; the positions rise or fall."""
+    order = np.argsort(z)
+    middles = torch.from_numpy((z[order][1:] + z[order][:-1]) / 2).to(height)
+    numbers = torch.from_numpy(order.astype(np.int32)).to(height.device)
+    return numbers[torch.bucketize(height, middles)]
 
 
 def decision_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:

@@ -29,6 +29,7 @@ from defocus_backend.fusion.decision import (
     RunningBest,
     SoftSum,
     decision_weight,
+    nearest_slice,
     noise_level,
     slice_score,
     soft_weights,
@@ -234,7 +235,12 @@ def fuse(
         never = never_in_focus(best.sigma, best.confidence, never_above)
         by_score = peak_height(positions, best.index, best.below, best.best, best.above)
         relief = find_height(surface, together.gray, never, by_score)
-        chosen = settle_decision(best.index, relief.never, len(slices))
+        chosen = best.index
+        if params.decision == "combined" and len(slices) > 2:
+            # Where a pixel's own evidence is weak, the slice nearest to the height that its surroundings foretell.
+            weak = relief.inferred & relief.height.isfinite()
+            chosen = torch.where(weak, nearest_slice(relief.height, positions), chosen)
+        chosen = settle_decision(chosen, relief.never, len(slices))
         if soft:
             fused = together.restore(together.pixels)
             shares = soft_weights(torch.stack(scores), params.firmness).cpu().numpy() if keep_slices else None

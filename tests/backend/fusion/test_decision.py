@@ -11,6 +11,7 @@ from defocus_backend.filters import gaussian_blur, laplacian
 from defocus_backend.fusion.decision import (
     RunningBest,
     SoftSum,
+    nearest_slice,
     noise_level,
     slice_score,
     soft_weights,
@@ -42,6 +43,15 @@ def test_neighbours_of_the_best_are_those_of_the_whole_stack() -> None:
         np.testing.assert_array_equal(kept, edged.gather(0, index[None] + offset)[0])
     last = torch.stack(won).long().mul(torch.arange(7)[:, None, None]).amax(0)
     np.testing.assert_array_equal(last, index)
+
+
+@pytest.mark.parametrize("z", [[0.0, 1.0, 3.0, 7.0], [9.0, 4.0, 3.5, -1.0]])
+def test_nearest_slice_with_uneven_rising_or_falling_steps(z: list[float]) -> None:
+    height = torch.linspace(-3, 11, 57).reshape(3, 19)
+    expected = np.abs(height.numpy() - np.array(z)[:, None, None]).argmin(0)
+    found = nearest_slice(height, np.array(z)).numpy()
+    apart = np.abs(np.diff(np.sort(np.abs(height.numpy() - np.array(z)[:, None, None]), axis=0)[:2], axis=0)[0]) > 1e-6
+    np.testing.assert_array_equal(found[apart], expected[apart])
 
 
 def test_soft_sum_is_the_mean_weighted_by_the_exponential_of_the_score() -> None:
