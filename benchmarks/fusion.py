@@ -105,10 +105,8 @@ def focus_mask(shape: tuple[int, int], thin: bool, rng: np.random.Generator) -> 
 def pair_with_truth(photo: Gray, thin: bool, rng: np.random.Generator) -> list[Gray]:
     """Two pictures of a photograph (H, W, 3), each blurred by 1.5 to 4 px where the other is in focus, with noise 1."""
     mask = focus_mask(photo.shape[:2], thin, rng)[..., None]
-    soft = [np.stack([blur(p, rng.uniform(1.5, 4), "disc") for p in np.moveaxis(photo.astype(np.float32), -1, 0)], -1)]
-    soft.append(
-        np.stack([blur(p, rng.uniform(1.5, 4), "disc") for p in np.moveaxis(photo.astype(np.float32), -1, 0)], -1)
-    )
+    planes = np.moveaxis(photo.astype(np.float32), -1, 0)
+    soft = [np.stack([blur(p, sigma, "disc") for p in planes], axis=-1) for sigma in rng.uniform(1.5, 4, 2)]
     pair = (photo * mask + soft[0] * (1 - mask), photo * (1 - mask) + soft[1] * mask)
     return [np.clip(np.rint(add_noise(p.astype(np.float32), 1.0, rng)), 0, 255).astype(np.uint8) for p in pair]
 
@@ -153,7 +151,9 @@ def main() -> int:
         photo = read_image(files[7 * number % len(files)]).array
         top, left = ((size - options.side) // 2 for size in photo.shape[:2])
         inner = photo[top : top + options.side, left : left + options.side]
-        return inner if not gray or inner.ndim == 2 else np.rint(inner @ (0.299, 0.587, 0.114)).astype(np.uint8)
+        if not gray:
+            return inner if inner.ndim == 3 else np.repeat(inner[..., None], 3, axis=2)
+        return inner if inner.ndim == 2 else np.rint(inner @ (0.299, 0.587, 0.114)).astype(np.uint8)
 
     scenes = [
         scene_with_truth(crop(n + 1, True), crop(n + 3, True), noise=NOISE[n % 3], seed=n)
