@@ -152,7 +152,7 @@ def _over_all(job: Job) -> Table | None:
             if job.progress is not None:
                 job.progress(done, len(PAIRS), f"pairs, {name}")
             found[_TEXTS[name]].append(scores(fused_by(name, pair, job), pair))
-    means = {name: tuple(np.mean(values, axis=0)) for name, values in found.items()}
+    means = {name: tuple(float(v) for v in np.mean(values, axis=0)) for name, values in found.items()}
     return ranked_means(means, job.inputs, [f"c_{number:02d}" for number in PAIRS])
 
 

@@ -164,13 +164,16 @@ def test_cookie_is_scored_beside_the_printed_row(data: Path, monkeypatch: pytest
         for side in (1, 2):
             picture.save(folder / f"c_03_{side}.png")
     monkeypatch.setattr(fusion_scores, "SHOWN", {"gff": "GFF"})
-    monkeypatch.setattr(fusion_scores, "PAIRS", range(3, 5))
+    monkeypatch.setattr(fusion_scores, "PAIRS", [3])
+    monkeypatch.setattr(fusion_scores, "fused_by", lambda *given: given[1].slices[0])
     code, output = run("table3", "--data", data, "--out", tmp_path / "out", "--json")
     assert code == 0
     (row,) = rows_of(tmp_path / "out" / "table3.csv")
     # Equal sources are fused into themselves, and a picture keeps all of itself.
     assert float(row["QY"]) == pytest.approx(1, abs=1e-5)
     assert float(row["QY, paper"]) == 0.96305
+    (own, *_) = rows_of(tmp_path / "out" / "table3_lytro.csv")
+    assert (float(own["QY"]), own["rank QY"]) == (pytest.approx(1, abs=1e-5), "1")
     assert "Book and Flower" in json.loads(output)["items"][0]["missing"][0]
 
 
