@@ -85,7 +85,9 @@ def alignment_needed(
         most_shift, most_scale = max(most_shift, shift), max(most_scale, scale)
     if lost == len(pairs):
         return AlignmentNeed(False, "no two frames are alike enough to compare")
-    return AlignmentNeed(False, f"frames are shifted by at most {most_shift:.2f} px and scaled by {most_scale:.2%}")
+    most = f"frames are shifted by at most {most_shift:.2f} px and scaled by {most_scale:.2%}"
+    small = most_shift <= _SHIFT and most_scale <= _SCALE
+    return AlignmentNeed(False, most if small else f"{most}, no more than the registration may err")
 
 
 def _pairs(length: int) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason
+from defocus_backend.io.reading import READ_SUFFIXES
 from defocus_backend.io.tiff_nd import choose_scene
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND
 
@@ -39,7 +40,7 @@ def _open(path: Path) -> Any:
         return BioImage(path)
     except Exception as error:  # readers raise what they like
         known = "Unsupported" in type(error).__name__
-        why = "no installed reader knows it" if known else reason(error)
+        why = f"no installed reader knows it; read without are {', '.join(READ_SUFFIXES)}" if known else reason(error)
         raise FileError(f"{path}: cannot be read by bioio ({why}){_also(path)}") from error
 
 
