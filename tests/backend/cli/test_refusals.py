@@ -81,7 +81,7 @@ class TestRefusals:
             assert time.perf_counter() - started < 5, "found before the work, not after it"
         blocked = tmp_path / "moss_fused.tif"
         blocked.mkdir()
-        refused(defocus("fuse", *slices, "--align", "off", "--out", tmp_path), blocked)
+        refused(defocus("fuse", *slices, "--quiet", "--out", tmp_path), blocked)
         assert names(tmp_path) == before | {blocked.name}
 
     @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
