@@ -198,7 +198,8 @@ def defocus_map(
     refine : bool
         Refine the map by the iterated weighted guided filter.
     radius, eps, iterations : int, float, int
-        Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper.
+        Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper, which suit window
+        networks; 4 and 1 leave the edges of the per-pixel network where they are.
     subsample : int
         The filter's coefficients are found on cells of so many pixels a side; 1 is the paper's filter.
     confidence_weighted : bool

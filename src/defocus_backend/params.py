@@ -80,9 +80,9 @@ class DefocusParams(Params):
     )
     step: int = _option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
     refine: bool = _option(True, "Refine the map with the iterated weighted guided filter.")
-    radius: int = _option(16, "Radius of the refining filter.", unit="px", low=1, high=512)
+    radius: int = _option(4, "Radius of the refining filter; 16 in the paper.", unit="px", low=1, high=512)
     eps: float = _option(0.005, "Regularisation of the refining filter, on the unit range.", above=0.0)
-    iterations: int = _option(7, "Iterations of guide smoothing and of refinement.", low=1, high=50)
+    iterations: int = _option(1, "Iterations of guide smoothing and refinement; 7 in the paper.", low=1, high=50)
     subsample: int = _option(
         4,
         "Grid on which the filter's coefficients are computed; 1 is exact, 4 is fast.",
@@ -118,8 +118,6 @@ class SliceMapParams(SigmaParams):
         2, "Side of the squares of pixels that are averaged before they are judged.", unit="px", choices=(1, 2, 4)
     )
     refine: bool = _option(False, "Refine the map with the iterated weighted guided filter.")
-    radius: int = _option(8, "Radius of the refining filter.", unit="px", low=1, high=512)
-    iterations: int = _option(1, "Iterations of guide smoothing and of refinement.", low=1, high=50)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from defocus_backend.classifier.layers import ZeroMeanConv2d, conv_bn_relu
-from defocus_backend.classifier.pixelnet import PixelNet, TwoScaleNet
+from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.zoo import densenet121, efficientnet_b0, nasnet_mobile, shufflenetv2
 from defocus_backend.errors import InputError
 
@@ -150,9 +150,6 @@ NETWORKS: dict[str, Network] = {
         build=MobileNetV2, dense_stride=None, citation="Sandler et al. 2018, doi:10.1109/CVPR.2018.00474"
     ),
     "pixelnet": Network(build=PixelNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True),
-    "twoscale": Network(
-        build=TwoScaleNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True
-    ),
     "efficientnet_b0": Network(
         build=partial(efficientnet_b0, LEVELS), dense_stride=None, citation="Tan and Le 2019, arXiv:1905.11946"
     ),

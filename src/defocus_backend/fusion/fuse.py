@@ -158,7 +158,7 @@ def fuse(
     pooling : {1, 2, 4}
         Side of the squares of pixels whose mean is judged; sigma is in pixels of the slice all the same.
     refine_radius, refine_eps : int, float
-        `radius` and `eps` of `defocus_map`; the refinement is lighter here, see `SliceMapParams`.
+        `radius` and `eps` of `defocus_map`.
     value_range : (float, float) or None
         Values that count as 0 and 1; by default one range for the whole stack, found as in `defocus_map`.
     keep_slices : bool

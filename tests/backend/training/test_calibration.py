@@ -45,7 +45,7 @@ def test_calibration_error_of_a_liar() -> None:
     assert calibration_error([0.2, 0.8], [0, 1], bins=2) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("name", ["blurnet", "pixelnet", "twoscale", "mobilenetv2"])
+@pytest.mark.parametrize("name", ["blurnet", "pixelnet", "mobilenetv2"])
 def test_a_temperature_goes_into_the_weights(name: str) -> None:
     torch.manual_seed(0)
     module = network(name).build().eval()
