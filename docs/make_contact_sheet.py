@@ -43,7 +43,7 @@ def main() -> None:
             Panel("sigma", found.sigma, SIGMA),
             Panel("confidence", found.confidence, CONFIDENCE),
         ]
-    options.out.write_bytes(draw_contact_sheet(panels, columns=6, panel_width=260))
+    options.out.write_bytes(draw_contact_sheet(panels, columns=6, panel_width=200))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from typing import Any
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS, names_in_pixels
 
+NEVER_ABOVE = 5.0
+"""Least sigma in px above which a pixel was never in focus, by default."""
+
 
 def _option(
     default: Any,

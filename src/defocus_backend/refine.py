@@ -5,11 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from defocus_backend.filters import CellGrid, cell_mean, smooth_guide_model, weighted_statistics
+from defocus_backend.filters import (
+    CellGrid,
+    cell_mean,
+    smooth_guide_model,
+    weighted_statistics,
+)
+from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.params import DefocusParams
 
 _LEAST_CONFIDENCE = 0.01
 """Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
+_TELLS = (0.05, 0.3)
+"""Confidence up to which a pixel's own sigma counts for nothing, and from which it counts in full."""
 
 
 def refine_map(
@@ -18,8 +26,9 @@ def refine_map(
     """Make a map follow the edges of its image (paper, section 3.3).
 
     The guide is the image smoothed by the iterated weighted guided filter on itself, so that its
-    texture is not carried into the map. With a confidence c the map is GF(c M) / GF(c), by which
-    confident places speak for their neighbours.
+    texture is not carried into the map. With a confidence c, what cannot be told is first carried in from
+    the surroundings, however far they are, and the map is then GF(c M) / GF(c), by which confident places
+    speak for their neighbours.
 
     Parameters
     ----------
@@ -48,6 +57,9 @@ def refine_map(
         source = cell_mean(sigma[None], params.subsample)
         refined = statistics.model(source, iterations=iterations).rows(guide)[0]
     else:
+        low, high = _TELLS
+        known = ((confidence - low) / (high - low)).clamp(0, 1)
+        sigma = fill_from_surroundings(sigma[None], known)[0]
         trust = confidence.clamp_min(_LEAST_CONFIDENCE)
         source = torch.stack([cell_mean(sigma * trust, params.subsample), cell_mean(trust, params.subsample)])
         weighted, weight = statistics.model(source, iterations=iterations).rows(guide)

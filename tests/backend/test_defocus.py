@@ -97,7 +97,7 @@ def test_refinement_with_even_confidence_is_the_papers(photo: np.ndarray) -> Non
     """GF(c M) / GF(c) with one c everywhere is GF(M), and GF is the iterated filter of the smooth guide."""
     gray = torch.from_numpy(photo[:120, :150] / np.float32(255))
     sigma = torch.rand(15, 19).repeat_interleave(8, 0).repeat_interleave(8, 1)[:, :150] * 19
-    params = DefocusParams(subsample=1)
+    params = DefocusParams(subsample=1, radius=16, iterations=7)
     guide = smooth_guide(gray, radius=16, eps=0.005, iterations=7)
     expected = weighted_guided_filter(guide, sigma, radius=16, eps=0.005, iterations=7).clamp(sigma.min(), sigma.max())
     plain, found_guide = refine_map(sigma, gray, params)
@@ -113,6 +113,15 @@ def test_confident_places_speak_for_the_others() -> None:
     confidence = torch.where(sigma < 10, 1.0, 0.0)
     refined, _ = refine_map(sigma, gray, DefocusParams(), confidence=confidence)
     assert (refined < 3).all()
+
+
+def test_what_cannot_be_told_is_carried_in_from_far() -> None:
+    """A flat place far wider than the filter takes the sigma around it, not the one invented within."""
+    sigma, confidence = torch.full((160, 160), 2.0), torch.ones(160, 160)
+    sigma[40:120, 40:120] = 14.0
+    confidence[40:120, 40:120] = 0.01
+    refined, _ = refine_map(sigma, torch.full_like(sigma, 0.5), DefocusParams(), confidence=confidence)
+    torch.testing.assert_close(refined, torch.full_like(sigma, 2.0), atol=0.1, rtol=0)
 
 
 def test_sigma_is_the_blur_that_was_applied(photo: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def never(sigma, above):
 
 
 def test_the_bound_of_never_in_focus_is_the_librarys(opened):
-    from defocus_backend.fusion.coverage import NEVER_ABOVE
+    from defocus_backend.params import NEVER_ABOVE
 
     assert opened[1]().never_above.value() == NEVER_ABOVE
 

@@ -274,13 +274,13 @@ def _padded_tile(gray: Tensor, network: PixelNet, rows: slice, columns: slice) -
     """The pixels of a tile and of its surroundings, mirrored beyond the border, and where the tile is."""
     index, inner = [], []
     for part, size in zip((rows, columns), gray.shape, strict=True):
-        before = min(part.start, network.halo) if part.start else network.margin
-        length = before + part.stop - part.start
-        after = min(size - part.stop, network.halo) if part.stop < size else network.margin
-        total = -(-(length + after) // network.align) * network.align
-        first = part.start - before
+        # Tiles begin a whole number of strides from where the picture as a whole would: the same pixels are pooled.
+        reach = network.halo + network.margin
+        first = max(part.start - reach, -network.margin)
+        last = min(part.stop + reach, size + network.margin)
+        total = -(-(last - first) // network.align) * network.align
         index.append(border_index(size, first, first + total, mode="reflect", device=gray.device))
-        inner.append(slice(before, length))
+        inner.append(slice(part.start - first, part.stop - first))
     return gray[index[0][:, None], index[1][None, :]].contiguous(), (inner[0], inner[1])
 
 

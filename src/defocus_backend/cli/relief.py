@@ -18,6 +18,7 @@ from defocus_backend.cli.run import Run
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Picture, encode_image
 from defocus_backend.io.mesh import MESH_SUFFIXES, encode_mesh, height_mesh
+from defocus_backend.params import NEVER_ABOVE
 from defocus_backend.render import Scale, draw_shaded
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def relief_options(function: F) -> F:
             type=positive,
             metavar="PX",
             section=_SECTION,
-            help="Least sigma above which a pixel was never in focus.  [default: 5.0]",
+            help=f"Least sigma above which a pixel was never in focus.  [default: {NEVER_ABOVE}]",
         ),
         option(
             "--pixel-size",

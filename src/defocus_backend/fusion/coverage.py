@@ -17,8 +17,6 @@ from defocus_backend.fusion.height import z_positions
 if TYPE_CHECKING:
     from defocus_backend.fusion.fuse import Fusion
 
-NEVER_ABOVE = 5.0
-"""Least sigma in px above which a pixel was never in focus, by default."""
 _TELLS = 0.2
 """Confidence from which the least sigma says something."""
 _AROUND = 4

@@ -24,7 +24,7 @@ from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.blend import new_blend
 from defocus_backend.fusion.channels import ChannelChoice
-from defocus_backend.fusion.coverage import NEVER_ABOVE, never_in_focus, settle_decision
+from defocus_backend.fusion.coverage import never_in_focus, settle_decision
 from defocus_backend.fusion.decision import (
     RunningBest,
     SoftSum,
@@ -36,7 +36,7 @@ from defocus_backend.fusion.decision import (
 )
 from defocus_backend.fusion.height import HeightAccumulator, find_height, peak_height, z_positions
 from defocus_backend.fusion.stack import FocalStack, StackLike
-from defocus_backend.params import FusionParams, SliceMapParams
+from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 
 _F, _D = FusionParams, SliceMapParams

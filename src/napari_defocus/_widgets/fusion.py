@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import FusionParams, SliceMapParams
+from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from napari_defocus._layers import Source, is_image, position, provenance, show
 from napari_defocus._stacks import StackPlan, guess_axes
 from napari_defocus._surface import VIEW, height_surface
@@ -35,8 +35,6 @@ from napari_defocus._worker import Preview, tell
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-_NEVER_ABOVE = 3.5
-"""`NEVER_ABOVE` of the library, whose module loads torch."""
 _MAIN = ("decision", "blend")
 _OUTPUTS = {
     "height": ("height map", "Place of best focus between the slices, in the unit of the z axis.", True),
@@ -118,7 +116,7 @@ class FusionWidget(OperationWidget):
         self.never_above = QDoubleSpinBox()
         self.never_above.setRange(0.1, 19.0)
         self.never_above.setSingleStep(0.5)
-        self.never_above.setValue(_NEVER_ABOVE)
+        self.never_above.setValue(NEVER_ABOVE)
         self.never_above.setToolTip(
             "A pixel whose least sigma over all slices is above this was never in focus. Unit: px. Range: 0.1 to 19."
         )
@@ -315,7 +313,7 @@ class FusionWidget(OperationWidget):
         self.settings.reset()
         self.which.value = "view"
         self.judge.setValue(0)
-        self.never_above.setValue(_NEVER_ABOVE)
+        self.never_above.setValue(NEVER_ABOVE)
         for name, (_, _, on) in _OUTPUTS.items():
             self.outputs[name].setChecked(on)
 
