@@ -16,7 +16,7 @@ from defocus_backend.params import DefocusParams
 
 _LEAST_CONFIDENCE = 0.01
 """Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
-_TELLS = (0.05, 0.3)
+_TELLS = (0.2, 0.5)
 """Confidence up to which a pixel's own sigma counts for nothing, and from which it counts in full."""
 
 
