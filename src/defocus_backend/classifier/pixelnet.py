@@ -53,7 +53,7 @@ class PixelNet(EncoderDecoder):
 
     align = 64
     """Sides of the input must be multiples of this."""
-    halo = 384
+    halo = 320
     """Reach of the receptive field in pixels: what lies farther from a pixel does not matter to it."""
     margin = 32
     """Mirrored pixels put around a picture, which keep the zero padding of the layers away from it."""

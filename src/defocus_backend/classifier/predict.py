@@ -22,7 +22,7 @@ UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
 """Standard deviation in pixels of a classifier that cannot tell at all: the uniform distribution."""
 
 _TILE_WINDOWS = 96
-_TILE_PIXELS = 1536
+_TILE_PIXELS = 1152
 _PATCH_BATCH = 512
 # Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
 _FLAT_VARIANCE = (0.5 / 255) ** 2
