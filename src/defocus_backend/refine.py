@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from defocus_backend.filters import (
-    CellGrid,
-    cell_mean,
-    smooth_guide_model,
-    weighted_statistics,
-)
+from defocus_backend.filters import CellGrid, cell_mean, smooth_guide_model, weighted_statistics
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.params import DefocusParams
 

@@ -189,18 +189,23 @@ def _patch_logits(region: Tensor, network: nn.Module, step: int) -> Tensor:
 
 def _summarise(logits: Tensor, region: Tensor, step: int) -> Tensor:
     """Expected sigma, its standard deviation and confidence (3, ny, nx)."""
-    sigma, deviation, certain = _moments(logits.softmax(0))
+    sigma, deviation, certain = _moments(logits)
     variance = _window_variance(region, step)
     return torch.stack([sigma, deviation, certain * variance / (variance + _FLAT_VARIANCE)])
 
 
-def _moments(probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, standard deviation (pixels) and certainty (0..1) of the distributions along dimension 0."""
+    probability = logits.softmax(0)
     levels = torch.arange(LEVELS, dtype=probability.dtype, device=probability.device)
-    sigma = torch.tensordot(levels, probability, dims=1)
-    square = torch.tensordot(levels**2, probability, dims=1)
-    deviation = (square - sigma**2).clamp_min(0).sqrt()
-    return sigma, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
+    mean = torch.tensordot(levels, probability, dims=1)
+    return mean, *_spread(mean, torch.tensordot(levels**2, probability, dims=1))
+
+
+def _spread(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation in pixels, and how certain that is: 0 for the uniform distribution, 1 for a single level."""
+    deviation = (square - mean**2).clamp_min(0).sqrt()
+    return deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
 
 
 def _pixel_moments(logits: Tensor) -> Tensor:
@@ -218,8 +223,7 @@ def _pixel_moments(logits: Tensor) -> Tensor:
     above = (reached < 0.5).sum(2, keepdim=True).clamp(1, LEVELS - 1)
     low, high = (reached.gather(2, above - n)[..., 0] for n in (1, 0))
     median = above[..., 0] - 1 + ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
-    deviation = (square - mean**2).clamp_min(0).sqrt()
-    return torch.stack([median, deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)])
+    return torch.stack([median, *_spread(mean, square)])
 
 
 def _window_variance(region: Tensor, step: int) -> Tensor:
