@@ -1,10 +1,10 @@
 """Long work beside the window: progress, cancel and errors of one blocking call into the library.
 
-The call runs in a thread of its own; a napari worker (a generator) watches it and yields what it
-reports. That way Cancel frees the window at once, even while the library is inside a long operation: the
-call is told to stop, its result is dropped, and the next call waits until it has ended. A generator worker
-alone would swallow RuntimeErrors, which torch raises for shapes and memory, and `quit` would skip its
-clean-up; here both are done from signals in the main thread.
+The call runs in a plain thread that knows nothing of Qt: what it reports and what it ends with go through queues,
+which a timer in the main thread empties. No signal crosses threads and no Qt object can be deleted in one thread while
+the other uses it, as can happen at the end of Qt's own workers. Cancel frees the window at once, even while the
+library is inside a long operation: the call is told to stop, its result is dropped, and the next call waits until it
+has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ from defocus_backend.progress import CancelCallback, ProgressCallback
 Call = Callable[[ProgressCallback, CancelCallback], Any]
 """A blocking call into the library that takes its two callbacks."""
 
-_POLL = 0.05
+_POLL = 30
+_POLL_PREVIEW = 4
+"""How often a timer looks after a run and after a preview, in ms."""
 _ending: set[threading.Thread] = set()
 """Calls that were cancelled and have not reached their next look at the flag yet."""
 
@@ -78,17 +80,20 @@ def tell(error: BaseException) -> None:
 
 def wait_for_ending_calls(timeout: float = 10.0) -> bool:
     """Wait until cancelled calls have noticed; True if none is left."""
-    for thread in list(_ending):
+    for thread in _still_ending():
         thread.join(timeout)
+    return not _still_ending()
+
+
+def _still_ending() -> list[threading.Thread]:
     _ending.difference_update({t for t in _ending if not t.is_alive()})
-    return not _ending
+    return list(_ending)
 
 
 class Run(QObject):
     """One call of the library, from start to its layers.
 
-    Signals arrive in the main thread. Exactly one of `returned`, `failed` and `cancelled` is emitted,
-    then `ended`.
+    Exactly one of `returned`, `failed` and `cancelled` is emitted, then `ended`.
     """
 
     progressed = Signal(int, int, str)
@@ -102,94 +107,78 @@ class Run(QObject):
         self._call = call
         self._title = title
         self.stop_flag = threading.Event()
-        self._worker: Any = None
+        self._thread: threading.Thread | None = None
         self._bar: Any = None
         self._phase = ""
-        self._outcome: _Outcome | None = None
+        self._outcome = _Outcome()
+        self._reports: queue.SimpleQueue[tuple[int, int, str]] = queue.SimpleQueue()
+        # Single, started anew after each look: napari handles events while it draws the bar.
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_POLL)
+        self._timer.timeout.connect(self._look)
 
     def start(self) -> None:
-        """Start the thread, the worker that watches it and the bar in the activity dock."""
-        from napari.qt.threading import create_worker
+        """Start the thread, the timer that watches it and the bar in the activity dock."""
         from napari.utils import cancelable_progress
 
-        self._bar = cancelable_progress(total=0, desc=self._title)
-
-        def watch() -> Generator[tuple[int, int, str], None, _Outcome]:
-            # napari prints its function after the end: a method would be printed with this object, and PySide6
-            # refuses to print one that has been deleted since.
-            return (yield from self._watch())
-
-        self._worker = create_worker(watch, _ignore_errors=True)
-        self._worker.yielded.connect(self._show_progress)
-        self._worker.returned.connect(self._keep)
-        self._worker.finished.connect(self._finish)
-        self._worker.start()
-
-    def cancel(self) -> None:
-        """Ask to stop; `cancelled` follows within a fraction of a second."""
-        self.stop_flag.set()
-
-    @property
-    def _stopped(self) -> bool:
-        quitting = self._worker is not None and self._worker.abort_requested
-        return self.stop_flag.is_set() or quitting or bool(getattr(self._bar, "is_canceled", False))
-
-    def _watch(self) -> Generator[tuple[int, int, str], None, _Outcome]:
-        reports: queue.SimpleQueue[tuple[int, int, str]] = queue.SimpleQueue()
-        outcome = _Outcome()
-        before = [t for t in _ending if t.is_alive()]
+        self._bar = bar = cancelable_progress(total=0, desc=self._title)
+        # A widget that is closed takes its run along, but not the bar.
+        self.destroyed.connect(lambda: bar.close())
+        # The thread holds on to what it needs, not to this object, which must die in the main thread.
+        call, outcome, reports, stop = self._call, self._outcome, self._reports, self.stop_flag
+        before = _still_ending()
 
         def work() -> None:
             for thread in before:
                 thread.join()
             try:
-                outcome.value = self._call(lambda *report: reports.put(report), lambda: self._stopped)
+                outcome.value = call(lambda *report: reports.put(report), stop.is_set)
             except BaseException as error:  # handed to the main thread, whatever it is
                 outcome.error = guarded(error)
-            finally:
-                _ending.discard(threading.current_thread())
 
-        thread = threading.Thread(target=work, name=f"napari-defocus: {self._title}", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(_POLL)
-            if self._stopped and thread.is_alive():
-                _ending.add(thread)
-                if not thread.is_alive():  # it ended between the two lines
-                    _ending.discard(thread)
-                break
-            latest = None
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    latest = reports.get_nowait()
-            if latest is not None:
-                yield latest
-        return outcome if not self._stopped else _Outcome(error=Cancelled("cancelled"))
+        self._thread = threading.Thread(target=work, name=f"napari-defocus: {self._title}", daemon=True)
+        self._thread.start()
+        self._timer.start()
 
-    def _show_progress(self, report: tuple[int, int, str]) -> None:
-        done, total, what = report
-        bar = self._bar
-        if bar is None:
+    def cancel(self) -> None:
+        """Ask to stop; `cancelled` follows within a fraction of a second."""
+        self.stop_flag.set()
+
+    def _look(self) -> None:
+        thread = self._thread
+        if thread is None:
             return
+        if bool(getattr(self._bar, "is_canceled", False)):
+            self.stop_flag.set()
+        ended = not thread.is_alive()
+        if self.stop_flag.is_set():
+            if not ended:
+                _ending.add(thread)
+            self._finish(_Outcome(error=Cancelled("cancelled")))
+        elif ended:
+            self._finish(self._outcome)
+        else:
+            latest = _last(self._reports)
+            if latest is not None:
+                self._show_progress(*latest)
+            if isalive(self):
+                self._timer.start()
+
+    def _show_progress(self, done: int, total: int, what: str) -> None:
+        bar = self._bar
         if what != self._phase or total != bar.total:
             self._phase = what
             bar.reset(total=total)
             bar.set_description(f"{self._title}: {what}")
-        if self._bar is bar:  # napari handles events while it draws the bar, and the run may end among them
-            bar.update(done - bar.n)
-        if self._bar is bar and isalive(self):
+        bar.update(done - bar.n)
+        if isalive(self):  # the widget may have been closed among the events that napari handled
             self.progressed.emit(done, total, what)
 
-    def _keep(self, outcome: _Outcome) -> None:
-        self._outcome = outcome
-
-    def _finish(self) -> None:
-        self.stop_flag.set()  # the worker may have been quit from outside
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = self._worker = None
-        outcome, self._outcome = self._outcome or _Outcome(error=Cancelled("cancelled")), None
-        if not isalive(self):  # the widget was closed
+    def _finish(self, outcome: _Outcome) -> None:
+        self._thread = None
+        self._bar.close()
+        if not isalive(self):  # the widget was closed while the bar was
             return
         if isinstance(outcome.error, Cancelled):
             self.cancelled.emit()
@@ -198,6 +187,15 @@ class Run(QObject):
         else:
             self.returned.emit(outcome.value)
         self.ended.emit()
+
+
+def _last(reports: queue.SimpleQueue[tuple[int, int, str]]) -> tuple[int, int, str] | None:
+    """The newest of the waiting reports, None if none waits."""
+    latest = None
+    with contextlib.suppress(queue.Empty):
+        while True:
+            latest = reports.get_nowait()
+    return latest
 
 
 class Preview(QObject):
@@ -215,20 +213,23 @@ class Preview(QObject):
 
     ready = Signal(object)
     failed = Signal(object)
-    _found = Signal(object)
-    _done = Signal(object)
 
     def __init__(self, parent: QObject | None = None, delay: int = 20) -> None:
         super().__init__(parent)
         self._next: Callable[[], Any] | None = None
+        self._call: Callable[[], Any] | None = None
         self._thread: threading.Thread | None = None
+        self._found: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._stop = threading.Event()
         self._closed = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(delay)
-        self._timer.timeout.connect(self._start)
-        self._found.connect(self._deliver)
-        self._done.connect(self._end)
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(delay)
+        self._wait.timeout.connect(self._start)
+        self._watch = QTimer(self)
+        self._watch.setInterval(_POLL_PREVIEW)
+        self._watch.timeout.connect(self._look)
+        self.destroyed.connect(self._stop.set)
 
     @property
     def busy(self) -> bool:
@@ -237,54 +238,64 @@ class Preview(QObject):
 
     def superseded(self) -> bool:
         """Whether the call that runs is no longer wanted; a cancel callback for the library."""
-        return self._closed or self._next is not None
+        return self._stop.is_set()
 
     def submit(self, call: Callable[[], Any]) -> None:
         """Replace whatever waits by this call."""
         self._next = call
-        if self._thread is None and not self._timer.isActive():
-            self._timer.start()
+        self._stop.set()
+        if self._thread is None and not self._wait.isActive():
+            self._wait.start()
 
     def drop(self) -> None:
         """Forget what waits and ignore what runs."""
         self._next = None
         self._closed = self._thread is not None
-        self._timer.stop()
+        self._stop.set()
+        self._wait.stop()
 
     def _start(self) -> None:
         call, self._next = self._next, None
         if call is None or self._thread is not None:
             return
         self._closed = False
+        self._stop.clear()
+        self._call = call  # kept here, so that what it holds is let go of in the main thread
+        found, stop = self._found, self._stop
 
         def work() -> None:
-            error: BaseException | None = None
             try:
                 value = call()
-                for found in value if isinstance(value, Iterator) else (value,):
-                    self._found.emit(found)
-                    if self.superseded():
+                for one in value if isinstance(value, Iterator) else (value,):
+                    found.put(_Outcome(value=one))
+                    if stop.is_set():
                         break
             except Cancelled:
                 pass
-            except BaseException as caught:  # handed to the main thread, whatever it is
-                error = guarded(caught)
-            with contextlib.suppress(RuntimeError):  # the widget is gone
-                self._done.emit(error)
+            except BaseException as error:  # handed to the main thread, whatever it is
+                found.put(_Outcome(error=guarded(error)))
 
         self._thread = threading.Thread(target=work, name="napari-defocus: preview", daemon=True)
         self._thread.start()
+        self._watch.start()
 
-    def _deliver(self, value: Any) -> None:
-        if not self._closed:
-            self.ready.emit(value)
+    def _look(self) -> None:
+        thread = self._thread
+        ended = thread is not None and not thread.is_alive()  # asked first: nothing comes after the end
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._deliver(self._found.get_nowait())
+        if ended and isalive(self):
+            self._thread = self._call = None
+            self._closed = False
+            self._watch.stop()
+            if self._next is not None:
+                self._wait.start()
 
-    def _end(self, error: BaseException | None) -> None:
-        if self._thread is not None:
-            self._thread.join()
-        self._thread = None
-        if self._next is not None:
-            self._timer.start()
-        if error is not None and not self._closed:
-            self.failed.emit(error)
-        self._closed = False
+    def _deliver(self, outcome: _Outcome) -> None:
+        if self._closed or not isalive(self):
+            return
+        if outcome.error is not None:
+            self.failed.emit(outcome.error)
+        else:
+            self.ready.emit(outcome.value)

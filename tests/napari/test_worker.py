@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
+from qtpy.QtCore import QObject, Qt
 
 from defocus_backend.errors import Cancelled, InputError
 from napari_defocus._worker import Preview, Run, RunFailed, advice, guarded
@@ -100,3 +102,32 @@ def test_a_dropped_preview_is_not_shown(qtbot):
     preview.drop()
     qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
     assert seen == []
+
+
+def test_a_widget_that_is_closed_takes_its_run_along(qtbot):
+    from napari.utils import progress as bars
+
+    stopped = threading.Event()
+
+    def call(progress, cancel):  # noqa: ARG001
+        while not cancel():
+            time.sleep(0.01)
+        stopped.set()
+
+    before, widget = len(bars._all_instances), QObject()
+    run = Run(call, "test", widget)
+    widget.destroyed.connect(run.stop_flag.set)
+    run.start()
+    assert len(bars._all_instances) == before + 1
+    widget.deleteLater()
+    qtbot.waitUntil(stopped.is_set, timeout=30_000)
+    assert len(bars._all_instances) == before
+
+
+def test_nothing_of_qt_is_touched_outside_the_main_thread(qtbot):
+    """Results of a preview are handed over by the main thread, the last ones too."""
+    preview, threads = Preview(), []
+    preview.ready.connect(lambda _: threads.append(threading.current_thread()), Qt.ConnectionType.DirectConnection)
+    preview.submit(lambda: iter(range(3)))
+    qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
+    assert threads == [threading.main_thread()] * 3
