@@ -229,7 +229,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     type=click.Path(path_type=Path),
     metavar="FILE",
     section=_BENCHMARK,
-    help="Write the tables as FILE.md and all figures as FILE.json.",
+    help="Write the tables as FILE.md and all figures as FILE.json; FILE may already end in either.",
 )
 @run_options
 def evaluate_command(
@@ -250,10 +250,11 @@ def evaluate_command(
     photograph is blurred, then cut) and isolated (the patch alone is blurred, as in the paper).
 
     With --benchmark WEIGHTS may be several, and map methods from `defocus methods` too; all of them if none is
-    given. Prints Markdown tables of errors, edges and rank correlations, raw and refined; on the CPU.
+    given. Prints Markdown tables of errors, edges and rank correlations, raw and refined. The networks compute on
+    --device, the published methods on the CPU.
     """
     if benchmark:
-        _benchmark(weights, photos, scenes=scenes, seed=seed, out=out, quiet=quiet, as_json=as_json)
+        _benchmark(weights, photos, scenes=scenes, seed=seed, out=out, device=device, quiet=quiet, as_json=as_json)
         return
     if len(weights) != 1:
         raise InputError("WEIGHTS", f"{len(weights)} names", "one; several only with --benchmark")
@@ -263,7 +264,15 @@ def evaluate_command(
 
 
 def _benchmark(
-    names: tuple[str, ...], photos: Path, *, scenes: int, seed: int, out: Path | None, quiet: bool, as_json: bool
+    names: tuple[str, ...],
+    photos: Path,
+    *,
+    scenes: int,
+    seed: int,
+    out: Path | None,
+    device: str,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """The benchmark of whole maps; the files appear together at the end."""
     from tqdm import tqdm
@@ -276,8 +285,9 @@ def _benchmark(
     if out is not None:
         check_folder(out.parent)
     keep_freed_memory()
+    where = resolve_device(device)
     chosen = names or tuple(candidate_names())
-    candidates = [make_candidate(name) for name in chosen]
+    candidates = [make_candidate(name, device=where) for name in chosen]
     with (
         stop_on_interrupt() as stopped,
         tqdm(total=scenes, desc="benchmark", unit=" scenes", disable=True if quiet else None, file=sys.stderr) as bar,
@@ -290,11 +300,13 @@ def _benchmark(
             progress=lambda done, _total, _what: bar.update(done - bar.n),
             cancel=stopped,
         )
-    tables, figures = as_markdown(trials), figures_of(trials, scenes=scenes, seed=seed, photos=photos.name)
+    tables = as_markdown(trials)
+    figures = figures_of(trials, scenes=scenes, seed=seed, photos=photos.name, device=str(where))
     if out is not None:
+        stem = out.stem if out.suffix.lower() in (".md", ".json") else out.name
         with WholeFiles() as files:
-            files.add(out.with_name(f"{out.name}.md"), tables.encode())
-            files.add(out.with_name(f"{out.name}.json"), (json.dumps(figures, indent=1) + "\n").encode())
+            files.add(out.with_name(f"{stem}.md"), tables.encode())
+            files.add(out.with_name(f"{stem}.json"), (json.dumps(figures, indent=1) + "\n").encode())
     if as_json:
         click.echo(json.dumps({"command": "evaluate", "benchmark": figures}))
     elif not quiet:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import shipped_weights
 from defocus_backend.compare.maps import MAP_METHODS, refine_values
+from defocus_backend.device import resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.params import DefocusParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
@@ -248,20 +250,24 @@ def _flat(values: Gray, mask: Mask) -> Floats:
 
 
 def network_candidate(
-    name: str, *, weights: str | Path | None = None, params: DefocusParams | None = None, label: str = ""
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    params: DefocusParams | None = None,
+    label: str = "",
+    device: str | torch.device = "cpu",
 ) -> Candidate:
-    """A network of ours with the weights shipped or given, raw and refined."""
-    import torch
-
+    """A network of ours with the weights shipped or given, raw and refined, on a device."""
     from defocus_backend.arrays import as_image
     from defocus_backend.defocus import DefocusEstimator
 
     settings = params or DefocusParams(method=name)
-    estimator = DefocusEstimator(settings, weights=weights or name, device=torch.device("cpu"))
+    where = resolve_device(device)
+    estimator = DefocusEstimator(settings, weights=weights or name, device=where)
 
     def maps(picture: NDArray[np.uint8]) -> dict[str, Gray]:
-        found = estimator.estimate(as_image(picture))
-        return {"raw": found.raw.numpy(), "refined": found.sigma.numpy()}
+        found = estimator.estimate(as_image(picture).to(where))
+        return {"raw": found.raw.cpu().numpy(), "refined": found.sigma.cpu().numpy()}
 
     return Candidate(name=label or name, unit="px", maps=maps)
 
@@ -283,19 +289,21 @@ def candidate_names() -> list[str]:
     return [name for name in NETWORKS if name in shipped_weights()] + list(MAP_METHODS)
 
 
-def make_candidate(name: str, params: DefocusParams | None = None) -> Candidate:
+def make_candidate(name: str, params: DefocusParams | None = None, *, device: str | torch.device = "cpu") -> Candidate:
     """A candidate by name, or a network by the path of its ``.safetensors`` file.
+
+    Networks compute on `device`; the published methods have the CPU only.
 
     Raises
     ------
-    InputError, WeightsError
-        For an unknown name or weights that cannot be read.
+    InputError, WeightsError, DeviceError
+        For an unknown name, weights that cannot be read or a device that is absent.
     """
     if name in MAP_METHODS:
         return method_candidate(name, params=params)
     if name in shipped_weights() or name.endswith(".safetensors"):
         settings = params or DefocusParams()
-        return network_candidate(name, weights=name, params=settings, label=Path(name).stem)
+        return network_candidate(name, weights=name, params=settings, label=Path(name).stem, device=device)
     raise InputError("method", repr(name), "a .safetensors file or one of " + ", ".join(candidate_names()))
 
 

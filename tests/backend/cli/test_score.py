@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 
 from defocus_backend import metrics
+from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.io import read_image, write_image
 
 Invoke = Callable[..., Result]
@@ -77,8 +80,33 @@ class TestBenchmark:
         ]
         assert figures["settings"]["scenes"] == 2
 
+    @pytest.mark.parametrize("suffix", [".md", ".json", ".MD"])
+    def test_out_may_end_in_what_is_written(self, defocus: Invoke, large: Path, tmp_path: Path, suffix: str) -> None:
+        out = tmp_path / "made" / f"table.v2{suffix}"
+        given = ("--photos", large, "--benchmark", "--scenes", 1, "--out", out)
+        assert defocus("evaluate", "deviation", *given, weights=False).exit_code == 0
+        assert {p.name for p in out.parent.iterdir()} == {"table.v2.md", "table.v2.json"}
+
+    def test_the_device_is_that_of_the_networks(
+        self, defocus: Invoke, large: Path, random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[torch.device] = []
+        built = DefocusEstimator.__init__
+
+        def record(self: DefocusEstimator, *args: Any, device: torch.device, **options: Any) -> None:
+            asked.append(device)
+            built(self, *args, device=torch.device("cpu"), **options)
+
+        # A second CPU, where the machine may have no other device.
+        monkeypatch.setattr(DefocusEstimator, "__init__", record)
+        given = ("--photos", large, "--benchmark", "--scenes", 1, "--device", "cpu:0", "--json")
+        result = defocus("evaluate", random_weights["blurnet"], "deviation", *given, weights=False)
+        assert asked == [torch.device("cpu:0")]
+        assert json.loads(result.stdout)["benchmark"]["settings"]["device"] == "cpu:0"
+
     def test_refusals(self, defocus: Invoke, large: Path, tmp_path: Path) -> None:
         for arguments, said in (
+            (("deviation", "--benchmark", "--device", "cuda:99"), "cuda:99"),
             ((), "WEIGHTS"),
             (("deviation", "--benchmark", "--out", large / "a.png" / "x"), "a.png"),
             (("magic", "--benchmark"), "magic"),
