@@ -65,9 +65,13 @@ def run_stack(name: str, slices: NDArray[np.uint8]) -> tuple[Gray, NDArray[np.fl
     return fused, height_by_laplacian(slices) if name == "laplacian_argmax" else None, None
 
 
-def stack_scores(scene: SceneWithTruth, name: str) -> dict[str, float]:
-    """PSNR in dB outside the part that is never in focus; errors of the height in slices."""
-    fused, height, sigma = run_stack(name, scene.stack.slices)
+def stack_scores(
+    scene: SceneWithTruth,
+    fused: NDArray[Any],
+    height: NDArray[np.float32] | None = None,
+    sigma: NDArray[Any] | None = None,
+) -> dict[str, float]:
+    """PSNR in dB outside the part that is never in focus; errors of the height in slices, where a method has it."""
     error = fused.astype(float) - scene.stack.sharp
     found = {"PSNR": 10 * np.log10(255**2 / np.square(error[~scene.never]).mean())}
     if height is not None:
@@ -78,6 +82,22 @@ def stack_scores(scene: SceneWithTruth, name: str) -> dict[str, float]:
     if sigma is not None:
         found["never, AUC"] = auc(sigma[scene.never], sigma[scene.textured])
     return found
+
+
+def scenes_with_truth(files: list[Path], count: int, side: int) -> list[SceneWithTruth]:
+    """Scenes of gray photographs, with noise of 0, 2 and 5 in turn."""
+    photos = [(middle(files, n + 1, side), middle(files, n + 3, side)) for n in range(count)]
+    return [scene_with_truth(photo, front, noise=NOISE[n % 3], seed=n) for n, (photo, front) in enumerate(photos)]
+
+
+def middle(files: list[Path], number: int, side: int, *, gray: bool = True) -> Gray:
+    """The middle of a photograph, (side, side) or with (3,) behind it; numbers count in steps of seven."""
+    photo = read_image(files[7 * number % len(files)]).array
+    top, left = ((size - side) // 2 for size in photo.shape[:2])
+    inner = photo[top : top + side, left : left + side]
+    if not gray:
+        return inner if inner.ndim == 3 else np.repeat(inner[..., None], 3, axis=2)
+    return inner if inner.ndim == 2 else np.rint(inner @ (0.299, 0.587, 0.114)).astype(np.uint8)
 
 
 def auc(high: NDArray[Any], low: NDArray[Any]) -> float:
@@ -146,24 +166,12 @@ def main() -> int:
     if len(files) < 2:
         print(f"{options.photos} holds no photographs (*.png); nothing was measured", file=sys.stderr)
         return 2
-
-    def crop(number: int, gray: bool) -> Gray:
-        photo = read_image(files[7 * number % len(files)]).array
-        top, left = ((size - options.side) // 2 for size in photo.shape[:2])
-        inner = photo[top : top + options.side, left : left + options.side]
-        if not gray:
-            return inner if inner.ndim == 3 else np.repeat(inner[..., None], 3, axis=2)
-        return inner if inner.ndim == 2 else np.rint(inner @ (0.299, 0.587, 0.114)).astype(np.uint8)
-
-    scenes = [
-        scene_with_truth(crop(n + 1, True), crop(n + 3, True), noise=NOISE[n % 3], seed=n)
-        for n in range(options.stacks)
-    ]
+    scenes = scenes_with_truth(files, options.stacks, options.side)
     if scenes:
-        score = [lambda name, scene=scene: stack_scores(scene, name) for scene in scenes]
+        score = [lambda name, one=one: stack_scores(one, *run_stack(name, one.stack.slices)) for one in scenes]
         table(f"{len(scenes)} stacks of 9 slices of {options.side} px", options.methods, score)
     rng = np.random.default_rng(0)
-    photos = [crop(n, False) for n in range(options.pairs)]
+    photos = [middle(files, n, options.side, gray=False) for n in range(options.pairs)]
     pairs = [pair_with_truth(photo, bool(n % 2), rng) for n, photo in enumerate(photos)]
     if pairs:
         both = [lambda name, p=p, q=q: pair_scores(p, q, name) for p, q in zip(photos, pairs, strict=True)]
