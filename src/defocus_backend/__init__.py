@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from defocus_backend.batch import Outcome, fuse_many
     from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
-    from defocus_backend.defocus import DefocusMap, defocus_map
+    from defocus_backend.defocus import DefocusMap, defocus_map, in_focus
     from defocus_backend.errors import (
         Cancelled,
         DefocusError,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         InputError,
         WeightsError,
     )
+    from defocus_backend.fusion.affected import affected_pixels, decision_reach
     from defocus_backend.fusion.coverage import Coverage, coverage
     from defocus_backend.fusion.fuse import Fusion, fuse, fuse_by_index
     from defocus_backend.fusion.nd import fuse_nd
@@ -63,9 +64,10 @@ _HOMES = {
     "align": ("AlignedStack", "Alignment", "AlignmentNeed", "align_stack", "alignment_needed", "apply_alignment"),
     "batch": ("Outcome", "fuse_many"),
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
-    "defocus": ("DefocusMap", "defocus_map"),
+    "defocus": ("DefocusMap", "defocus_map", "in_focus"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
     "fusion": ("Fusion", "fuse", "fuse_by_index", "fuse_nd"),
+    "fusion.affected": ("affected_pixels", "decision_reach"),
     "fusion.coverage": ("Coverage", "coverage"),
     "fusion.tilt": ("Plane", "best_slice", "plane_tilt"),
     "io": (
@@ -112,17 +114,20 @@ __all__ = [
     "Stack",
     "WeightsError",
     "__version__",
+    "affected_pixels",
     "align_stack",
     "alignment_needed",
     "apply_alignment",
     "best_slice",
     "coverage",
+    "decision_reach",
     "defocus_map",
     "fuse",
     "fuse_by_index",
     "fuse_many",
     "fuse_nd",
     "gain_map",
+    "in_focus",
     "load_network",
     "open_nd",
     "open_stack",

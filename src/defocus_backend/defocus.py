@@ -23,7 +23,7 @@ from defocus_backend.classifier.weights import load_network
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS, Unit
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import DefocusParams, TileParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.refine import refine_map
 
@@ -63,9 +63,38 @@ class DefocusMap:
         """Binary map (H, W): True where sigma is below `sharp_below` pixels; False where it is NaN."""
         if self.unit != "px":
             raise InputError("sharp_below", f"{sharp_below!r} px for a relative map", "a map in pixels")
-        if not sharp_below > 0:
-            raise InputError("sharp_below", repr(sharp_below), "more than 0 pixels")
-        return np.asarray(self.sigma < sharp_below)
+        return in_focus(self.sigma, sharp_below)
+
+
+def in_focus(sigma: ArrayLike, sharp_below: float = 1.0) -> NDArray[np.bool_]:
+    """What of a defocus map is in focus.
+
+    Parameters
+    ----------
+    sigma : array_like of any shape
+        Defocus map in pixels, or several of them.
+    sharp_below : float
+        Sigma in pixels from which on a pixel no longer counts as sharp.
+
+    Returns
+    -------
+    bool array of the shape of `sigma`
+        True where sigma is below `sharp_below`; False where it is NaN.
+
+    Raises
+    ------
+    InputError
+        If `sharp_below` is not above 0.
+
+    Examples
+    --------
+    >>> import defocus_backend as db
+    >>> db.in_focus([0.4, 1.0, float("nan")]).tolist()
+    [True, False, False]
+    """
+    if not sharp_below > 0:
+        raise InputError("sharp_below", repr(sharp_below), "more than 0 pixels")
+    return np.asarray(np.asarray(sigma) < sharp_below)
 
 
 @dataclass(frozen=True)
@@ -91,14 +120,24 @@ class DefocusEstimator:
         method; by default the shipped weights of the method. A method without a network takes none.
     device : torch.device
         Where to compute; methods without a network compute on the CPU.
+    tile : int
+        See `defocus_map`.
 
     Raises
     ------
     WeightsError, InputError
     """
 
-    def __init__(self, params: DefocusParams, *, weights: str | Path | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        params: DefocusParams,
+        *,
+        weights: str | Path | None,
+        device: torch.device,
+        tile: int = TileParams.tile,
+    ) -> None:
         self.params = params
+        self.tile = TileParams(tile=tile).tile
         self.network: nn.Module | None = None
         self.name = params.method
         if params.method not in MAP_METHODS:
@@ -123,7 +162,8 @@ class DefocusEstimator:
         gray = image.gray.contiguous()
         if self.network is None:
             return self._compare(gray, image.valid, Reporter(1, "maps", progress, cancel))
-        reporter = Reporter(count_tiles(self.name, image.shape, self.params.step), "tiles", progress, cancel)
+        tiles = count_tiles(self.name, image.shape, self.params.step, self.tile)
+        reporter = Reporter(tiles, "tiles", progress, cancel)
         reporter.check()
         levels = self._classify(gray, self.network, reporter)
         confidence = levels.confidence
@@ -153,8 +193,9 @@ class DefocusEstimator:
 
     def _classify(self, gray: Tensor, network: nn.Module, reporter: Reporter) -> PixelLevels:
         if isinstance(network, PixelNet):
-            return classify_pixels(gray, network, reporter=reporter)
-        windows = classify_windows(gray, network, self.name, step=self.params.step, reporter=reporter)
+            return classify_pixels(gray, network, tile=self.tile, reporter=reporter)
+        step = self.params.step
+        windows = classify_windows(gray, network, self.name, step=step, tile=self.tile, reporter=reporter)
         stacked = torch.stack([windows.sigma, windows.deviation, windows.confidence])
         return PixelLevels(*spread_windows(stacked, windows.grid))
 
@@ -173,6 +214,7 @@ def defocus_map(
     subsample: int = _D.subsample,
     confidence_weighted: bool = _D.confidence_weighted,
     value_range: tuple[float, float] | None = None,
+    tile: int = TileParams.tile,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -207,6 +249,9 @@ def defocus_map(
     value_range : (float, float) or None
         Values that count as black and white. By default the range of bool and uint8, [0, 1] for floats
         within it, else the 0.1 and 99.9 percentiles.
+    tile : int
+        Side in pixels, 256 to 8192, of the tiles in which a network reads a large image, rounded down to what its
+        strides allow. The map does not depend on it; smaller needs less memory, larger is faster.
     device : str or torch.device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
     progress, cancel : callable or None
@@ -244,8 +289,8 @@ def defocus_map(
     )
     where = resolve_device(device)
     source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
-    estimator = DefocusEstimator(params, weights=weights, device=where)
-    with device_errors("use device='cpu' or a smaller image"):
+    estimator = DefocusEstimator(params, weights=weights, device=where, tile=tile)
+    with device_errors("use device='cpu', a smaller tile or a smaller image"):
         found = estimator.estimate(source, progress=progress, cancel=cancel)
     return DefocusMap(
         sigma=to_map(found.sigma, source.valid),

@@ -99,6 +99,20 @@ class DefocusParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TileParams(Params):
+    """How much of a large image a network reads at once; no map depends on it."""
+
+    tile: int = _option(
+        1152,
+        "Side of the tiles in which a network reads a large image, rounded down to what its strides allow; smaller "
+        "needs less memory, larger is faster.",
+        unit="px",
+        low=256,
+        high=8192,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SigmaParams(DefocusParams):
     """A defocus map that has to be in pixels, as all that sharpens, blurs or fuses by it needs."""
 

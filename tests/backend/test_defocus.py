@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from defocus_backend.defocus import defocus_map
+from defocus_backend.defocus import defocus_map, in_focus
 from defocus_backend.errors import Cancelled, DefocusError, DeviceError, InputError
 from defocus_backend.filters import smooth_guide, weighted_guided_filter
 from defocus_backend.params import DefocusParams
@@ -85,12 +85,33 @@ def test_constant_images_have_no_confidence(run: Callable[..., Any]) -> None:
         assert run(np.full((50, 60), value, np.uint8)).confidence.max() < 1e-3
 
 
-def test_tiles_do_not_show(run: Callable[..., Any], photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    from defocus_backend.classifier.predict import WindowGrid
+@pytest.mark.parametrize("network", ["blurnet", "mobilenetv2", "pixelnet"])
+def test_the_tile_is_counted_and_does_not_show(
+    random_weights: dict[str, Path], photo: np.ndarray, network: str
+) -> None:
+    image, told = np.tile(photo, (2, 2))[:300, :520], []
+    options = {"weights": random_weights[network], "device": "cpu", "step": 32}
+    whole = defocus_map(image, **options)
+    tiled = defocus_map(image, tile=256, progress=lambda *report: told.append(report), **options)
+    assert told[-1] == (6, 6, "tiles")
+    for name in MAPS:
+        assert np.abs(getattr(tiled, name) - getattr(whole, name)).max() < 1e-3, name
 
-    whole = run(photo)
-    monkeypatch.setattr(WindowGrid.tiles, "__defaults__", (13,))
-    assert np.abs(run(photo).sigma - whole.sigma).max() < 1e-3
+
+def test_a_tile_out_of_range_is_refused(run: Callable[..., Any], photo: np.ndarray) -> None:
+    for wrong in (0, 128, 10_000, 300.5, True):
+        with pytest.raises(InputError) as caught:
+            run(photo, tile=wrong)
+        assert caught.value.argument == "tile"
+
+
+def test_in_focus_is_below_the_bound_and_known() -> None:
+    sigma = np.array([[0.2, 1.0], [np.nan, 0.99]], np.float32)
+    np.testing.assert_array_equal(in_focus(sigma), [[True, False], [False, True]])
+    assert in_focus(np.zeros((2, 3, 4, 5))).all()
+    for wrong in (0, -1, np.nan):
+        with pytest.raises(InputError, match="sharp_below"):
+            in_focus(sigma, wrong)
 
 
 def test_refinement_with_even_confidence_is_the_papers(photo: np.ndarray) -> None:

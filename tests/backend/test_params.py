@@ -13,9 +13,10 @@ from defocus_backend.params import (
     ShallowParams,
     SharpenParams,
     SliceMapParams,
+    TileParams,
 )
 
-GROUPS = (DefocusParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, AlignParams)
+GROUPS = (DefocusParams, TileParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, AlignParams)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.filters.gaussian import border_index
+from defocus_backend.params import TileParams
 from defocus_backend.progress import Reporter
 
 UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
 """Standard deviation in pixels of a classifier that cannot tell at all: the uniform distribution."""
 
-_TILE_WINDOWS = 96
-_TILE_PIXELS = 1152
+TILE = TileParams.tile
+"""Side of a tile in pixels, by default."""
+
 _PATCH_BATCH = 512
 # Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
 _FLAT_VARIANCE = (0.5 / 255) ** 2
@@ -60,9 +62,10 @@ class WindowGrid:
     def _count(self, size: int) -> int:
         return max(0, math.ceil((size - WINDOW) / self.step)) + 1
 
-    def tiles(self, side: int = _TILE_WINDOWS) -> Iterator[tuple[slice, slice]]:
-        """Blocks of at most side x side windows, as slices of window indices."""
+    def tiles(self, tile: int = TILE) -> Iterator[tuple[slice, slice]]:
+        """Blocks of the windows that begin within tile x tile pixels, as slices of window indices."""
         ny, nx = self.counts
+        side = max(1, tile // self.step)
         for y in range(0, ny, side):
             for x in range(0, nx, side):
                 yield slice(y, min(y + side, ny)), slice(x, min(x + side, nx))
@@ -99,16 +102,22 @@ class PixelLevels:
     confidence: Tensor
 
 
-def count_tiles(name: str, shape: tuple[int, int], step: int) -> int:
+def count_tiles(name: str, shape: tuple[int, int], step: int, tile: int = TILE) -> int:
     """Number of tiles in which a network goes through an image (H, W)."""
     if NETWORKS[name].per_pixel:
-        return len(list(_pixel_tiles(shape)))
-    return len(list(WindowGrid(*shape, step).tiles()))
+        return len(list(_pixel_tiles(shape, tile)))
+    return len(list(WindowGrid(*shape, step).tiles(tile)))
 
 
 @torch.inference_mode()
 def classify_windows(
-    gray: Tensor, network: nn.Module, name: str, *, step: int, reporter: Reporter | None = None
+    gray: Tensor,
+    network: nn.Module,
+    name: str,
+    *,
+    step: int,
+    tile: int = TILE,
+    reporter: Reporter | None = None,
 ) -> WindowLevels:
     """Classify every window of an image.
 
@@ -122,6 +131,8 @@ def classify_windows(
         Its key in `NETWORKS`.
     step : {4, 8, 16, 32}
         Distance between windows in pixels.
+    tile : int
+        Side in pixels of what is read at once; the result does not depend on it.
     reporter : Reporter or None
         Advanced once a tile of windows.
 
@@ -135,12 +146,12 @@ def classify_windows(
     dense = NETWORKS[name].dense_stride
     whole = dense is not None and step < WINDOW
     maps = torch.empty(3, *grid.counts, device=gray.device)
-    for rows, columns in grid.tiles():
+    for rows, columns in grid.tiles(tile):
         region = _region(gray, grid, rows, columns)
         if whole and dense is not None:
             logits = _dense_logits(region, network, step, dense)
         else:
-            logits = _patch_logits(region, network, step)
+            logits = _patch_logits(region, network, step, reporter)
         maps[:, rows, columns] = _summarise(logits, region, step)
         if reporter is not None:
             reporter.advance()
@@ -175,13 +186,15 @@ def _dense_logits(region: Tensor, network: nn.Module, step: int, stride: int) ->
     return logits
 
 
-def _patch_logits(region: Tensor, network: nn.Module, step: int) -> Tensor:
-    """Logits (20, ny, nx) patch by patch."""
+def _patch_logits(region: Tensor, network: nn.Module, step: int, reporter: Reporter | None = None) -> Tensor:
+    """Logits (20, ny, nx) patch by patch, which can take seconds a tile: cancelled between batches."""
     windows = region.unfold(0, WINDOW, step).unfold(1, WINDOW, step)
     ny, nx = windows.shape[:2]
     logits = region.new_empty(ny * nx, LEVELS)
     rows = max(1, _PATCH_BATCH // nx)
     for y in range(0, ny, rows):
+        if reporter is not None:
+            reporter.check()
         patches = windows[y : y + rows].reshape(-1, 1, WINDOW, WINDOW).contiguous()
         logits[y * nx : y * nx + len(patches)] = network(patches).flatten(1)
     return logits.T.reshape(LEVELS, ny, nx)
@@ -236,15 +249,18 @@ def _window_variance(region: Tensor, step: int) -> Tensor:
     return (square - mean**2).clamp_min(0)
 
 
-def _pixel_tiles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+def _pixel_tiles(shape: tuple[int, int], tile: int) -> Iterator[tuple[slice, slice]]:
     """Cores of the tiles of a per-pixel network; their origins are multiples of its coarsest stride."""
-    for y in range(0, shape[0], _TILE_PIXELS):
-        for x in range(0, shape[1], _TILE_PIXELS):
-            yield slice(y, min(y + _TILE_PIXELS, shape[0])), slice(x, min(x + _TILE_PIXELS, shape[1]))
+    side = max(1, tile // PixelNet.align) * PixelNet.align
+    for y in range(0, shape[0], side):
+        for x in range(0, shape[1], side):
+            yield slice(y, min(y + side, shape[0])), slice(x, min(x + side, shape[1]))
 
 
 @torch.inference_mode()
-def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | None = None) -> PixelLevels:
+def classify_pixels(
+    gray: Tensor, network: PixelNet, *, tile: int = TILE, reporter: Reporter | None = None
+) -> PixelLevels:
     """Classify every pixel with a per-pixel network; sigma is the median of a pixel's distribution.
 
     Parameters
@@ -253,6 +269,8 @@ def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | Non
         Unit range; any size from 1x1 up. What lies beyond the border is mirrored.
     network : nn.Module
         Trained, in evaluation mode, on the device of `gray`.
+    tile : int
+        Side in pixels of what is judged at once, rounded down to a multiple of 64; the result does not depend on it.
     reporter : Reporter or None
         Advanced once a tile.
 
@@ -263,7 +281,7 @@ def classify_pixels(gray: Tensor, network: PixelNet, *, reporter: Reporter | Non
     """
     shape = int(gray.shape[0]), int(gray.shape[1])
     maps = torch.empty(3, *shape, device=gray.device)
-    for rows, columns in _pixel_tiles(shape):
+    for rows, columns in _pixel_tiles(shape, tile):
         region, inner = _padded_tile(gray, network, rows, columns)
         half = _pixel_moments(network(region[None, None])[0])[None]
         full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]

@@ -10,7 +10,7 @@ import click
 
 from defocus_backend.errors import InputError
 from defocus_backend.methods import OWN_METHODS, Method, names_in_pixels
-from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams
+from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams, TileParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Params)
@@ -168,13 +168,13 @@ def take(group: type[P], options: dict[str, Any], rename: Mapping[str, str] | No
 
 
 def map_options(function: F) -> F:
-    """Options of the defocus map: those of `DefocusParams`, the weights and the value range."""
-    return _map_options(DefocusParams, MAP_NAMES)(function)
+    """Options of the defocus map: those of `DefocusParams`, the weights, the value range and the tile."""
+    return _map_options(DefocusParams, MAP_NAMES)(_tile_option(function))
 
 
 def sigma_map_options(function: F) -> F:
     """The same for what needs a map in pixels and has a method of its own."""
-    return _map_options(SigmaParams, INNER_MAP_NAMES)(function)
+    return _map_options(SigmaParams, INNER_MAP_NAMES)(_tile_option(function))
 
 
 def slice_map_options(function: F) -> F:
@@ -185,6 +185,10 @@ def slice_map_options(function: F) -> F:
 def _map_options(group: type[DefocusParams], names: Mapping[str, str]) -> Callable[[F], F]:
     flag = "--" + names.get("method", "method").replace("_", "-")
     return lambda function: params_options(group, MAP_SECTION, names)(_weights_and_range(function, flag))
+
+
+def _tile_option(function: F) -> F:
+    return params_options(TileParams, MAP_SECTION)(function)
 
 
 def _weights_and_range(function: F, method_flag: str) -> F:

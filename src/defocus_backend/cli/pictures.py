@@ -30,7 +30,7 @@ from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image, read_map
 from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
-from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams
+from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams, TileParams
 from defocus_backend.render import Scale
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class _Job:
         low, high = options.pop("colours")
         self.sigma_scale = Scale(low=low, high=high)
         self.params = take(maps, options, names)
+        self.tile = take(TileParams, options).tile
         self.weights: str | None = options.pop("weights")
         self.value_range: tuple[float, float] | None = options.pop("value_range")
         self.map_file: Path | None = options.pop("map_file", None)
@@ -102,6 +103,7 @@ class _Job:
                 **asdict(self.params),
                 weights=self.weights,
                 value_range=self.value_range,
+                tile=self.tile,
                 device=run.device,
                 progress=progress,
             )

@@ -68,21 +68,20 @@ def test_mirror_is_numpys_symmetric_padding() -> None:
         np.testing.assert_array_equal(index, np.pad(np.arange(size), (7, 9), mode="symmetric"))
 
 
-def test_tiles_do_not_show(blurnet: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_do_not_show(blurnet: torch.nn.Module) -> None:
     gray = torch.rand(300, 420)
     whole = classify_windows(gray, blurnet, "blurnet", step=4)
-    monkeypatch.setattr(WindowGrid.tiles, "__defaults__", (11,))
-    tiled = classify_windows(gray, blurnet, "blurnet", step=4)
+    tiled = classify_windows(gray, blurnet, "blurnet", step=4, tile=120)
     for name in ("sigma", "deviation", "confidence"):
         assert (getattr(whole, name) - getattr(tiled, name)).abs().max() < 1e-3, name
 
 
-def test_pixel_tiles_do_not_show(random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tile", [256, 500])
+def test_pixel_tiles_do_not_show(random_weights: dict[str, Path], tile: int) -> None:
     network, _ = load_network(random_weights["pixelnet"])
     gray = torch.rand(700, 500)
     whole = classify_pixels(gray, network)
-    monkeypatch.setattr(predict, "_TILE_PIXELS", 256)
-    tiled = classify_pixels(gray, network)
+    tiled = classify_pixels(gray, network, tile=tile)
     assert whole.sigma.std() > 1e-3
     assert (whole.sigma - tiled.sigma).abs().max() < 1e-3
 

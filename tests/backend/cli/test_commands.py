@@ -26,6 +26,7 @@ from defocus_backend.params import (
     SharpenParams,
     SigmaParams,
     SliceMapParams,
+    TileParams,
 )
 
 Invoke = Callable[..., Result]
@@ -165,9 +166,9 @@ class TestHelp:
     @pytest.mark.parametrize(
         ("command", "groups"),
         [
-            ("map", [DefocusParams]),
-            ("sharpen", [SharpenParams, SigmaParams]),
-            ("shallow", [ShallowParams, SigmaParams]),
+            ("map", [DefocusParams, TileParams]),
+            ("sharpen", [SharpenParams, SigmaParams, TileParams]),
+            ("shallow", [ShallowParams, SigmaParams, TileParams]),
             ("fuse", [FusionParams, SliceMapParams]),
         ],
     )

@@ -1,0 +1,51 @@
+"""How far a painted pixel of the decision map is carried into the fused image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from defocus_backend.errors import InputError
+from defocus_backend.fusion.affected import affected_pixels, decision_reach
+from defocus_backend.fusion import fuse_by_index
+
+RADIUS = 3
+
+
+def test_all_that_changes_in_the_fused_image_is_affected_and_the_bound_is_tight() -> None:
+    stack = np.random.default_rng(0).random((2, 50, 60)).astype(np.float32)
+    index = np.zeros((50, 60), np.int32)
+    painted = index.copy()
+    painted[20, 30] = 1
+    options = {"blend": "decision", "radius": RADIUS, "value_range": (0.0, 1.0), "device": "cpu"}
+    before, after = (fuse_by_index(stack, i, **options) for i in (index, painted))
+    affected = affected_pixels(painted != index, radius=RADIUS)
+    moved = np.abs(after - before) > 1e-6
+    assert not (moved & ~affected).any()
+    assert affected.sum() == (4 * RADIUS + 1) ** 2
+    rows, columns = np.nonzero(moved)
+    assert (rows.min(), rows.max()) == (20 - decision_reach(RADIUS), 20 + decision_reach(RADIUS))
+    assert (columns.min(), columns.max()) == (30 - decision_reach(RADIUS), 30 + decision_reach(RADIUS))
+
+
+def test_a_region_is_that_part_of_the_whole() -> None:
+    changed = np.zeros((40, 50), bool)
+    changed[5, 5] = changed[30, 49] = True
+    whole = affected_pixels(changed, radius=RADIUS)
+    for region in (np.s_[0:9, 8:20], np.s_[20:40, 40:50], np.s_[10:12, 20:21]):
+        np.testing.assert_array_equal(affected_pixels(changed, radius=RADIUS, region=region), whole[region])
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("changed", {"changed": np.zeros(4, bool)}),
+        ("radius", {"radius": 0}),
+        ("region", {"region": np.s_[3:3, 0:4]}),
+        ("region", {"region": np.s_[0:4:2, 0:4]}),
+    ],
+)
+def test_what_cannot_be_used_is_refused(argument: str, options: dict[str, object]) -> None:
+    with pytest.raises(InputError) as caught:
+        affected_pixels(**({"changed": np.zeros((4, 4), bool)} | options))
+    assert caught.value.argument == argument
