@@ -6,16 +6,19 @@ import json
 from importlib import resources
 from typing import Any
 
+from defocus_backend.params import TileParams
+
+_DEFAULTS = {"device": "auto", "weights": "", "tile": TileParams.tile}
+
 
 def preference(name: str) -> Any:
     """Value of one entry of the Preferences page; its default where napari has no plugin settings."""
-    defaults = {"device": "auto", "weights": ""}
     try:
         from napari.settings import get_plugin_settings
 
         value = getattr(get_plugin_settings("napari-defocus").compute, name)
     except (ImportError, KeyError, AttributeError):
-        return defaults[name]
+        return _DEFAULTS[name]
     return getattr(value, "value", value)
 
 

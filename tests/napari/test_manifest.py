@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QListWidget, QTableWidget
 
 import napari_defocus
+from defocus_backend.params import TileParams
 
 MANIFEST = Path(napari_defocus.__file__).with_name("napari.yaml")
 WIDGETS = ("Defocus map", "Adaptive sharpening", "Shallow depth of field", "Focus fusion")
@@ -26,7 +27,17 @@ def test_manifest_is_valid_and_every_command_can_be_imported(manifest):
     manifest.validate_imports()
     assert [w.display_name for w in manifest.contributions.widgets] == list(WIDGETS)
     assert len(manifest.contributions.sample_data) == 3
-    assert set(manifest.contributions.configurations["compute"].properties) == {"device", "weights"}
+
+
+def test_preferences_hold_device_weights_and_the_librarys_tile(manifest):
+    about = manifest.contributions.configurations["compute"].properties
+    assert set(about) == {"device", "weights", "tile"}
+    wanted = TileParams.describe()["tile"]
+    assert (about["tile"].default, about["tile"].minimum, about["tile"].maximum) == (
+        wanted["default"],
+        wanted["low"],
+        wanted["high"],
+    )
 
 
 def test_the_manifest_at_the_top_is_the_one_in_the_package():

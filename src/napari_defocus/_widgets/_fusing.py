@@ -206,7 +206,7 @@ def refuse(
     """Fuse one region of one stack again by a painted decision map; for every channel its pixels."""
     import defocus_backend as db
 
-    halo = 2 * int(arguments["radius"])
+    halo = db.decision_reach(arguments["radius"])
     outer, inner = zip(*(grown(r, halo, n) for r, n in zip(region, index.shape, strict=True)), strict=True)
     options = {name: arguments[name] for name in BY_INDEX}
     pieces = []

@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
 from napari_defocus._layers import Result, Source, identity, is_image, is_map_of, made_by, position, provenance, show
+from napari_defocus._preferences import preference
 from napari_defocus._script import call, load, save, script
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._layerbox import LayerBox
@@ -189,7 +190,8 @@ class MappedWidget(OperationWidget):
             return
         source = Source.of(layer)
         index = None if source.ndim > 2 and self.which.value == "all" else position(layer, self.viewer.dims.point)
-        self.start(map_job(source, index, {"device": chosen_device(self.device)}))
+        preferred = {"weights": str(preference("weights")) or None, "tile": preference("tile")}
+        self.start(map_job(source, index, {**preferred, "device": chosen_device(self.device)}))
 
     def finished(self, value: Any) -> None:  # noqa: ARG002
         """Take up a map that was just made."""

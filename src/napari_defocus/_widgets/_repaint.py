@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_defocus._stacks import StackPlan, Where
-from napari_defocus._widgets._fusing import Ranges, grown, refuse
+from napari_defocus._widgets._fusing import Ranges, refuse
 from napari_defocus._worker import Preview
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Repainter(QObject):
         if self._preview.busy:
             self._timer.start()
             return
+        from defocus_backend.fusion.affected import decision_reach
+
         data = np.asarray(self.labels.data)
         if data.shape != self._fused.shape:
             return
@@ -95,8 +97,7 @@ class Repainter(QObject):
             if not changed[0].size:
                 continue
             rows, columns = (slice(int(a.min()), int(a.max()) + 1) for a in changed)
-            # The filter carries a change this far.
-            reach = 2 * int(self._arguments["radius"])
+            reach = decision_reach(self._arguments["radius"])
             region = tuple(
                 slice(max(0, s.start - reach), min(n, s.stop + reach))
                 for s, n in zip((rows, columns), data.shape[-2:], strict=True)
@@ -106,8 +107,11 @@ class Repainter(QObject):
             return
 
     def _again(self, frame: Where, where: Index, region: Region, index: NDArray[np.int32]) -> Any:
+        from defocus_backend.fusion.affected import affected_pixels
+
         pieces = refuse(self._plan, self._arguments, self._ranges, index, frame, region)
-        near = self._near_paint(index != self.automatic[where], region)
+        painted = index != self.automatic[where]
+        near = affected_pixels(painted, radius=self._arguments["radius"], region=region)
         images = self._plan.layout(channels=True)
         kept = []
         for channel, piece in pieces:
@@ -115,17 +119,6 @@ class Repainter(QObject):
             original = self._original[images.at(self._plan.at(frame, channel))][region]
             kept.append((channel, np.where(near if piece.ndim == 2 else near[..., None], piece, original)))
         return frame, where, region, index, kept
-
-    def _near_paint(self, painted: NDArray[np.bool_], region: Region) -> NDArray[np.bool_]:
-        """Pixels of a region whose value depends on a painted one."""
-        from scipy import ndimage
-
-        reach = 2 * int(self._arguments["radius"])
-        (rows, inner_rows), (columns, inner_columns) = (
-            grown(r, reach, n) for r, n in zip(region, painted.shape, strict=True)
-        )
-        near = ndimage.maximum_filter(painted[rows, columns], size=2 * reach + 1, mode="constant")
-        return np.asarray(near[inner_rows, inner_columns])
 
     def _write(self, found: Any) -> None:
         frame, where, region, index, pieces = found

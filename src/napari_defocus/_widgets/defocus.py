@@ -26,6 +26,7 @@ from napari_defocus._layers import (
     show,
     value_at,
 )
+from napari_defocus._preferences import preference
 from napari_defocus._script import call, load, save, script
 from napari_defocus._widgets._base import Job, OperationWidget, row
 from napari_defocus._widgets._layerbox import LayerBox
@@ -194,17 +195,21 @@ class DefocusWidget(OperationWidget):
         layer = self.map_layer
         return "px" if layer is None or role_of(layer) == "sigma" else "relative"
 
+    def arguments(self, source: Source) -> dict[str, Any]:
+        """Arguments of `defocus_map`, those that only Preferences hold among them."""
+        return {**self.settings.arguments(source), "tile": preference("tile")}
+
     def job(self) -> Job:
         """The run that the controls describe."""
         source = Source.of(self.image.layer)
         wanted = [name for name, box in self.outputs.items() if box.isChecked() and box.isEnabled()]
-        return map_job(source, self._index(source), self.settings.arguments(source), wanted)
+        return map_job(source, self._index(source), self.arguments(source), wanted)
 
     def script(self) -> str:
         """The same run as a Python script."""
         source = Source.of(self.image.layer)
         index = self._index(source)
-        options = {"channel_axis": source.channel_axis, **self.settings.arguments(source)}
+        options = {"channel_axis": source.channel_axis, **self.arguments(source)}
         if index is not None:
             body = [*load("image", source, index), *call("found", "defocus_map", ["image"], options)]
             return script(self.title, [*body, save("found.sigma", "sigma.tif")])
@@ -274,7 +279,9 @@ class DefocusWidget(OperationWidget):
             if old is not None:
                 self.viewer.layers.remove(old)
             return
-        sharp = np.asarray(np.asarray(layer.data) < self.sharp_below.value(), dtype=np.uint8)
+        import defocus_backend as db  # loads torch, which a map that was just made has loaded
+
+        sharp = db.in_focus(layer.data, self.sharp_below.value()).view(np.uint8)
         colors = {0: "transparent", 1: "#ff7f0e", None: "transparent"}
         from napari.utils.colormaps import DirectLabelColormap
 
