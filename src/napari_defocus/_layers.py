@@ -1,4 +1,4 @@
-"""Layers to arrays and back, with everything that says where the pixels lie; no other file does this."""
+"""Layers to arrays, with everything that says where the pixels lie, and what a layer to be is made of."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 KEY = "napari-defocus"
 """Key in ``layer.metadata`` under which a result keeps what made it."""
-
-_SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-_DISPLAY = ("name", "visible", "opacity", "blending", "colormap", "contrast_limits", "gamma", "interpolation2d")
 
 
 @dataclass(frozen=True)
@@ -327,68 +324,3 @@ def find(viewer: Viewer, role: str, source_id: str) -> Layer | None:
         if made.get("role") == role and made.get("source_id") == source_id:
             return layer
     return None
-
-
-def show(
-    viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any], *, new_layers: bool = False
-) -> dict[str, Layer]:
-    """Add the results as layers, or put them into the layers of an earlier run on the same source.
-
-    Display settings are set on creation only, so that a user's own survive the next run.
-    """
-    shown = {}
-    for result in results:
-        about = {**made, "role": result.role}
-        old = None if new_layers else find(viewer, result.role, made["source_id"])
-        if old is not None and _fits(old, result):
-            _update(old, result, about)
-            shown[result.role] = old
-        else:
-            shown[result.role] = _add(viewer, result, about, replaced=old)
-    return shown
-
-
-def _fits(layer: Layer, result: Result) -> bool:
-    from napari import layers
-
-    if not isinstance(layer, getattr(layers, result.kind.capitalize())):
-        return False
-    if result.kind == "surface":
-        return False  # napari cannot change the texture's shape in place
-    rgb = bool(result.show.get("rgb", False))
-    same_shape = result.kind == "image" or layer.data.shape == np.shape(result.data)
-    return same_shape and layer.ndim == np.ndim(result.data) - rgb and bool(getattr(layer, "rgb", False)) == rgb
-
-
-def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
-    layer.data = result.data
-    for name in _SPATIAL:
-        # Each of these redraws the layer: only what differs is set.
-        if name in result.spatial and not _same(getattr(layer, name), result.spatial[name]):
-            setattr(layer, name, result.spatial[name])
-    layer.metadata = {**layer.metadata, KEY: dict(about)}
-
-
-def _same(old: Any, new: Any) -> bool:
-    if hasattr(new, "affine_matrix"):
-        old, new = old.affine_matrix, new.affine_matrix
-    elif isinstance(new, tuple):
-        return tuple(old) == new
-    return np.shape(old) == np.shape(new) and bool(np.allclose(old, new))
-
-
-def _add(viewer: Viewer, result: Result, about: Mapping[str, Any], replaced: Layer | None) -> Layer:
-    settings: dict[str, Any] = {"name": f"{about['source']} {result.title}", **result.show}
-    colorbar = settings.pop("colorbar", False)
-    if replaced is not None:
-        if result.kind == "image" and hasattr(replaced, "contrast_limits"):
-            skip = ("colormap", "contrast_limits") if settings.get("rgb") else ()
-            settings |= {k: getattr(replaced, k) for k in _DISPLAY if k not in skip}
-        else:
-            settings["name"] = replaced.name
-        viewer.layers.remove(replaced)
-    add = getattr(viewer, f"add_{result.kind}")
-    layer = add(result.data, metadata={KEY: dict(about)}, **result.spatial, **settings)
-    if colorbar and hasattr(layer, "colorbar"):
-        layer.colorbar.visible = True
-    return layer

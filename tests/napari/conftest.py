@@ -151,13 +151,16 @@ def library(monkeypatch) -> FakeLibrary:
 @pytest.fixture
 def show_widget(qtbot):
     """Show a widget on its own, and delete it after the test."""
+    from qtpy.QtCore import QCoreApplication, QEvent
 
     def show(widget):
         qtbot.addWidget(widget)
         widget.show()
         return widget
 
-    return show
+    yield show
+    # Now, not in a later event loop: until then Python's collector could delete it in a thread of the next test.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture

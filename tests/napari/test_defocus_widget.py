@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils import progress
+from qtpy.compat import isalive
 from qtpy.QtGui import QGuiApplication
 from skimage.io import imread, imsave
 
@@ -271,7 +272,7 @@ def test_on_a_real_viewer_from_opening_to_closing_during_a_run(make_napari_viewe
     widget.run()
     qtbot.wait(100)
     viewer.window.remove_dock_widget(widget)
-    widget.deleteLater()
     qtbot.wait(200)
+    assert not isalive(widget), "napari leaves what was docked to Python's garbage collector, in whichever thread"
     assert len(viewer.layers) == 2
     viewer.add_image(gray)

@@ -16,9 +16,9 @@ from napari_defocus._layers import (
     is_map_of,
     position,
     provenance,
-    show,
     value_at,
 )
+from napari_defocus._show import prepare_drawing, show, show_stepwise
 
 
 def placed(shape=(4, 6, 8), **more):
@@ -163,3 +163,27 @@ def test_what_can_be_an_input():
     assert not is_map_of(image, image)
     assert not is_map_of(Image(np.zeros((6, 9))), image)
     assert not is_map_of(ours, None)
+
+
+def test_a_layer_is_made_hidden_and_seen_in_a_step_of_its_own():
+    viewer, source = ViewerModel(), Source.of(placed())
+    data, place = np.zeros((6, 8), np.float32), source.spatial((1, 2))
+    results = [
+        Result("raw", "raw map", data, place, show={"visible": False}),
+        Result("sigma", "defocus map", data, place, show={"colorbar": True}),
+    ]
+    seen = []
+    for shown in show_stepwise(viewer, results, provenance(source, "defocus_map", {})):
+        layer = list(shown.values())[-1]
+        seen.append((list(shown), layer.visible, layer.colorbar.visible))
+    both = ["raw", "sigma"]
+    assert seen == [(["raw"], False, False), (both, False, False), (both, False, True), (both, True, True)]
+
+
+def test_the_dash_patterns_are_drawn_up_once():
+    from vispy.visuals.line import dash_atlas
+
+    prepare_drawing()
+    before = dash_atlas._make_pattern.cache_info().misses
+    dash_atlas.DashAtlas()
+    assert dash_atlas._make_pattern.cache_info().misses == before

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import npe2
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QListWidget, QTableWidget
+from napari.components import ViewerModel
+from qtpy.compat import isalive
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QListWidget,
+    QTableWidget,
+    QWidget,
+)
 
 import napari_defocus
 from defocus_backend.params import TileParams
@@ -93,6 +106,28 @@ def test_every_widget_opens_fits_the_screen_and_explains_its_controls(make_napar
     ]
     assert [(type(c).__name__, getattr(c, "text", str)()) for c in silent] == []
     del dock
+
+
+@pytest.mark.parametrize("name", ["defocus:Defocus", "sharpen:Sharpen", "shallow:Shallow", "fusion:Fusion"])
+def test_a_deleted_widget_leaves_no_other_to_the_garbage_collector(qtbot, name):
+    """Python's collector runs in any thread, and a widget that is deleted there takes the program down."""
+    module, kind = name.split(":")
+    gc.collect()
+    widget = getattr(import_module(f"napari_defocus._widgets.{module}"), f"{kind}Widget")(ViewerModel())
+    widget.show()
+    qtbot.wait(10)
+    widget.deleteLater()
+    QCoreApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
+    assert not isalive(widget)
+    del widget
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        left = [type(found).__name__ for found in gc.garbage if isinstance(found, QWidget) and isalive(found)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
 
 
 @pytest.mark.parametrize("key", ["photo", "focal_stack", "z_stack"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -25,9 +25,11 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from defocus_backend.errors import DefocusError
-from napari_defocus._layers import Result, Source, provenance, show
+from napari_defocus._layers import Result, Source, provenance
+from napari_defocus._preferences import preference
+from napari_defocus._show import show_stepwise
 from napari_defocus._widgets._form import Form
-from napari_defocus._worker import Call, Run, advice, tell
+from napari_defocus._worker import Call, Run, advice, guarded, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -63,6 +65,7 @@ class OperationWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self._docked = False
         self.forms: list[Form] = []
         self._shown_problem = ""
         self.current_run: Run | None = None
@@ -77,6 +80,7 @@ class OperationWidget(QWidget):
             event.connect(self._on_layers)
         napari_viewer.dims.events.current_step.connect(self._on_dims)
         self.refresh_layers()
+        preference("device")  # napari reads the settings of all plugins the first time: not when a run starts
 
     # What a subclass says
 
@@ -194,6 +198,16 @@ class OperationWidget(QWidget):
         self.add(folded)
         return folded
 
+    def event(self, event: QEvent | None) -> bool:  # Qt's name
+        """Go with the dock: napari only takes a closed widget out of it.
+
+        What then is left to Python's garbage collector may be deleted in any thread, which Qt does not survive.
+        """
+        docked, self._docked = self._docked, self.parent() is not None
+        if docked and not self._docked:
+            self.deleteLater()
+        return super().event(event)
+
     # State
 
     def update_state(self, *_: Any) -> None:
@@ -239,7 +253,7 @@ class OperationWidget(QWidget):
     def start(self, job: Job) -> Run:
         """Start a job; its layers are shown when it returns."""
         self._job = job
-        self._waiting: list[Result] = []
+        self._steps: Iterator[None] | None = None
         self._over = False
         run = Run(job.call, f"{self.title} of {job.source.name}", self)
         run.progressed.connect(self._on_progress)
@@ -267,27 +281,36 @@ class OperationWidget(QWidget):
         self.say(f"{done} of {total} {what}")
 
     def _on_returned(self, value: Any) -> None:
-        job = self._job
-        self._value = value
-        self._made = provenance(job.source, job.operation, job.arguments)
-        self._waiting = list(job.layers(value))
-        self.made_layers = {}
+        self._steps = self._show(value)
         self._show_next()
 
+    def _show(self, value: Any) -> Iterator[None]:
+        """From what a run returned to its layers, in steps that block the window as little as can be."""
+        job = self._job
+        results = job.layers(value)
+        made = provenance(job.source, job.operation, job.arguments)
+        self.made_layers = {}
+        yield
+        for shown in show_stepwise(self.viewer, results, made, new_layers=self.new_layers.isChecked()):
+            self.made_layers = shown
+            yield
+        self._message = "done: " + ", ".join(layer.name for layer in self.made_layers.values())
+        self.finished(value)
+
     def _show_next(self) -> None:
-        """Make one layer and let the window breathe: napari takes some tenths of a second for each."""
-        if not isalive(self):
+        """Take one step and let the window breathe."""
+        if not isalive(self) or self._steps is None:
             return
-        if self._waiting:
-            result = self._waiting.pop(0)
-            keep = self.new_layers.isChecked()
-            self.made_layers |= show(self.viewer, [result], self._made, new_layers=keep)
-        if self._waiting:
+        try:
+            next(self._steps)
+        except StopIteration:
+            pass
+        except Exception as error:  # whatever it was, the widget must not stay busy
+            self._on_failed(guarded(error))
+        else:
             QTimer.singleShot(_BREATH_MS, self._show_next)
             return
-        self._message = "done: " + ", ".join(layer.name for layer in self.made_layers.values())
-        self.finished(self._value)
-        self._value = None
+        self._steps = None
         if self._over:
             self._settle()
 
@@ -300,7 +323,7 @@ class OperationWidget(QWidget):
 
     def _on_ended(self) -> None:
         self._over = True
-        if not self._waiting:
+        if self._steps is None:
             self._settle()
 
     def _settle(self) -> None:

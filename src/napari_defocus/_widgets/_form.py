@@ -55,6 +55,10 @@ class Form(Container[Widget]):
             label.setToolTip(widget.tooltip)
             label.setMinimumWidth(label_width)
             rows.addRow(label, widget.native)
+        # The container itself is not shown. Without a parent it would be left to Python's garbage collector, which runs
+        # in any thread, and no widget may be deleted outside the main one.
+        self.native.setParent(panel)
+        self.native.hide()
         return panel
 
     def values(self) -> dict[str, Any]:

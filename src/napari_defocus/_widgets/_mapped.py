@@ -12,9 +12,10 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
-from napari_defocus._layers import Result, Source, identity, is_image, is_map_of, made_by, position, provenance, show
+from napari_defocus._layers import Result, Source, identity, is_image, is_map_of, made_by, position, provenance
 from napari_defocus._preferences import preference
 from napari_defocus._script import call, load, save, script
+from napari_defocus._show import show
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, chosen_device, device_box

@@ -76,9 +76,15 @@ class SigmaPlot(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002  Qt's name
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         colors = _theme()
+        painter = QPainter(self)
+        try:
+            self._paint(painter, colors)
+        finally:
+            painter.end()  # a painter that is still at work when Qt flushes the window takes the program down
+
+    def _paint(self, painter: QPainter, colors: dict[str, QColor]) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = painter.font()
         font.setPointSizeF(max(7.5, font.pointSizeF() * 0.85))
         painter.setFont(font)
@@ -92,7 +98,6 @@ class SigmaPlot(QWidget):
         self._paint_curve(painter, box, colors)
         self._paint_marks(painter, box, colors, line)
         self._paint_axis(painter, box, colors, metrics)
-        painter.end()
 
     def _x(self, box: QRectF, sigma: float) -> float:
         return box.left() + box.width() * min(max(sigma / SIGMA_MAX, 0.0), 1.0)

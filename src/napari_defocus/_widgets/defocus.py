@@ -23,11 +23,11 @@ from napari_defocus._layers import (
     position,
     provenance,
     role_of,
-    show,
     value_at,
 )
 from napari_defocus._preferences import preference
 from napari_defocus._script import call, load, save, script
+from napari_defocus._show import show
 from napari_defocus._widgets._base import Job, OperationWidget, row
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, MapSettings

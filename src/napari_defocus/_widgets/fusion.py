@@ -20,7 +20,9 @@ from qtpy.QtWidgets import (
 
 from defocus_backend.errors import InputError
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
-from napari_defocus._layers import Source, is_image, position, provenance, show
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from napari_defocus._layers import Source, is_image, position, provenance
+from napari_defocus._show import prepare_drawing, show
 from napari_defocus._stacks import StackPlan, guess_axes
 from napari_defocus._surface import VIEW, height_surface
 from napari_defocus._widgets._base import Job, OperationWidget, wrapped
@@ -282,13 +284,12 @@ class FusionWidget(OperationWidget):
             "position": plan.fixed,
             "never_above": above,
         }
-        return Job(
-            plan.source,
-            "fuse",
-            about,
-            lambda progress, cancel: fuse_plan(plan, arguments, keep, above, progress, cancel),
-            lambda fused: fusion_layers(plan, fused, wanted),
-        )
+
+        def work(progress: ProgressCallback, cancel: CancelCallback) -> Fused:
+            prepare_drawing()
+            return fuse_plan(plan, arguments, keep, above, progress, cancel)
+
+        return Job(plan.source, "fuse", about, work, lambda fused: fusion_layers(plan, fused, wanted))
 
     def finished(self, value: Any) -> None:
         """Start to follow the brush."""

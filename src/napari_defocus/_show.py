@@ -1,0 +1,117 @@
+"""Results into the viewer: new layers, or those of an earlier run, at once or step by step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_defocus._layers import KEY, Result, find
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+_SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_DISPLAY = ("name", "visible", "opacity", "blending", "colormap", "contrast_limits", "gamma", "interpolation2d")
+
+
+def show(
+    viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any], *, new_layers: bool = False
+) -> dict[str, Layer]:
+    """Add the results as layers, or put them into the layers of an earlier run on the same source.
+
+    Display settings are set on creation only, so that a user's own survive the next run.
+    """
+    shown: dict[str, Layer] = {}
+    for step in show_stepwise(viewer, results, made, new_layers=new_layers):
+        shown = step
+    return shown
+
+
+def show_stepwise(
+    viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any], *, new_layers: bool = False
+) -> Iterator[dict[str, Layer]]:
+    """The same in steps, between which the window can breathe: napari takes some hundredths of a second for each.
+
+    Yields
+    ------
+    dict
+        The layers made or updated so far, by role.
+    """
+    shown: dict[str, Layer] = {}
+    for result in results:
+        about = {**made, "role": result.role}
+        old = None if new_layers else find(viewer, result.role, made["source_id"])
+        if old is not None and _fits(old, result):
+            _update(old, result, about)
+            shown[result.role] = old
+            yield dict(shown)
+        else:
+            for layer in _add(viewer, result, about, replaced=old):
+                shown[result.role] = layer
+                yield dict(shown)
+
+
+def prepare_drawing() -> None:
+    """Draw up the dash patterns of the lines that napari makes for a Labels layer; call it beside the window.
+
+    vispy does so with the first such line, which takes a tenth of a second, and keeps them.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # another vispy may not need it
+        import_module("vispy.visuals.line.dash_atlas").DashAtlas()
+
+
+def _fits(layer: Layer, result: Result) -> bool:
+    from napari import layers
+
+    if not isinstance(layer, getattr(layers, result.kind.capitalize())):
+        return False
+    if result.kind == "surface":
+        return False  # napari cannot change the texture's shape in place
+    rgb = bool(result.show.get("rgb", False))
+    same_shape = result.kind == "image" or layer.data.shape == np.shape(result.data)
+    return same_shape and layer.ndim == np.ndim(result.data) - rgb and bool(getattr(layer, "rgb", False)) == rgb
+
+
+def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
+    layer.data = result.data
+    for name in _SPATIAL:
+        # Each of these redraws the layer: only what differs is set.
+        if name in result.spatial and not _same(getattr(layer, name), result.spatial[name]):
+            setattr(layer, name, result.spatial[name])
+    layer.metadata = {**layer.metadata, KEY: dict(about)}
+
+
+def _same(old: Any, new: Any) -> bool:
+    if hasattr(new, "affine_matrix"):
+        old, new = old.affine_matrix, new.affine_matrix
+    elif isinstance(new, tuple):
+        return tuple(old) == new
+    return np.shape(old) == np.shape(new) and bool(np.allclose(old, new))
+
+
+def _add(viewer: Viewer, result: Result, about: Mapping[str, Any], replaced: Layer | None) -> Iterator[Layer]:
+    """Make a layer hidden, which reads none of its pixels; then its colour bar; then let it be seen."""
+    settings: dict[str, Any] = {"name": f"{about['source']} {result.title}", **result.show}
+    colorbar = settings.pop("colorbar", False)
+    if replaced is not None:
+        if result.kind == "image" and hasattr(replaced, "contrast_limits"):
+            skip = ("colormap", "contrast_limits") if settings.get("rgb") else ()
+            settings |= {k: getattr(replaced, k) for k in _DISPLAY if k not in skip}
+        else:
+            settings["name"] = replaced.name
+        viewer.layers.remove(replaced)
+    visible = settings.pop("visible", True)
+    add = getattr(viewer, f"add_{result.kind}")
+    layer: Layer = add(result.data, metadata={KEY: dict(about)}, visible=False, **result.spatial, **settings)
+    yield layer
+    if colorbar and hasattr(layer, "colorbar"):
+        layer.colorbar.visible = True
+        yield layer
+    if visible:
+        layer.visible = True
+        yield layer
