@@ -21,7 +21,6 @@ from scipy import ndimage
 
 import defocus_backend as db
 from defocus_backend.scenes import FocalStack, bump_depth, focal_stack, stepped_depth, tilted_depth
-from defocus_backend.training.patches import texture
 
 SLICES = 9
 NOISE = (0.0, 2.0, 5.0)
@@ -31,8 +30,8 @@ BESIDE = 8
 OURS = "height of `fuse`"
 APART = 6
 """Pixels around the outline of what is never in focus that are not scored."""
-TEXTURED, WINDOW = 50.0, 17
-"""Least variance of the Laplacian in a window of a textured pixel, as in `defocus evaluate --benchmark`."""
+TEXTURED = 4.0
+"""Least standard deviation of the Laplacian around a textured pixel in gray values, as in `defocus_backend.truth`."""
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -97,7 +96,8 @@ def known_stacks(count: int, side: int) -> Iterator[Known]:
         psf = ("disc", "gaussian")[number % 2]
         stack = focal_stack(gray, depth, blur_per_slice=1.0, noise=noise, psf=psf, seed=number)
         never = depth > SLICES
-        detail = texture(np.pad(gray.astype(np.float32), WINDOW // 2, mode="symmetric"), WINDOW) > TEXTURED
+        curvature = ndimage.laplace(ndimage.gaussian_filter(gray.astype(float), 0.8))
+        detail = np.sqrt(ndimage.gaussian_filter(curvature**2, 2.0)) > TEXTURED
         jumps = ndimage.maximum_filter(depth, 3) - ndimage.minimum_filter(depth, 3) > 1
         near = ndimage.distance_transform_edt(~jumps) <= BESIDE if jumps.any() else np.zeros_like(jumps)
         outline = ndimage.binary_dilation(never, iterations=APART) ^ ndimage.binary_erosion(

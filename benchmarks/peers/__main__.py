@@ -30,7 +30,7 @@ def main() -> int:
     """Print the tables; 2 where there is nothing to measure on."""
     options = _parser().parse_args()
     bench = Bench(options.environments, options.limit, options.cores)
-    tools = [t for t in all_tools(options.fast) if not options.only or any(o in t.title.lower() for o in options.only)]
+    tools = [tool for tool in all_tools(options.fast) if not options.only or _named(tool, options.only)]
     for folder in options.stacks:
         frames = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in FRAMES] if folder.is_dir() else []
         if len(frames) < 2:
@@ -44,6 +44,10 @@ def main() -> int:
             return 2
         truth_table(bench, tools, scenes_with_truth(photos, options.scenes, options.side))
     return 0
+
+
+def _named(tool: Tool, words: list[str]) -> bool:
+    return any(word.lower() in f"{tool.title} {tool.options}".lower() for word in words)
 
 
 def cost_table(bench: Bench, tools: list[Tool], name: str, frames: list[Path], repeats: int) -> None:
@@ -154,7 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, default=900, help="seconds that a run may take (default: 900)")
     parser.add_argument("--cores", type=int, default=0, help="cores that a run may use (default: all)")
     parser.add_argument("--fast", default="--pooling 4", help="options that make ours fast, as one word")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only tools with these words in their names")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="only tools with one of these in name or options"
+    )
     parser.add_argument(
         "--environments",
         type=Path,

@@ -94,7 +94,7 @@ def ours(*options: str) -> Callable[[Path, list[Path], Path, bool], Run]:
         extra = ["--height", *options] if height else list(options)
         files = [str(p) for p in frames]
         command = [sys.executable, "-m", "defocus_backend.cli", "fuse", *files, "--align", "off", "--quiet", *extra]
-        return Run([*command, "--out", str(out)], f"*_fused{frames[0].suffix}", _our_height if height else None)
+        return Run([*command, "--out", str(out)], "*_fused.*", _our_height if height else None)
 
     return plan
 
@@ -133,7 +133,7 @@ def shinestacker(algorithm: str) -> Callable[[Path, list[Path], Path, bool], Run
 
     def plan(folder: Path, frames: list[Path], out: Path, _: bool) -> Run:
         script = [str(folder / "bin" / "python"), str(HERE / "shinestacker_stack.py")]
-        return Run([*script, str(frames[0].parent), str(out), algorithm], f"fused/*{frames[0].suffix}")
+        return Run([*script, str(frames[0].parent), str(out), algorithm], "fused/*")
 
     return plan
 
