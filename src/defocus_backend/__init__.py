@@ -34,8 +34,9 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from defocus_backend.fusion.affected import affected_pixels, decision_reach
+    from defocus_backend.fusion.by_index import fuse_by_index
     from defocus_backend.fusion.coverage import Coverage, coverage
-    from defocus_backend.fusion.fuse import Fusion, fuse, fuse_by_index
+    from defocus_backend.fusion.fuse import Fusion, fuse
     from defocus_backend.fusion.nd import fuse_nd
     from defocus_backend.fusion.tilt import Plane, best_slice, plane_tilt
     from defocus_backend.io import (

@@ -63,7 +63,7 @@ class Image:
         if self.pixels.shape[0] == 1:
             return self.pixels[0].clamp(*_GRAY_LIMITS)
         red, green, blue = self.pixels
-        return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).clamp_(*_GRAY_LIMITS)
+        return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).clamp_(*_GRAY_LIMITS)
 
     def to(self, device: torch.device) -> Image:
         """The same image on another device."""
@@ -268,8 +268,13 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
 
 
 def _to_unit(colours: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    result = np.empty(colours.shape, np.float32)
     # Large offsets of wide types would lose their digits in float32.
-    wide: NDArray[Any] = colours.astype(np.float64 if colours.dtype.itemsize > 2 else np.float32)
-    wide -= low
-    wide /= high - low
-    return np.ascontiguousarray(wide, dtype=np.float32)
+    wide = np.float64 if colours.dtype.itemsize > 2 else np.float32
+    # Plane by plane, since channels that lie side by side are slow to pull apart afterwards.
+    for plane, values in zip(result, colours, strict=True):
+        unit: NDArray[Any] = values.astype(wide)
+        unit -= low
+        unit /= high - low
+        plane[...] = unit
+    return result

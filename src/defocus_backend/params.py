@@ -202,6 +202,12 @@ class FusionParams(Params):
         above=0.0,
         high=100.0,
     )
+    front: str = _option(
+        "none",
+        "End of the stack nearest to the viewer; of two nearly equal peaks of focus the one in front is taken.",
+        choices=("none", "first", "last"),
+    )
+    fast: bool = _option(False, "Judge sigma on a coarser grid, 4 px at least; details still count pixel by pixel.")
     radius: int = _option(7, "Radius of the guided filter on the decision maps, eq 15.", unit="px", low=1, high=256)
     eps: float = _option(1e-3, "Regularisation of that filter, on the unit range.", above=0.0)
     delta: float = _option(1e-6, "Floor added to every weight, eq 16.", above=0.0, high=0.1)

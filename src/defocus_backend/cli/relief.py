@@ -191,7 +191,7 @@ def without_idle_slices(
 ) -> Fusion:
     """Fuse again without the slices that add nothing; the index still counts all slices."""
     from defocus_backend.fusion.coverage import coverage
-    from defocus_backend.fusion.height import z_positions
+    from defocus_backend.fusion.positions import z_positions
 
     idle = coverage(result, len(stack), z_step=chosen.z_step).idle
     kept = [n for n in range(len(stack)) if n not in idle]
@@ -248,7 +248,7 @@ def write_relief(
 
 def _write_coverage(run: Run, stem: Path, result: Fusion, count: int, chosen: ReliefOptions) -> None:
     from defocus_backend.fusion.coverage import coverage
-    from defocus_backend.fusion.height import z_positions
+    from defocus_backend.fusion.positions import z_positions
     from defocus_backend.fusion.tilt import best_slice, plane_tilt
 
     found = coverage(result, count, z_step=chosen.z_step)

@@ -17,9 +17,9 @@ from defocus_backend.progress import ProgressCallback
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-WHOLE_PIXELS = 4_000_000
-"""Largest plane that is fused at once; a fusion works with about 400 bytes for each of these pixels."""
-BAND_PIXELS = 3_600_000
+WHOLE_PIXELS = 6_000_000
+"""Largest plane that is fused at once; a fusion works with about 150 bytes for each of these pixels."""
+BAND_PIXELS = 5_400_000
 """Pixels of a band with its halo: what is left of 3 GB holds the results of 20 megapixels."""
 _HALO = 96
 """Rows read on either side of a band. Beyond them no filter of the fusion reaches, and the network hardly."""

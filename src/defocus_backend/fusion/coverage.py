@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from defocus_backend.errors import InputError
-from defocus_backend.filters import box_mean
-from defocus_backend.fusion.height import z_positions
+from defocus_backend.filters import CellGrid, box_mean, cell_mean
+from defocus_backend.fusion.positions import z_positions
+from defocus_backend.fusion.strips import spread_cells
 
 if TYPE_CHECKING:
     from defocus_backend.fusion.fuse import Fusion
@@ -34,7 +35,7 @@ _MAJORITY = 12
 """Radius in px of the neighbourhood whose majority decides where nothing is sharp."""
 
 
-def never_in_focus(sigma: Tensor, confidence: Tensor, above: float) -> Tensor:
+def never_in_focus(sigma: Tensor, confidence: Tensor, above: float, *, subsample: int = 1) -> Tensor:
     """Where the stack holds nothing sharp.
 
     Parameters
@@ -43,6 +44,8 @@ def never_in_focus(sigma: Tensor, confidence: Tensor, above: float) -> Tensor:
         Least sigma in px, infinite where no slice was valid; its confidence.
     above : float
         Least sigma in px above which nothing is sharp.
+    subsample : int
+        Side in pixels of the cells of which the maps give one value each.
 
     Returns
     -------
@@ -51,8 +54,9 @@ def never_in_focus(sigma: Tensor, confidence: Tensor, above: float) -> Tensor:
     """
     seen = sigma.isfinite()
     weight = torch.where(seen, confidence.clamp_min(_FAINT), 0)
-    total = box_mean(weight, _AROUND).clamp_min(_FAINT / 10)
-    around = box_mean(torch.where(seen, sigma, 0) * weight, _AROUND) / total
+    radius = max(1, round(_AROUND / subsample))
+    total = box_mean(weight, radius).clamp_min(_FAINT / 10)
+    around = box_mean(torch.where(seen, sigma, 0) * weight, radius) / total
     return seen & (around > above) & (total > _TELLS)
 
 
@@ -222,7 +226,7 @@ def _gaps(
     return tuple(found)
 
 
-def settle_decision(index: Tensor, never: Tensor, count: int) -> Tensor:
+def settle_decision(index: Tensor, never: Tensor, count: int, *, subsample: int = 1) -> Tensor:
     """A smooth decision where no slice is in focus: the choice of the majority around each pixel.
 
     There the least of many large sigmas is an accident of the noise; a ragged choice between slices of different
@@ -236,6 +240,8 @@ def settle_decision(index: Tensor, never: Tensor, count: int) -> Tensor:
         Where nothing is sharp.
     count : int
         Number of slices.
+    subsample : int
+        Side in pixels of the cells whose votes are counted together.
 
     Returns
     -------
@@ -246,17 +252,22 @@ def settle_decision(index: Tensor, never: Tensor, count: int) -> Tensor:
         return index
     rows, columns = (torch.nonzero(never.any(axis)).flatten() for axis in (1, 0))
     height, width = never.shape
+    # From whole cells on, so that the pixels of each stay together.
+    top, left = (max(0, int(n[0]) - _MAJORITY) // subsample * subsample for n in (rows, columns))
     box = (
-        slice(max(0, int(rows[0]) - _MAJORITY), min(height, int(rows[-1]) + _MAJORITY + 1)),
-        slice(max(0, int(columns[0]) - _MAJORITY), min(width, int(columns[-1]) + _MAJORITY + 1)),
+        slice(top, min(height, int(rows[-1]) + _MAJORITY + 1)),
+        slice(left, min(width, int(columns[-1]) + _MAJORITY + 1)),
     )
     part, where = index[box], never[box]
-    chosen, most = part.clone(), torch.zeros(part.shape, device=index.device)
+    shape = int(part.shape[0]), int(part.shape[1])
+    grid = CellGrid(*shape, subsample)
+    chosen, most = (torch.zeros(grid.shape, dtype=kind, device=index.device) for kind in (index.dtype, torch.float32))
     for number in torch.bincount(part[where].long(), minlength=count).nonzero().flatten().tolist():
-        votes = box_mean((where & (part == number)).to(most), _MAJORITY)
+        votes = cell_mean((where & (part == number)).float(), subsample)
+        votes = box_mean(votes, grid.radius(_MAJORITY))
         better = votes > most
-        chosen = torch.where(better, number, chosen)
+        chosen.masked_fill_(better, number)
         most = torch.where(better, votes, most)
     settled = index.clone()
-    settled[box] = torch.where(where, chosen.to(index.dtype), part)
+    settled[box] = torch.where(where, spread_cells(chosen, subsample, shape), part)
     return settled

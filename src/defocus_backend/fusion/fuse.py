@@ -22,28 +22,24 @@ from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.fusion.bands import in_bands
-from defocus_backend.fusion.blend import new_blend
+from defocus_backend.fusion.by_index import blend_slices
 from defocus_backend.fusion.channels import ChannelChoice
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import (
-    RunningBest,
-    SoftSum,
-    decision_weight,
-    nearest_slice,
-    noise_level,
-    slice_score,
-    soft_weights,
-)
-from defocus_backend.fusion.height import HeightAccumulator, find_height, peak_height, z_positions
+from defocus_backend.fusion.decision import nearest_slice, noise_level, slice_score
+from defocus_backend.fusion.height import HeightAccumulator, find_height
+from defocus_backend.fusion.positions import z_positions
+from defocus_backend.fusion.running import LeastSigma, RunningBest, SoftSum, soft_weights
 from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 
 _F, _D = FusionParams, SliceMapParams
-_INVALID_WEIGHT = 1e-12
-"""Weight of a NaN pixel: nothing beside any valid one, yet never a division by zero."""
 _NOISE_SLICES = 3
 """Slices from which the noise is estimated."""
+_NOISE_PIXELS = 1 << 19
+"""Pixels of each of them: the median of so many is settled."""
+_FAST_POOLING = 4
+"""Least pooling in the fast mode."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
@@ -58,7 +54,7 @@ class Fusion:
     index : (H, W) int32 array
         Number of the slice that is in focus, from 0.
     sigma : (H, W) float32 array
-        Least blur over the slices, in pixels; NaN where no slice was valid.
+        Least blur over the slices, in pixels, found on squares of `pooling` pixels; NaN where no slice was valid.
     confidence : (H, W) float32 array
         Confidence of that blur, 0 to 1.
     height : (H, W) float32 array
@@ -99,6 +95,8 @@ def fuse(
     noise_floor: float = _F.noise_floor,
     blend: str = _F.blend,
     firmness: float = _F.firmness,
+    front: str = _F.front,
+    fast: bool = _F.fast,
     radius: int = _F.radius,
     eps: float = _F.eps,
     delta: float = _F.delta,
@@ -145,6 +143,12 @@ def fuse(
         weights on Laplacian pyramids.
     firmness : float
         Slope of the soft weights.
+    front : {"none", "first", "last"}
+        The end of the stack that is nearest to the viewer: where the score has two separate peaks of nearly the same
+        height, as an edge in front of a sharp background has, the one nearer to that end is taken.
+    fast : bool
+        Judge sigma on squares of 4 pixels a side at least, and with it what is derived from sigma; details between
+        the slices are compared pixel by pixel all the same.
     radius, eps, delta : int, float, float
         Guided filter of the decision maps (eq 15; pixels, unit range) and floor of the weights (eq 16).
     z : (N,) array_like or None
@@ -184,6 +188,8 @@ def fuse(
         noise_floor=noise_floor,
         blend=blend,
         firmness=firmness,
+        front=front,
+        fast=fast,
         radius=radius,
         eps=eps,
         delta=delta,
@@ -199,6 +205,7 @@ def fuse(
         subsample=subsample,
         confidence_weighted=confidence_weighted,
     )
+    pooling = max(maps.pooling, _FAST_POOLING) if params.fast else maps.pooling
     where = resolve_device(device)
     slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
     positions = z_positions(z, z_step, len(slices))
@@ -209,49 +216,61 @@ def fuse(
     reporter.check()
     estimator = DefocusEstimator(maps, weights=weights, device=where)
     with torch.inference_mode(), device_errors(_ADVICE):
-        noise = noise_level(slices.sample(_NOISE_SLICES))
-        best = RunningBest(slices.shape, where)
-        surface = HeightAccumulator(slices.shape, positions, where)
-        blended = SoftSum(params.firmness)
+        noise = noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS))
+        grid = CellGrid(*slices.shape, pooling)
+        # Scores are compared pixel by pixel, and for what is known of cells also cell by cell.
+        best, best_cells = (RunningBest(shape, where, params.front) for shape in (slices.shape, grid.shape))
+        least, surface = LeastSigma(grid.shape, where), HeightAccumulator(grid.shape, positions, where)
+        blended = SoftSum(params.firmness, slices.channels, slices.shape, where)
         seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)
         form: Image | None = None
         sigmas: list[NDArray[np.float32]] = []
-        scores: list[Tensor] = []
+        leads: list[Tensor] = []
         for source in slices:
             image = source.to(where)
-            sigma, confidence = _slice_maps(estimator, image, maps.pooling, cancel)
-            score = slice_score(image.gray, sigma, noise, params)
-            better = best.update(score, sigma, confidence)
-            surface.update(sigma, confidence, better)
-            blended.add(image.pixels, score)
-            seen |= ~score.isnan()
+            gray = image.gray
+            sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
+            score = slice_score(gray, sigma.nan_to_num(LEVELS - 1), noise, params, pooling=pooling)
+            if image.valid is None:
+                seen.fill_(True)
+            else:
+                seen |= image.valid
+                score.masked_fill_(~image.valid, torch.nan)
+            lead = best.update(score)
+            least.update(sigma, confidence)
+            surface.update(sigma, confidence, best_cells.update(cell_mean(score, pooling)) > 0)
+            blended.add(image.pixels, lead)
             if keep_slices:
-                sigmas.append(to_map(sigma))
-                scores.append(score)
-            form = form or replace(source, pixels=source.pixels[:, :0])
+                sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
+                leads.append(lead)
+            form = form or replace(source, pixels=source.pixels[:, :0].clone())
+            # Before the next slice is read, not after.
+            del image, source, gray, score, lead
             reporter.advance()
         assert form is not None
         together = replace(form, pixels=blended.result(), valid=seen)
-        never = never_in_focus(best.sigma, best.confidence, never_above)
-        by_score = peak_height(positions, best.index, best.below, best.best, best.above)
-        relief = find_height(surface, together.gray, never, by_score)
-        chosen = best.index
+        never = never_in_focus(least.sigma, least.confidence, never_above, subsample=pooling)
+        relief = find_height(surface, together.gray, never, best, subsample=pooling, seen=seen)
+        chosen = best.index.int()
         if params.decision == "combined" and len(slices) > 2:
             # Where a pixel's own evidence is weak, the slice nearest to the height that its surroundings foretell.
             weak = relief.inferred & relief.height.isfinite()
             chosen = torch.where(weak, nearest_slice(relief.height, positions), chosen)
-        chosen = settle_decision(chosen, relief.never, len(slices))
+        chosen = settle_decision(chosen, relief.never, len(slices), subsample=pooling)
         if soft:
             fused = together.restore(together.pixels)
-            shares = soft_weights(torch.stack(scores), params.firmness).cpu().numpy() if keep_slices else None
+            shares = soft_weights(torch.stack(leads), params.firmness).cpu().numpy() if keep_slices else None
         else:
-            fused, shares = _blend_slices(slices, chosen, params, where, keep_slices, reporter)
+            fused, shares = blend_slices(slices, chosen, params, where, keep_slices, reporter)
+        known = least.sigma.isfinite()
+        cells = torch.stack([least.sigma.where(known, 0), least.confidence])
+        least_sigma, sure = grid.interpolate(cells, 0, grid.height)
     index = chosen.cpu().numpy()
     return Fusion(
         image=fused,
         index=index,
-        sigma=to_map(best.sigma, best.sigma.isfinite()),
-        confidence=to_map(best.confidence),
+        sigma=to_map(least_sigma, seen),
+        confidence=to_map(sure),
         height=to_map(relief.height),
         height_error=to_map(relief.error),
         inferred=relief.inferred.cpu().numpy(),
@@ -263,129 +282,14 @@ def fuse(
 
 
 def _slice_maps(
-    estimator: DefocusEstimator, image: Image, pooling: int, cancel: CancelCallback | None
+    estimator: DefocusEstimator, image: Image, gray: Tensor, pooling: int, cancel: CancelCallback | None
 ) -> tuple[Tensor, Tensor]:
-    """Sigma in pixels of the slice, NaN where it is invalid, and its confidence; both (H, W)."""
-    grid = CellGrid(*image.shape, pooling)
-    pooled = image if pooling == 1 else replace(image, pixels=cell_mean(image.pixels, pooling), valid=None)
+    """Sigma in pixels of the slice, NaN where it is invalid, and its confidence, on cells of `pooling` pixels."""
+    valid = None if image.valid is None else cell_mean(image.valid.to(gray), pooling) > 0
+    pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=valid)
     found = estimator.estimate(pooled, cancel=cancel)
-    sigma, confidence = found.sigma, found.confidence
-    if pooling > 1:
-        sigma, confidence = grid.interpolate(torch.stack([sigma, confidence]), 0, grid.height)
-        sigma = (pooling * sigma).clamp_(max=LEVELS - 1)
-    if image.valid is None:
-        return sigma, confidence
-    return sigma.masked_fill(~image.valid, torch.nan), confidence * image.valid
-
-
-def _blend_slices(
-    slices: FocalStack,
-    index: Tensor,
-    params: FusionParams,
-    device: torch.device,
-    keep_weights: bool,
-    reporter: Reporter,
-    window: tuple[slice, slice] | None = None,
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Eqs 13, 15 and 16 over all slices, or over one window of each."""
-    blend, weights = new_blend(params.blend), []
-    first: Image | None = None
-    seen = torch.zeros(index.shape, dtype=torch.bool, device=device)
-    for number, source in enumerate(slices):
-        part = source if window is None else source.crop(window)
-        first = first or part
-        image = part.to(device)
-        weight = decision_weight(index == number, image.gray, params)
-        if image.valid is None:
-            seen.fill_(True)
-        else:
-            weight = torch.where(image.valid, weight, _INVALID_WEIGHT)
-            seen |= image.valid
-        blend.add(image.pixels, weight)
-        if keep_weights:
-            weights.append(weight.cpu())
-        reporter.advance()
-    assert first is not None
-    stacked = torch.stack(weights) if keep_weights else None
-    shares = None if stacked is None else (stacked / stacked.sum(0)).numpy()
-    return replace(first, valid=seen).restore(blend.result()), shares
-
-
-def fuse_by_index(
-    stack: StackLike,
-    index: ArrayLike,
-    *,
-    channel_axis: int | None = None,
-    blend: str = _F.blend,
-    radius: int = _F.radius,
-    eps: float = _F.eps,
-    delta: float = _F.delta,
-    value_range: tuple[float, float] | None = None,
-    region: tuple[slice, slice] | None = None,
-    device: str | torch.device = "auto",
-    progress: ProgressCallback | None = None,
-    cancel: CancelCallback | None = None,
-) -> NDArray[Any]:
-    """Fuse a stack by a decision map that is already known, such as one that a user has painted.
-
-    Parameters
-    ----------
-    stack, channel_axis, blend, radius, eps, delta, value_range, device, progress, cancel
-        See `fuse`.
-    index : (H, W) array_like of whole numbers
-        Slice to take at every pixel, 0 to N - 1.
-    region : (slice, slice) or None
-        Rows and columns to compute and return; the surroundings that the filter needs are read too.
-        With the "decision" blend the result equals that part of the whole.
-
-    Returns
-    -------
-    (h, w[, C]) array
-        The fused image, or its region, in dtype and layout of one slice.
-
-    Raises
-    ------
-    InputError, DeviceError, Cancelled
-    """
-    params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
-    where = resolve_device(device)
-    slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
-    chosen = np.asarray(index)
-    if chosen.shape != slices.shape or not np.issubdtype(chosen.dtype, np.integer):
-        raise InputError("index", f"{chosen.dtype} of shape {chosen.shape}", f"whole numbers {slices.shape}")
-    if chosen.min() < 0 or chosen.max() >= len(slices):
-        raise InputError("index", f"slices {chosen.min()} to {chosen.max()}", f"0 to {len(slices) - 1}")
-    reporter = Reporter(len(slices), "slices", progress, cancel)
-    reporter.check()
-    halo = 0 if region is None else 2 * params.radius
-    outer, inner = _with_halo(region, slices.shape, halo)
-    with torch.inference_mode(), device_errors(_ADVICE):
-        part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
-        fused, _ = _blend_slices(slices, part, params, where, False, reporter, outer)
-    return fused[inner] if channel_axis is None else _crop_channels(fused, inner, channel_axis)
-
-
-def _with_halo(
-    region: tuple[slice, slice] | None, shape: tuple[int, int], halo: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The region grown by the halo, and where the region lies within it."""
-    if region is None:
-        whole = (slice(0, shape[0]), slice(0, shape[1]))
-        return whole, whole
-    outer, inner = [], []
-    for part, size in zip(region, shape, strict=True):
-        start, stop, stride = part.indices(size)
-        if stride != 1 or stop <= start:
-            raise InputError("region", repr(region), f"two slices of step 1 within {shape}")
-        first = max(0, start - halo)
-        outer.append(slice(first, min(size, stop + halo)))
-        inner.append(slice(start - first, stop - first))
-    return (outer[0], outer[1]), (inner[0], inner[1])
-
-
-def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis: int) -> NDArray[Any]:
-    moved = np.moveaxis(fused, channel_axis, 0)[:, inner[0], inner[1]]
-    return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
+    sigma = (pooling * found.sigma).clamp_(max=LEVELS - 1)
+    return (sigma if valid is None else sigma.masked_fill_(~valid, torch.nan)), found.confidence
 
 
 _OWNED = {"radius": "refine_radius", "eps": "refine_eps"}

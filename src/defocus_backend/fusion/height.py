@@ -6,17 +6,20 @@ Only slices near the minimum say where it is, so a window of them is kept per pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
-from defocus_backend.errors import InputError
 from defocus_backend.filters import box_mean
 from defocus_backend.fusion.parabola import fit_parabola
+from defocus_backend.fusion.peak import peak_height
+from defocus_backend.fusion.positions import mean_step
 from defocus_backend.fusion.regularise import Height, combine, regularise
+from defocus_backend.fusion.running import RunningBest
+from defocus_backend.fusion.strips import spread_cells, strips
 
 _REACH = 2
 """Slices kept on either side of the sharpest one."""
@@ -42,51 +45,8 @@ _TELLS = 0.1
 """Mean confidence from which a rise of sigma at the end of the stack is believed."""
 _LEAST_TRUST = 0.01
 """Confidence at which a slice counts where the map cannot tell."""
-_SCORE_NOISE = 0.13
-"""Standard deviation of the decision's score from slice to slice, measured on stacks with truth."""
-_STRIP = 1 << 18
-"""Pixels fitted in one go; the temporaries of a large image stay small."""
-
-
-def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArray[np.float64]:
-    """The z position of every slice.
-
-    Parameters
-    ----------
-    z : (N,) array_like or None
-        Positions, rising or falling, with even or uneven steps.
-    z_step : float or None
-        Distance of neighbouring slices instead; negative where z falls.
-    count : int
-        N.
-
-    Returns
-    -------
-    (N,) float64 array
-        0, 1, 2 ... where neither is given: z is then counted in slices.
-
-    Raises
-    ------
-    InputError
-        Naming ``z`` or ``z_step``.
-    """
-    if z is None:
-        step = 1.0 if z_step is None else float(z_step)
-        if not np.isfinite(step) or step == 0:
-            raise InputError("z_step", repr(z_step), "a finite distance other than 0")
-        return step * np.arange(count, dtype=np.float64)
-    if z_step is not None:
-        raise InputError("z_step", repr(z_step), "either z or z_step")
-    try:
-        positions = np.asarray(z, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("z", type(z).__name__, "one number a slice") from error
-    if positions.shape != (count,) or not np.isfinite(positions).all():
-        raise InputError("z", f"shape {positions.shape}", f"one finite position for each of the {count} slices")
-    steps = np.diff(positions)
-    if not ((steps > 0).all() or (steps < 0).all()):
-        raise InputError("z", "positions that turn back or repeat", "positions that rise, or fall, from slice to slice")
-    return positions
+_KINDS = (torch.float32, torch.float32, torch.bool)
+"""Of the first three fields of `Height`."""
 
 
 class HeightAccumulator:
@@ -122,7 +82,7 @@ class HeightAccumulator:
     @property
     def step(self) -> float:
         """Mean distance of neighbouring slices."""
-        return float(np.abs(np.diff(self.z)).mean()) if len(self.z) > 1 else 1.0
+        return mean_step(self.z)
 
     @property
     def spread(self) -> float:
@@ -185,9 +145,8 @@ class HeightAccumulator:
         -------
         Height
         """
-        height, width = self._best.shape
-        rows = max(1, _STRIP // width)
-        parts = [self._fit_rows(slice(y, min(y + rows, height))) for y in range(0, height, rows)]
+        shape = int(self._best.shape[0]), int(self._best.shape[1])
+        parts = [self._fit_rows(rows) for rows in strips(shape, self._best.device)]
         vertex, unit_error, residual, freedom, trust, rise, lens = (torch.cat(p) for p in zip(*parts, strict=True))
         noise = _pooled_noise(residual, freedom).maximum(_TYPICAL_NOISE * (1 - trust))
         scale = self._scale
@@ -272,43 +231,6 @@ class _Group:
         return (self._square / count).sqrt().half(), (self._trust / count).half()
 
 
-def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, best: Tensor, above: Tensor) -> Height:
-    """Height from the parabola through the decision's score in the best slice and its two neighbours.
-
-    Parameters
-    ----------
-    z : (N,) float64 array
-        Position of every slice.
-    index : (H, W) integer tensor
-        The slice with the largest score.
-    below, best, above : (H, W) tensors
-        Score of the slice before it, of itself, and of the one after; NaN where there is none.
-
-    Returns
-    -------
-    Height
-        Known only where both neighbours are.
-    """
-    positions = torch.from_numpy(z).to(index.device)
-    numbers = index.long() + torch.arange(-1, 2, device=index.device)[:, None, None]
-    place = positions[numbers.clamp(0, len(z) - 1)]
-    step = float(np.abs(np.diff(z)).mean()) if len(z) > 1 else 1.0
-    t = ((place - place[1]) / step).float()
-    score = torch.stack([below, best, above]).float()
-    known = score.isfinite() & (numbers >= 0) & (numbers < len(z))
-    found = fit_parabola(t, score.nan_to_num(0), known.float())
-    good = known.all(0) & (found.curvature < 0) & found.vertex.isfinite()
-    low, high = t[0].minimum(t[2]), t[0].maximum(t[2])
-    vertex = found.vertex.clamp(low, high)
-    error = _SCORE_NOISE * found.unit_error * step
-    height = (place[1] + vertex.double() * step).float()
-    return Height(
-        height=height.masked_fill(~good, torch.nan),
-        error=error.masked_fill(~good, torch.nan),
-        inferred=~good | (error > step / 2),
-    )
-
-
 @dataclass(frozen=True)
 class Relief(Height):
     """Height with what belongs to it.
@@ -322,43 +244,64 @@ class Relief(Height):
     never: Tensor = field(kw_only=True)
 
 
-def find_height(accumulator: HeightAccumulator, guide: Tensor, never: Tensor, by_score: Height | None = None) -> Relief:
+def find_height(
+    accumulator: HeightAccumulator,
+    guide: Tensor,
+    never: Tensor,
+    best: RunningBest | None = None,
+    *,
+    subsample: int = 1,
+    seen: Tensor | None = None,
+) -> Relief:
     """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
 
     Parameters
     ----------
     accumulator : HeightAccumulator
-        After the last slice.
+        After the last slice, on cells of `subsample` pixels a side.
     guide : (H, W) tensor
         The fused image, gray, unit range.
-    never : (H, W) bool tensor
-        Where no slice is in focus by its least sigma. Where sigma has a true minimum within the stack the object
-        itself is soft, not its picture: such places are taken out.
-    by_score : Height or None
-        From `peak_height`.
+    never : (h, w) bool tensor
+        Cells where no slice is in focus by its least sigma. Where sigma has a true minimum within the stack the
+        object itself is soft, not its picture: such places are taken out.
+    best : RunningBest or None
+        The scores of the decision, (H, W).
+    subsample : int
+        Side of the cells in pixels.
+    seen : (H, W) bool tensor or None
+        Pixels that any slice has; by default those of all cells with a sigma.
 
     Returns
     -------
     Relief
     """
-    step = accumulator.step
+    step, z = accumulator.step, accumulator.z
+    shape = int(guide.shape[0]), int(guide.shape[1])
     found = accumulator.fit()
-    if by_score is None:
-        by_score = Height(torch.full_like(found.height, torch.nan), found.error, found.inferred)
-    seen = accumulator.seen
     if found.lens is not None:
         never = never & ~(found.lens < _SHARP)
-    # What lies out of focus must not lean on its neighbours.
-    both = combine(by_score, found, step)
-    smooth = regularise(replace(both, height=both.height.masked_fill(never, torch.nan)), guide, step)
-    unknown = never | ~seen
-    low, high = float(accumulator.z.min()), float(accumulator.z.max())
+    both = Height(*(torch.empty(shape, dtype=kind, device=guide.device) for kind in _KINDS))
+    nowhere = torch.empty(shape, dtype=torch.bool, device=guide.device)
+    for rows in strips(shape, guide.device, subsample):
+        known = Height(*(spread_cells(v, subsample, shape, rows) for v in (found.height, found.error, found.inferred)))
+        nothing = torch.full_like(known.height, torch.nan)
+        by_score = (
+            Height(nothing, nothing, known.inferred)
+            if best is None
+            else peak_height(z, best.index[rows], best.below[rows], best.above[rows])
+        )
+        part = combine(by_score, known, step)
+        nowhere[rows] = spread_cells(never, subsample, shape, rows)
+        # What lies out of focus must not lean on its neighbours.
+        both.height[rows] = part.height.masked_fill_(nowhere[rows], torch.nan)
+        both.error[rows], both.inferred[rows] = part.error, part.inferred
+    smooth = regularise(both, guide, step, subsample=subsample)
+    unknown = nowhere | ~(spread_cells(accumulator.seen, subsample, shape) if seen is None else seen)
     return Relief(
-        height=smooth.height.clamp(low, high).masked_fill(unknown, torch.nan),
-        error=smooth.error.clamp(max=accumulator.spread).masked_fill(unknown, torch.nan),
+        height=smooth.height.clamp_(float(z.min()), float(z.max())).masked_fill_(unknown, torch.nan),
+        error=smooth.error.clamp(max=accumulator.spread).masked_fill_(unknown, torch.nan),
         inferred=smooth.inferred & ~unknown,
-        lens=found.lens,
-        never=never,
+        never=nowhere,
     )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.errors import InputError
+from defocus_backend.fusion.by_index import fuse_by_index
 from defocus_backend.fusion.channels import ChannelChoice, focus_weights, sharpest_channel
-from defocus_backend.fusion.fuse import Fusion, fuse, fuse_by_index
+from defocus_backend.fusion.fuse import Fusion, fuse
 from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import CancelCallback, ProgressCallback
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from defocus_backend.filters import box_mean
+from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
+from defocus_backend.fusion.strips import strips
 
 _MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 0.25
 """Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
@@ -49,20 +50,19 @@ def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
 
     To each error is added what its curve's misfit leaves however much is averaged.
     """
-    parts = ((by_score, _MISFIT_SCORE * step), (by_sigma, _MISFIT_SIGMA * step))
-    weights = [torch.where(h.height.isfinite(), 1 / (h.error.square() + misfit**2), 0) for h, misfit in parts]
-    total = weights[0] + weights[1]
-    value = (by_score.height.nan_to_num(0) * weights[0] + by_sigma.height.nan_to_num(0) * weights[1]) / total
-    error = total.rsqrt()
+    value, total = torch.zeros_like(by_score.height), torch.zeros_like(by_score.height)
+    for part, misfit in ((by_score, _MISFIT_SCORE * step), (by_sigma, _MISFIT_SIGMA * step)):
+        weight = part.error.square().add_(misfit**2).reciprocal_()
+        weight.masked_fill_(~part.height.isfinite(), 0)
+        value.addcmul_(part.height.nan_to_num(0), weight)
+        total += weight
     unknown = total == 0
-    return Height(
-        height=value.masked_fill(unknown, torch.nan),
-        error=error.masked_fill(unknown, torch.nan),
-        inferred=unknown | (error > step / 2),
-    )
+    value.div_(total)
+    error = total.rsqrt_().masked_fill_(unknown, torch.nan)
+    return Height(height=value, error=error, inferred=unknown | (error > step / 2))
 
 
-def regularise(found: Height, guide: Tensor, step: float) -> Height:
+def regularise(found: Height, guide: Tensor, step: float, *, subsample: int = 1) -> Height:
     """Let the surroundings speak where a pixel's own evidence is weak.
 
     The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse
@@ -79,45 +79,93 @@ def regularise(found: Height, guide: Tensor, step: float) -> Height:
         The fused image, gray, unit range.
     step : float
         Mean distance of neighbouring slices.
+    subsample : int
+        Side of the cells in pixels on which the surroundings are described; every pixel keeps its own height.
 
     Returns
     -------
     Height
         Known everywhere if it was known anywhere; `inferred` as it was.
     """
-    known = found.height.isfinite()
-    if not bool(known.any()):
+    shape = int(guide.shape[0]), int(guide.shape[1])
+    count = int(found.height.isfinite().sum())
+    if not count:
         return found
-    origin = found.height[known].mean()
-    height = torch.where(known, found.height - origin, 0)
-    weight = torch.where(known, found.error.square().reciprocal(), 0)
-    # In units of the firmest pixel, far from the ends of float32.
-    largest = weight.max()
-    weight = weight / largest
-    total = box_mean(weight, _SMOOTH).clamp_min(_TINY)
-    foretold = _foretell(height, weight, total, guide)
-    scatter = box_mean(weight * (height - foretold).square(), _SMOOTH)
-    # The mean of weight * error^2 is the share of known pixels: what exceeds it is true relief.
-    expected = box_mean(known.to(weight), _SMOOTH) / largest
-    spread = (scatter - expected).clamp_min(0) + expected / _INDEPENDENT
-    prior = torch.where(total > 10 * _TINY, total / (spread * largest).clamp_min(_TINY), 0)
-    both = (weight + prior).clamp_min(_TINY)
-    mean = (weight * height + prior * foretold) / both
-    # What the fits share is not averaged away.
-    error = ((both * largest).reciprocal() + (_MISFIT_SCORE * step) ** 2).sqrt()
-    trust = torch.where(known | (prior > 0), 1 / (1 + (2 * error / step) ** 4), 0)
-    filled = fill_from_surroundings(mean[None], trust)[0]
-    return Height(filled + origin, error, found.inferred)
+    # In units of steps from the mean, far from the ends of float32.
+    origin = float(found.height.nansum(dtype=torch.float64)) / count
+    grid, coarse = CellGrid(*shape, subsample), CellGrid(*shape, max(2, subsample))
+    sums = torch.empty((7, *grid.shape), device=guide.device)
+    for rows in strips(shape, guide.device, grid.subsample):
+        height, weight = _measured(found, rows, origin, step)
+        wg, wh, tint = weight * guide[rows], weight * height, guide[rows]
+        parts = (weight > 0, weight, wg, wh, wg * tint, wg * height, wh * height)
+        for cells, part in zip(sums, parts, strict=True):
+            cells[_cell_rows(rows, grid)] = cell_mean(part.to(weight), subsample)
+    model = _surroundings(sums, grid.radius(_SMOOTH))
+    del sums
+    mean, error = torch.empty_like(found.height), torch.empty_like(found.height)
+    known = torch.empty((2, *coarse.shape), device=guide.device)
+    for rows in strips(shape, guide.device, coarse.subsample):
+        height, weight = _measured(found, rows, origin, step)
+        a, b, prior = grid.interpolate(model, rows.start, rows.stop)
+        both = (weight + prior).clamp_min_(_TINY)
+        mean[rows] = a.mul_(guide[rows]).add_(b).mul_(prior).addcmul_(weight, height).div_(both)
+        # What the fits share is not averaged away.
+        error[rows] = both.reciprocal_().add_(_MISFIT_SCORE**2).sqrt_()
+        trust = _trust(error[rows])
+        for cells, part in zip(known, (mean[rows] * trust, trust), strict=True):
+            cells[_cell_rows(rows, coarse)] = cell_mean(part, coarse.subsample)
+    # A cell that knows a little is as good as one that knows all.
+    around = fill_from_surroundings((known[0] / known[1].clamp_min(_TINY))[None], (4 * known[1]).clamp_(max=1))[0]
+    for rows in strips(shape, guide.device):
+        filled = coarse.interpolate(around, rows.start, rows.stop)
+        mean[rows] = filled.lerp(mean[rows], _trust(error[rows])).mul_(step).add_(origin)
+    return Height(mean, error.mul_(step), found.inferred)
 
 
-def _foretell(height: Tensor, weight: Tensor, total: Tensor, guide: Tensor) -> Tensor:
-    """Guided filter whose windows are fitted by weighted least squares, ``total`` being their mean weight."""
-    mean_guide = box_mean(weight * guide, _SMOOTH) / total
-    mean_height = box_mean(weight * height, _SMOOTH) / total
-    variance = (box_mean(weight * guide * guide, _SMOOTH) / total - mean_guide.square()).clamp_min(0)
-    covariance = box_mean(weight * guide * height, _SMOOTH) / total - mean_guide * mean_height
-    a = covariance / (variance + _GUIDE_EPS)
-    b = mean_height - a * mean_guide
+def _measured(found: Height, rows: slice, origin: float, step: float) -> tuple[Tensor, Tensor]:
+    """Height in steps from the origin, and inverse variance in the same unit; both 0 where unknown."""
+    height = found.height[rows]
+    weight = (step / found.error[rows]).square_().masked_fill_(~height.isfinite(), 0)
+    return (height - origin).div_(step).nan_to_num_(0), weight
+
+
+def _trust(error: Tensor) -> Tensor:
+    """Weight from 1 to 0 of a height whose error is given in steps; 1/2 at half a step."""
+    return (2 * error).square_().square_().add_(1).reciprocal_()
+
+
+def _cell_rows(rows: slice, grid: CellGrid) -> slice:
+    return slice(rows.start // grid.subsample, -(-rows.stop // grid.subsample))
+
+
+def _surroundings(sums: Tensor, radius: int) -> Tensor:
+    """What windows foretell: factor and offset of the guide and inverse variance, (3, h, w).
+
+    Guided filter whose windows are fitted by weighted least squares.
+
+    Parameters
+    ----------
+    sums : (7, h, w) tensor
+        Mean over each cell of: whether known, weight w, w guide, w height, w guide^2, w guide height, w height^2.
+    radius : int
+        Of the windows, in cells.
+    """
+    w, wg, wh, wgg, wgh, whh = sums[1:]
+    expected, total = box_mean(sums[:2], radius)
+    total.clamp_min_(_TINY)
+    mean_guide, mean_height = box_mean(sums[2:4], radius).div_(total)
+    variance, covariance = box_mean(sums[4:6], radius).div_(total)
+    variance = variance.sub_(mean_guide.square()).clamp_min_(0)
+    a = covariance.sub_(mean_guide * mean_height).div_(variance.add_(_GUIDE_EPS))
+    b = mean_height.sub_(a * mean_guide)
     # Windows speak for their pixels in proportion to what they know.
-    share = box_mean(total, _SMOOTH)
-    return box_mean(total * a, _SMOOTH) / share * guide + box_mean(total * b, _SMOOTH) / share
+    share = box_mean(total, radius)
+    a, b = box_mean(torch.stack([total * a, total * b]), radius).div_(share)
+    # The weighted squares of what is left about a * guide + b.
+    left = whh - 2 * (a * wgh + b * wh) + a * (a * wgg + 2 * b * wg) + b * b * w
+    scatter = box_mean(left.clamp_min_(0), radius)
+    # The mean of weight * error^2 is the share of known pixels: what exceeds it is true relief.
+    spread = (scatter - expected).clamp_min_(0).add_(expected, alpha=1 / _INDEPENDENT).clamp_min_(_TINY)
+    prior = torch.where(total > 10 * _TINY, total / spread, 0)
+    return torch.stack([a, b, prior])

@@ -77,14 +77,26 @@ class FocalStack:
         if self._length is not None and count != self._length:
             raise InputError(self._argument, f"{count} slices on a later reading", f"{self._length} as before")
 
-    def sample(self, count: int) -> Iterator[Image]:
-        """Up to `count` slices evenly spread over the stack, the same ones in whatever form it comes."""
+    def sample(self, count: int, pixels: int) -> Iterator[Image]:
+        """Pairs of neighbouring rows of some slices, both evenly spread, the same ones in whatever form it comes.
+
+        Parameters
+        ----------
+        count : int
+            Most slices.
+        pixels : int
+            About how many of each; all of a smaller one.
+        """
+        height, width = self.shape
+        pairs = np.unique(np.linspace(0, max(0, height // 2 - 1), max(1, pixels // (2 * width))).round().astype(int))
+        rows = np.minimum((2 * pairs[:, None] + np.arange(2)).ravel(), height - 1)
+        row_axis = 0 if self._channel_axis is None or self._channel_axis % 3 else 1
         numbers = [int(n) for n in np.unique(np.linspace(0, len(self) - 1, count).round())]
         item = self._item
         found = enumerate(self._read()) if item is None else ((n, item(n)) for n in numbers)
         for number, values in found:
             if number in numbers:
-                yield self._as_image(np.asarray(values), number, self.value_range)
+                yield self._as_image(np.asanyarray(values).take(rows, row_axis), number, self.value_range)
 
     def _first(self) -> Image:
         values = next(iter(self._read()), None)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.errors import InputError
-from defocus_backend.fusion.height import z_positions
+from defocus_backend.fusion.positions import z_positions
 
 _SAMPLE = 100_000
 """Pixels that settle a plane."""

@@ -77,6 +77,8 @@ class Stack(Sequence[NDArray[Any]]):
         if isinstance(index, slice):
             return [self[n] for n in range(*index.indices(len(self)))]
         number = range(len(self))[index]
+        if number == 0:
+            return self.first.array.copy()  # it is in memory already
         if self._pages is not None:
             return self._pages.read(number)
         path = self.paths[number]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.filters import guided_filter
@@ -28,7 +29,8 @@ def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
 
 
 def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> None:
-    found = run(stack, decision="sigma", blend="decision", keep_slices=True, radius=5, eps=1e-2, delta=1e-3)
+    options = {"decision": "sigma", "pooling": 1, "blend": "decision", "radius": 5, "eps": 1e-2, "delta": 1e-3}
+    found = run(stack, keep_slices=True, **options)
     np.testing.assert_array_equal(found.index, found.sigmas.argmin(0))
     # Eq 14, with ties given to the lowest slice, as argmin does.
     np.testing.assert_array_equal(found.decisions, found.sigmas.argmin(0) == np.arange(5)[:, None, None])
@@ -177,3 +179,38 @@ def test_bad_index_is_refused(stack: np.ndarray, index: np.ndarray) -> None:
 def test_bad_region_is_refused(stack: np.ndarray, region: tuple[slice, slice]) -> None:
     with pytest.raises(InputError, match="region"):
         fuse_by_index(stack, np.zeros((70, 90), int), region=region)
+
+
+def test_fast_is_a_coarser_judgement_of_sigma(run: Callable[..., Any], stack: np.ndarray) -> None:
+    fast, coarse, finer = run(stack, fast=True), run(stack, pooling=4), run(stack, pooling=2)
+    np.testing.assert_array_equal(fast.sigma, coarse.sigma)
+    np.testing.assert_array_equal(fast.image, coarse.image)
+    assert (fast.sigma != finer.sigma).any()
+
+
+def occlusion() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eight slices in which the ground is sharp in slice 2 and a thing in front of its right half in slice 5.
+
+    Beside the edge the ground shows through the blurred thing: where slice 5 has the thing's detail, slice 2 has that
+    of the ground at nearly the same strength.
+    """
+    rng = np.random.default_rng(8)
+    ground, thing = rng.normal(0, 30, (2, 96, 128))
+    columns = np.arange(128)
+    slices = []
+    for n in range(8):
+        sharp = [ndimage.gaussian_filter(t, abs(n - place)) for t, place in ((ground, 2), (thing, 5))]
+        opaque = ndimage.gaussian_filter1d((columns >= 64).astype(float), abs(n - 5) + 1e-3)
+        slices.append(128 + sharp[0] * (1 - opaque) + sharp[1] * opaque)
+    beside, plain = np.abs(columns - 64) < 4, np.abs(columns - 64) > 40
+    return np.clip(np.rint(slices), 0, 255).astype(np.uint8), beside, plain
+
+
+def test_at_an_occlusion_the_side_in_front_can_be_preferred() -> None:
+    stack, beside, plain = occlusion()
+    found = {front: fuse(stack, front=front, device="cpu") for front in ("none", "first", "last")}
+    near = {front: (f.index[:, beside] >= 4).mean() for front, f in found.items()}
+    assert near["first"] < near["none"] - 0.05
+    assert near["last"] > near["none"] + 0.05
+    for front in ("first", "last"):
+        np.testing.assert_array_equal(found[front].index[:, plain], found["none"].index[:, plain])

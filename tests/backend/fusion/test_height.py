@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from defocus_backend.errors import InputError
-from defocus_backend.fusion.height import HeightAccumulator, find_height, peak_height, z_positions
+from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.parabola import fit_parabola
+from defocus_backend.fusion.peak import peak_height
+from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.regularise import Height, combine, regularise
 
 CPU = torch.device("cpu")
@@ -144,15 +146,28 @@ def test_another_decision_than_the_least_sigma_is_followed() -> None:
     assert (found.fit().height - 2.2).abs().max() < 0.2
 
 
-def test_peak_of_the_score_with_uneven_steps() -> None:
-    z = np.array([0.0, 1.0, 3.0, 4.0])
-    truth = surface(low=0.6, high=1.8)
-    scores = torch.stack([-2 * (truth - position) ** 2 for position in z])
+@pytest.mark.parametrize("z", [[0.0, 1.0, 3.0, 4.0], [9.0, 8.0, 7.0, 6.0]], ids=["uneven", "falling"])
+def test_peak_of_the_score(z: list[float]) -> None:
+    places = np.array(z)
+    truth = surface(low=-0.4, high=0.8) * (z[1] - z[0]) + z[1]
+    scores = torch.stack([-2 * (truth - position) ** 2 for position in places])
     index = torch.ones(SHAPE, dtype=torch.int32)
-    found = peak_height(z, index, *scores[:3])
+    found = peak_height(places, index, scores[0] - scores[1], scores[2] - scores[1])
     assert rms(found.height - truth) < 1e-4
-    ends = peak_height(z, torch.zeros_like(index), torch.full(SHAPE, torch.nan), *scores[:2])
-    assert ends.height.isnan().all()
+    nothing = torch.full(SHAPE, torch.nan)
+    assert peak_height(places, torch.zeros_like(index), nothing, scores[1] - scores[0]).height.isnan().all()
+
+
+@pytest.mark.parametrize("z", [[0.0, 1.0, 3.0], [0.0, 0.5, 1.0]], ids=["uneven", "even"])
+def test_error_of_the_peak_is_its_scatter_under_the_scores_noise(z: list[float]) -> None:
+    rng, noise = np.random.default_rng(7), 0.13
+    scores = [-3 * (0.8 - position) ** 2 for position in z]
+    seen = [torch.from_numpy(s + rng.normal(0, noise, (200, 200))).float() for s in scores]
+    index = torch.ones(200, 200, dtype=torch.int32)
+    found = peak_height(np.array(z), index, seen[0] - seen[1], seen[2] - seen[1])
+    stated = float(found.error.nanmedian())
+    inner = found.height[found.height.isfinite()]
+    assert float(inner.std()) == pytest.approx(stated, rel=0.25)
 
 
 def test_combining_trusts_the_smaller_error() -> None:
@@ -172,24 +187,35 @@ def noisy(truth: torch.Tensor, errors: torch.Tensor, seed: int = 5) -> Height:
     return Height(truth + scatter * errors, errors, errors > 0.5)
 
 
-def test_weak_places_take_the_height_of_their_surroundings() -> None:
+@pytest.mark.parametrize("subsample", [1, 2, 4])
+def test_weak_places_take_the_height_of_their_surroundings(subsample: int) -> None:
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
     truth = 2 + 0.02 * x + 0.03 * y
     errors = torch.full(SHAPE, 0.05)
     errors[15:35, 20:45] = 2.0
     found = noisy(truth, errors)
-    smooth = regularise(found, torch.rand(SHAPE), 1.0)
+    smooth = regularise(found, torch.rand(SHAPE), 1.0, subsample=subsample)
     weak = errors > 1
     assert rms((smooth.height - truth)[weak]) < 0.15
     assert rms((smooth.height - truth)[~weak]) < 0.05
     assert torch.equal(smooth.inferred, weak)
 
 
-def test_a_step_in_height_stays_sharp() -> None:
+@pytest.mark.parametrize("subsample", [1, 2, 4])
+def test_a_step_in_height_stays_sharp(subsample: int) -> None:
     truth = torch.where(torch.arange(64) < 30, 2.0, 6.0).expand(SHAPE)
-    smooth = regularise(noisy(truth, torch.full(SHAPE, 0.1)), torch.full(SHAPE, 0.5), 1.0)
+    found = noisy(truth, torch.full(SHAPE, 0.1))
+    smooth = regularise(found, torch.full(SHAPE, 0.5), 1.0, subsample=subsample)
     assert (smooth.height - truth).abs().max() < 0.5
     assert rms(smooth.height - truth) < 0.1
+
+
+def test_heights_far_from_zero_keep_their_digits() -> None:
+    """A microscope counts z from anywhere: the same surface 10,000 um up, in steps of 0.2 um."""
+    truth = surface() * 0.2
+    errors = torch.full(SHAPE, 0.02)
+    low, high = (regularise(noisy(truth + z, errors), torch.rand(SHAPE), 0.2) for z in (0.0, 1e4))
+    assert rms((high.height.double() - 1e4 - low.height).float()) < 2e-3
 
 
 def test_what_is_never_in_focus_has_no_height() -> None:
