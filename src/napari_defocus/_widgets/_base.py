@@ -25,6 +25,8 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from defocus_backend.errors import DefocusError
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from napari_defocus._garbage import load_library, spare_what_is_there
 from napari_defocus._layers import Result, Source, provenance
 from napari_defocus._preferences import preference
 from napari_defocus._show import show_stepwise
@@ -61,11 +63,11 @@ class OperationWidget(QWidget):
 
     title: ClassVar[str] = ""
     about: ClassVar[str] = ""
+    _docked = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self._docked = False
         self.forms: list[Form] = []
         self._shown_problem = ""
         self.current_run: Run | None = None
@@ -203,9 +205,10 @@ class OperationWidget(QWidget):
 
         What then is left to Python's garbage collector may be deleted in any thread, which Qt does not survive.
         """
-        docked, self._docked = self._docked, self.parent() is not None
-        if docked and not self._docked:
-            self.deleteLater()
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            docked, self._docked = self._docked, self.parent() is not None
+            if docked and not self._docked:
+                self.deleteLater()
         return super().event(event)
 
     # State
@@ -255,7 +258,14 @@ class OperationWidget(QWidget):
         self._job = job
         self._steps: Iterator[None] | None = None
         self._over = False
-        run = Run(job.call, f"{self.title} of {job.source.name}", self)
+
+        def call(progress: ProgressCallback, cancel: CancelCallback) -> Any:
+            load_library()
+            return job.call(progress, cancel)
+
+        self._release = spare_what_is_there()
+        self.destroyed.connect(self._release)
+        run = Run(call, f"{self.title} of {job.source.name}", self)
         run.progressed.connect(self._on_progress)
         run.returned.connect(self._on_returned)
         run.failed.connect(self._on_failed)
@@ -327,6 +337,7 @@ class OperationWidget(QWidget):
             self._settle()
 
     def _settle(self) -> None:
+        self._release()
         run, self.current_run = self.current_run, None
         if run is not None:
             run.deleteLater()

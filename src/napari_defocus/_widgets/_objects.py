@@ -39,6 +39,8 @@ def measure(labels: NDArray[Any], sigma: NDArray[Any]) -> list[tuple[float, ...]
     return list(zip(*(table[name].tolist() for name in _PROPERTIES), strict=True))
 
 
+_DECIMALS = 2
+"""Shown; the file has all digits."""
 _HEADINGS = ("label", "area", "mean", "std", "min", "max")
 """Short enough for all columns to fit a dock; the units are in their tooltips and in the file."""
 
@@ -96,7 +98,7 @@ class ObjectTable(QWidget):
         for y, values in enumerate(rows):
             for x, value in enumerate(values):
                 item = QTableWidgetItem()
-                item.setData(Qt.ItemDataRole.DisplayRole, int(value) if x < 2 else round(float(value), 3))
+                item.setData(Qt.ItemDataRole.DisplayRole, int(value) if x < 2 else round(float(value), _DECIMALS))
                 self.table.setItem(y, x, item)
         self.table.setSortingEnabled(True)
         self.save_button.setEnabled(bool(rows))
