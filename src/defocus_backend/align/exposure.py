@@ -11,6 +11,8 @@ from defocus_backend.align.motion import Matrix, half_side
 _WIDE = 8.0
 """Sigma in blocks of the windows in which brightness is compared: far wider than any defocus."""
 _SATURATED = 0.98
+_PLATEAU = 0.25
+"""Share of blocks near the brightest value from which they are the picture's background and not its highlights."""
 _LEAST_BLOCKS = 16
 _WIDEST = 4.0
 
@@ -23,6 +25,10 @@ def exposure_gain(
     Defocus moves light between pixels but loses none, so the means of wide windows hardly know of it. Of their
     ratios the median weighted by brightness is taken, which a moved highlight or an occluded background does
     not sway. There is no offset as a second unknown: blur lowers contrast just as an offset does.
+
+    Saturated highlights are left out. A bright background is compared alone: blur moves light from it into what is
+    dark before it, and more than its values say where it is clipped, so that the ratios there rise with the blur.
+    One that is clipped in both frames says that nothing has changed, which keeps it from being tinted.
 
     Parameters
     ----------
@@ -47,7 +53,10 @@ def exposure_gain(
     for channel in range(channels):
         a = reference[..., channel].astype(np.float64)
         b = ndimage.map_coordinates(frame[..., channel], where, order=1, mode="nearest", output=np.float64)
-        usable = seen & (a > 0) & (b > 0) & (a < _SATURATED * a.max()) & (b < _SATURATED * b.max())
+        usable = seen & (a > 0) & (b > 0)
+        bright_a, bright_b = a >= _SATURATED * a.max(), b >= _SATURATED * b.max()
+        background = bright_a & bright_b & usable
+        usable = background if background.sum() >= _PLATEAU * usable.sum() else usable & ~bright_a & ~bright_b
         if usable.sum() < _LEAST_BLOCKS:
             return None
         wide_a, wide_b = (ndimage.gaussian_filter(v * usable, _WIDE, mode="constant")[usable] for v in (a, b))
