@@ -32,7 +32,7 @@ Gray = NDArray[np.uint8]
 NOISE = (0.0, 2.0, 5.0)
 OURS: dict[str, dict[str, Any]] = {
     "ours": {},
-    "ours, fast": {"pooling": 4},
+    "ours, fast": {"fast": True},
     "ours, decision maps (eqs 15, 16)": {"blend": "decision"},
     "ours, pyramid": {"blend": "pyramid"},
     "paper": {

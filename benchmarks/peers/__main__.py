@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=1, help="runs of each, of which the fastest counts")
     parser.add_argument("--limit", type=int, default=900, help="seconds that a run may take (default: 900)")
     parser.add_argument("--cores", type=int, default=0, help="cores that a run may use (default: all)")
-    parser.add_argument("--fast", default="--pooling 4", help="options that make ours fast, as one word")
+    parser.add_argument("--fast", default="--fast", help="options that make ours fast, as one word")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only tools with one of these in name or options")
     parser.add_argument(
         "--environments",
