@@ -153,6 +153,9 @@ def _figure(width: int, height: int) -> Figure:
 
 
 def _show(figure: Figure, axes: Axes, panel: Panel, *, bar_width: float) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     axes.set_axis_off()
     if panel.title:
         axes.set_title(panel.title, fontsize=11, loc="left")
@@ -161,23 +164,28 @@ def _show(figure: Figure, axes: Axes, panel: Panel, *, bar_width: float) -> None
         axes.imshow(_as_display(image), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="antialiased")
         return
     scale = panel.scale
-    shown = axes.imshow(
-        np.ma.masked_invalid(image.astype(np.float32)),
-        cmap=_colormap(scale.colormap),
-        vmin=scale.low,
-        vmax=scale.high,
-        aspect="auto",
-        interpolation="nearest",
-    )
-    box = axes.get_position()
-    beside = figure.add_axes((box.x1 + bar_width * 0.5, box.y0, bar_width, box.height))
     finite = image[np.isfinite(image)]
     below, beyond = (bool(finite.size and f) for f in _overflow(finite, scale))
+    # Coloured at the size in which it is seen: matplotlib takes a hundred bytes for each pixel it scales down.
+    colours = ScalarMappable(Normalize(scale.low, scale.high), _colormap(scale.colormap))
+    part = np.ma.masked_invalid(_nearest(image, axes).astype(np.float32))
+    axes.imshow(colours.to_rgba(part, bytes=True), aspect="auto", interpolation="nearest")
+    box = axes.get_position()
+    beside = figure.add_axes((box.x1 + bar_width * 0.5, box.y0, bar_width, box.height))
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get((below, beyond), "both")
-    bar = figure.colorbar(shown, cax=beside, extend=extend)
+    bar = figure.colorbar(colours, cax=beside, extend=extend)
     bar.set_ticks(_ticks(scale))
     bar.set_label(scale.label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
+
+
+def _nearest(image: NDArray[Any], axes: Axes) -> NDArray[Any]:
+    """The pixels of a map that are seen in axes of fewer pixels."""
+    for axis, length in enumerate((axes.bbox.height, axes.bbox.width)):
+        size, shown = image.shape[axis], max(1, round(length))
+        if shown < size:
+            image = image.take(((np.arange(shown) + 0.5) * size / shown).astype(np.intp), axis)
+    return image
 
 
 def _overflow(finite: NDArray[Any], scale: Scale) -> tuple[bool, bool]:
