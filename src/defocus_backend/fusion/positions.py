@@ -1,0 +1,54 @@
+"""Where the slices of a stack lie along z."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.errors import InputError
+
+
+def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArray[np.float64]:
+    """The z position of every slice.
+
+    Parameters
+    ----------
+    z : (N,) array_like or None
+        Positions, rising or falling, with even or uneven steps.
+    z_step : float or None
+        Distance of neighbouring slices instead; negative where z falls.
+    count : int
+        N.
+
+    Returns
+    -------
+    (N,) float64 array
+        0, 1, 2 ... where neither is given: z is then counted in slices.
+
+    Raises
+    ------
+    InputError
+        Naming ``z`` or ``z_step``.
+    """
+    if z is None:
+        step = 1.0 if z_step is None else float(z_step)
+        if not np.isfinite(step) or step == 0:
+            raise InputError("z_step", repr(z_step), "a finite distance other than 0")
+        return step * np.arange(count, dtype=np.float64)
+    if z_step is not None:
+        raise InputError("z_step", repr(z_step), "either z or z_step")
+    try:
+        positions = np.asarray(z, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("z", type(z).__name__, "one number a slice") from error
+    if positions.shape != (count,) or not np.isfinite(positions).all():
+        raise InputError("z", f"shape {positions.shape}", f"one finite position for each of the {count} slices")
+    steps = np.diff(positions)
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise InputError("z", "positions that turn back or repeat", "positions that rise, or fall, from slice to slice")
+    return positions
+
+
+def mean_step(z: NDArray[np.float64]) -> float:
+    """Mean distance of neighbouring slices, 1 for a single one."""
+    return float(np.abs(np.diff(z)).mean()) if len(z) > 1 else 1.0
