@@ -26,7 +26,11 @@ def main(result: str, log: str, limit: str, cores: str, *command: str) -> None:
         child = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
         signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
         signal.alarm(int(limit))
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except KeyboardInterrupt:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
         seconds = time.perf_counter() - start
     late = seconds >= int(limit) and os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     found = {
