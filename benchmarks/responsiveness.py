@@ -3,6 +3,7 @@
 A timer of 5 ms notes the gaps between its ticks in napari's event loop, first without work, then while 14 frames
 of five megapixels in colour are fused by the widget, then while the layers are made. On a machine that others use too,
 a gap also holds their time: the processor time that the window's own thread took within it is given beside it.
+`--instant` puts arrays of the same sizes in the place of the fusion, which leaves what the window itself has to do.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
 TICK_MS = 5
+LONG_MS = 20
 
 
 class Watcher:
@@ -49,7 +51,10 @@ class Watcher:
         for phase, gaps in self.gaps.items():
             wall, busy = np.array(gaps).T
             shown = [np.percentile(wall, 99), wall.max(), np.percentile(busy, 99), busy.max()]
+            turns = ", ".join(f"{ms:.0f}" for ms in busy if ms > LONG_MS)
             print(f"{phase:28s} {len(gaps):6d} {shown[0]:11.0f} {shown[1]:8.0f} {shown[2]:16.0f} {shown[3]:8.0f}")
+            if turns and phase != "no work":
+                print(f"    turns of more than {LONG_MS} ms of processor, in order: {turns}")
 
 
 def frames(count: int, height: int, width: int) -> np.ndarray:
@@ -76,12 +81,40 @@ def wait(until: Any, seconds: float = 3600) -> None:
     timer.stop()
 
 
+def instant(plan: Any, arguments: Any, keep_slices: bool, never_above: float, progress: Any, cancel: Any) -> Any:  # noqa: ARG001
+    """What `fuse_plan` returns for a stack in colour, after a second of doing nothing."""
+    from napari_defocus._widgets._fusing import Fused
+
+    height, width = plan.source.shape[-2:]
+    for done in range(20):
+        time.sleep(0.05)
+        progress(done + 1, 20, "slices")
+    rows = np.linspace(0, len(plan) - 0.001, height)
+    index = np.repeat(rows.astype(np.uint8)[:, None], width, axis=1)
+    sigma = np.repeat(np.linspace(0, 9, width, dtype=np.float32)[None], height, axis=0)
+    return Fused(
+        image=plan.source.data[0].copy(),
+        index=index,
+        sigma=sigma,
+        confidence=sigma / 9,
+        height=index.astype(np.float32),
+        height_error=sigma / 90,
+        never_in_focus=(sigma > 5).astype(np.uint8),
+        ranges={((), 0): (0.0, 255.0)},
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=14)
     parser.add_argument("--size", type=int, nargs=2, default=(1920, 2560))
+    parser.add_argument("--instant", action="store_true")
     chosen = parser.parse_args()
+    if chosen.instant:
+        import napari_defocus._widgets.fusion
+
+        napari_defocus._widgets.fusion.fuse_plan = instant
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.add_image(frames(chosen.frames, *chosen.size), rgb=True, name="stack")
     _, widget = viewer.window.add_plugin_dock_widget("napari-defocus", "Focus fusion")
