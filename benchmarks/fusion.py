@@ -33,6 +33,7 @@ NOISE = (0.0, 2.0, 5.0)
 OURS: dict[str, dict[str, Any]] = {
     "ours": {},
     "ours, fast": {"fast": True},
+    "ours, first slice in front": {"front": "first"},
     "ours, decision maps (eqs 15, 16)": {"blend": "decision"},
     "ours, pyramid": {"blend": "pyramid"},
     "paper": {
