@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--method", default=SliceMapParams.method)
     parser.add_argument("--step", type=int, default=4)
     parser.add_argument("--blend", default=FusionParams.blend)
+    parser.add_argument("--decision", default=FusionParams.decision)
     parser.add_argument("--radius", type=int, default=FusionParams.radius, help="of the decision maps' guided filter")
     parser.add_argument(
         "--paper", action="store_true", help="by sigma alone, refined as in the paper, with its decision maps"
@@ -60,7 +61,7 @@ def main() -> int:
     if not (options.data / "c_01_1.png").is_file():
         print(f"{options.data} does not hold the Lytro pairs (c_01_1.png ...); nothing was measured", file=sys.stderr)
         return 2
-    settings: dict[str, object] = {n: getattr(options, n) for n in ("method", "step", "blend", "radius")}
+    settings: dict[str, object] = {n: getattr(options, n) for n in ("method", "step", "decision", "blend", "radius")}
     if options.paper:
         settings |= {"decision": "sigma", "blend": "decision", "pooling": 1}
         settings |= {"refine": True, "refine_radius": 16, "iterations": 7}

@@ -182,8 +182,9 @@ class FusionParams(Params):
 
     decision: str = _option(
         "combined",
-        "What decides between slices: sigma with the finest detail, or sigma alone as in the paper.",
-        choices=("combined", "sigma"),
+        "What decides between slices: sigma with the finest detail; sigma alone as in the paper; or whole regions, "
+        "for pictures made of the slices' own pixels.",
+        choices=("combined", "sigma", "region"),
     )
     sigma_weight: float = _option(
         0.2, "Weight of one pixel of sigma against the logarithm of the detail's energy.", low=0.0, high=10.0

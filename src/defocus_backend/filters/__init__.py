@@ -1,15 +1,9 @@
 """Image filters on torch tensors (..., H, W), on any device: pure functions, one operator a file."""
 
 from defocus_backend.filters.box import box_mean, box_sum
+from defocus_backend.filters.cells import CellGrid, cell_mean
 from defocus_backend.filters.gaussian import gaussian_blur
-from defocus_backend.filters.guided import (
-    CellGrid,
-    GuideStatistics,
-    LocalLinearModel,
-    cell_mean,
-    guided_coefficients,
-    guided_filter,
-)
+from defocus_backend.filters.guided import GuideStatistics, LocalLinearModel, guided_coefficients, guided_filter
 from defocus_backend.filters.laplacian import laplacian, laplacian_variance
 from defocus_backend.filters.weighted_guided import (
     edge_weight,

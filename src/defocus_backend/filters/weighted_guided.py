@@ -17,16 +17,8 @@ from torch import Tensor
 
 from defocus_backend.errors import InputError
 from defocus_backend.filters.box import accumulation_dtype, box_mean, check_image
-from defocus_backend.filters.guided import (
-    CellGrid,
-    GuideStatistics,
-    LocalLinearModel,
-    cell_mean,
-    centre,
-    check_count,
-    check_eps,
-    filter_image,
-)
+from defocus_backend.filters.cells import CellGrid, cell_mean, check_count
+from defocus_backend.filters.guided import GuideStatistics, LocalLinearModel, centre, check_eps, filter_image
 
 
 @torch.no_grad()

@@ -74,7 +74,8 @@ def in_bands(fuse: F) -> F:
             stack = list(stack)
         channel_axis = options.get("channel_axis")
         shape = _plane_shape(stack, channel_axis)
-        if shape is None or len(bands_of(shape)) == 1:
+        whole = options.get("decision") == "region"  # how large a region is cannot be told from a part of it
+        if whole or shape is None or len(bands_of(shape)) == 1:
             return fuse(stack, **options)
         source = FocalStack(stack, channel_axis=channel_axis, value_range=options.get("value_range"))
         bands = bands_of(source.shape)

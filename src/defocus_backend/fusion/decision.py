@@ -21,6 +21,7 @@ from torch import Tensor
 
 from defocus_backend.arrays import Image
 from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, guided_filter, laplacian
+from defocus_backend.fusion.regions import region_score
 from defocus_backend.params import FusionParams
 
 _COARSEST = 4
@@ -85,6 +86,8 @@ def slice_score(gray: Tensor, sigma: Tensor, noise: float, params: FusionParams,
     height, width = int(gray.shape[0]), int(gray.shape[1])
     if params.decision == "sigma":
         return CellGrid(height, width, pooling).interpolate(-sigma, 0, height)
+    if params.decision == "region":
+        return region_score(gray, CellGrid(height, width, pooling).interpolate(sigma, 0, height), params.sigma_weight)
     total: Tensor | None = None
     side = max(_COARSEST, pooling)
     # From coarse to fine, each sum carried over to cells of half the side.

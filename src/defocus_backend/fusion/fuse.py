@@ -21,6 +21,7 @@ from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.filters import CellGrid, cell_mean
+from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.by_index import blend_slices
 from defocus_backend.fusion.channels import ChannelChoice
@@ -28,6 +29,7 @@ from defocus_backend.fusion.coverage import never_in_focus, settle_decision
 from defocus_backend.fusion.decision import nearest_slice, noise_level, slice_score
 from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.positions import z_positions
+from defocus_backend.fusion.regions import without_islands
 from defocus_backend.fusion.running import LeastSigma, RunningBest, SoftSum, soft_weights
 from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
@@ -133,9 +135,10 @@ def fuse(
         `channel_axis`: every stack in it is fused, see `fuse_nd`.
     focus_channels : int, str, sequence, mapping or None
         With axes, the channels on which focus is judged, see `fuse_nd`.
-    decision : {"combined", "sigma"}
-        What decides between slices: sigma with local detail, see `defocus_backend.fusion.decision`, or sigma alone as
-        in the paper (eq 14).
+    decision : {"combined", "sigma", "region"}
+        What decides between slices: sigma with local detail, see `defocus_backend.fusion.decision`; sigma alone as in
+        the paper (eq 14); or detail gathered over regions, of which small ones give way, see
+        `defocus_backend.fusion.regions`. A region is taken from one slice, so that the blend "soft" averages none.
     sigma_weight, noise_floor : float
         Of the combined decision.
     blend : {"soft", "decision", "pyramid"}
@@ -211,7 +214,8 @@ def fuse(
     positions = z_positions(z, z_step, len(slices))
     if not never_above > 0:
         raise InputError("never_above", repr(never_above), "more than 0 pixels")
-    soft = params.blend == "soft"
+    # Regions are taken whole: no mean of slices that are alike.
+    soft = params.blend == "soft" and params.decision != "region"
     reporter = Reporter((1 if soft else 2) * len(slices), "slices", progress, cancel)
     reporter.check()
     estimator = DefocusEstimator(maps, weights=weights, device=where)
@@ -230,22 +234,24 @@ def fuse(
             image = source.to(where)
             gray = image.gray
             sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
-            score = slice_score(gray, sigma.nan_to_num(LEVELS - 1), noise, params, pooling=pooling)
+            score = slice_score(gray, sigma, noise, params, pooling=pooling)
+            told = sigma
             if image.valid is None:
                 seen.fill_(True)
             else:
                 seen |= image.valid
                 score.masked_fill_(~image.valid, torch.nan)
+                told = sigma.masked_fill(cell_mean(image.valid.to(gray), pooling) == 0, torch.nan)
             lead = best.update(score)
-            least.update(sigma, confidence)
-            surface.update(sigma, confidence, best_cells.update(cell_mean(score, pooling)) > 0)
+            least.update(told, confidence)
+            surface.update(told, confidence, best_cells.update(cell_mean(score, pooling)) > 0)
             blended.add(image.pixels, lead)
             if keep_slices:
                 sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
                 leads.append(lead)
             form = form or replace(source, pixels=source.pixels[:, :0].clone())
             # Before the next slice is read, not after.
-            del image, source, gray, score, lead
+            del image, source, gray, score, lead, told
             reporter.advance()
         assert form is not None
         together = replace(form, pixels=blended.result(), valid=seen)
@@ -257,13 +263,17 @@ def fuse(
             weak = relief.inferred & relief.height.isfinite()
             chosen = torch.where(weak, nearest_slice(relief.height, positions), chosen)
         chosen = settle_decision(chosen, relief.never, len(slices), subsample=pooling)
+        if params.decision == "region":
+            chosen = without_islands(chosen, len(slices))
         if soft:
             fused = together.restore(together.pixels)
             shares = soft_weights(torch.stack(leads), params.firmness).cpu().numpy() if keep_slices else None
         else:
             fused, shares = blend_slices(slices, chosen, params, where, keep_slices, reporter)
         known = least.sigma.isfinite()
-        cells = torch.stack([least.sigma.where(known, 0), least.confidence])
+        # What no slice has takes no part in the interpolation beside it.
+        filled = fill_from_surroundings(least.sigma.where(known, 0)[None], known)
+        cells = torch.cat([filled, least.confidence[None]])
         least_sigma, sure = grid.interpolate(cells, 0, grid.height)
     index = chosen.cpu().numpy()
     return Fusion(
@@ -284,12 +294,11 @@ def fuse(
 def _slice_maps(
     estimator: DefocusEstimator, image: Image, gray: Tensor, pooling: int, cancel: CancelCallback | None
 ) -> tuple[Tensor, Tensor]:
-    """Sigma in pixels of the slice, NaN where it is invalid, and its confidence, on cells of `pooling` pixels."""
+    """Sigma in pixels of the slice and its confidence, on cells of `pooling` pixels."""
     valid = None if image.valid is None else cell_mean(image.valid.to(gray), pooling) > 0
     pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=valid)
     found = estimator.estimate(pooled, cancel=cancel)
-    sigma = (pooling * found.sigma).clamp_(max=LEVELS - 1)
-    return (sigma if valid is None else sigma.masked_fill_(~valid, torch.nan)), found.confidence
+    return (pooling * found.sigma).clamp_(max=LEVELS - 1), found.confidence
 
 
 _OWNED = {"radius": "refine_radius", "eps": "refine_eps"}

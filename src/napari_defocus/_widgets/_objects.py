@@ -69,7 +69,8 @@ class ObjectTable(QWidget):
         self.table.setMinimumHeight(170)
         header, numbers = self.table.horizontalHeader(), self.table.verticalHeader()
         if header is not None and numbers is not None:
-            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
             numbers.setVisible(False)
         self.save_button = QPushButton("Save table ...")
         self.save_button.setToolTip("Write the table as a CSV file.")

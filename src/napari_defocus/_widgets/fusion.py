@@ -154,9 +154,10 @@ class FusionWidget(OperationWidget):
 
     def _enable(self, *_: Any) -> None:
         """Only what the chosen decision and blend use; radius, epsilon and delta also serve the brush."""
-        combined = self.params["decision"].value == "combined"
-        self.details["sigma_weight"].enabled = self.details["noise_floor"].enabled = combined
-        self.details["firmness"].enabled = self.params["blend"].value == "soft"
+        decision = self.params["decision"].value
+        self.details["sigma_weight"].enabled = decision != "sigma"
+        self.details["noise_floor"].enabled = decision == "combined"
+        self.details["firmness"].enabled = self.params["blend"].value == "soft" and decision != "region"
 
     @property
     def arguments(self) -> dict[str, Any]:

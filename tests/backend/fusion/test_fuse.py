@@ -181,6 +181,18 @@ def test_bad_region_is_refused(stack: np.ndarray, region: tuple[slice, slice]) -
         fuse_by_index(stack, np.zeros((70, 90), int), region=region)
 
 
+def test_what_no_slice_has_does_not_change_the_maps_beside_it(run: Callable[..., Any], stack: np.ndarray) -> None:
+    """Sigma is found on squares of pixels, those of a hole among them."""
+    holed = stack.astype(np.float32)
+    holed[:, 20:41, 30:51] = np.nan
+    found = run(holed, value_range=(0, 255), keep_slices=True, decision="sigma")
+    hole = np.isnan(holed[0])
+    for sigma in (found.sigma, *found.sigmas):
+        np.testing.assert_array_equal(np.isnan(sigma), hole)
+    # Each pixel of the least sigma lies between cells of the slices' least.
+    assert found.sigma[~hole].min() > found.sigmas[:, ~hole].min() - 0.1
+
+
 def test_fast_is_a_coarser_judgement_of_sigma(run: Callable[..., Any], stack: np.ndarray) -> None:
     fast, coarse, finer = run(stack, fast=True), run(stack, pooling=4), run(stack, pooling=2)
     np.testing.assert_array_equal(fast.sigma, coarse.sigma)
