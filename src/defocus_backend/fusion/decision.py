@@ -8,11 +8,17 @@ the same in all of them. The score of a slice is therefore
 
 The floor is a multiple of the energy that the noise alone has in that octave: where a slice holds nothing but noise,
 all slices score alike there, and coarser octaves and the sigma decide.
+
+The height of the surface is read from a score of its own. Some pixels beside a strong edge a blurred picture of the
+edge has more detail than the sharp one, which does not reach that far; for a fused picture it hardly matters which of
+the two is taken there, for a height it is an error of many slices. In windows that hold the edge itself the sharp
+slice wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +30,12 @@ from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, guided_f
 from defocus_backend.fusion.regions import region_score
 from defocus_backend.params import FusionParams
 
-_COARSEST = 4
-"""Side in pixels of the cells of the coarsest octave."""
+_OCTAVES, _OCTAVES_HEIGHT = 3, 2
+"""Octaves of detail that decide on the picture and on the height."""
 _BEFORE, _WITHIN = 0.8, 1.0
 """Sigmas in pixels of an octave: of the Gaussian before the Laplacian, and of the one that gathers its energy."""
+_WITHIN_HEIGHT = 2.5
+"""Sigma in pixels of the Gaussian that gathers the energies for the height."""
 _NOISE_GAIN = 0.370
 """Variance of the Laplacian of white noise of variance 1 that was blurred by `_BEFORE`."""
 _LEAST_NOISE = 0.3 / 255
@@ -63,13 +71,59 @@ def noise_level(images: Iterable[Image]) -> float:
     return max(_LEAST_NOISE, min(found, default=0.0))
 
 
-def slice_score(gray: Tensor, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
+@dataclass(frozen=True)
+class Detail:
+    """The finest detail of a slice: squares of the Laplacian by octave.
+
+    Attributes
+    ----------
+    gray : (H, W) tensor
+        The slice, unit range.
+    energies : tuple of tensors
+        Of the slice, and of its means over cells of 2, 4, ... pixels a side.
+    """
+
+    gray: Tensor
+    energies: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, gray: Tensor, octaves: int = _OCTAVES) -> Detail:
+        """Look at a slice (H, W)."""
+        cells = (cell_mean(gray, 2**octave) for octave in range(octaves))
+        return cls(gray, tuple(laplacian(gaussian_blur(c, _BEFORE)).square_() for c in cells))
+
+    def score(self, octave: int, noise: float, noise_floor: float) -> Tensor:
+        """Logarithm of the energy around every cell of an octave, with the octave's weight."""
+        return _weighted_log(gaussian_blur(self.energies[octave], _WITHIN), octave, noise, noise_floor)
+
+    def on_cells(self, octave: int, pooling: int, noise: float, noise_floor: float) -> Tensor:
+        """The same around every cell of `pooling` pixels a side, in the window for the height."""
+        energy, side = self.energies[octave], 2**octave
+        if side > pooling:
+            rows, columns = CellGrid(int(self.gray.shape[0]), int(self.gray.shape[1]), pooling).shape
+            energy = CellGrid(rows, columns, side // pooling).interpolate(energy, 0, rows)
+        else:
+            energy = cell_mean(energy, pooling // side)
+        # What the cells themselves gather is part of the window.
+        within = max(_WITHIN_HEIGHT**2 - (pooling**2 - 1) / 12, 0.0) ** 0.5 / pooling
+        energy = gaussian_blur(energy, within) if within > 0 else energy.clone()
+        return _weighted_log(energy, octave, noise, noise_floor)
+
+
+def _weighted_log(energy: Tensor, octave: int, noise: float, noise_floor: float) -> Tensor:
+    side = 2**octave
+    # The mean of side * side pixels has as many times less noise.
+    floor = noise_floor * _NOISE_GAIN * (noise / side) ** 2
+    return energy.add_(floor).log_().div_(side)
+
+
+def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
     """How well a slice is in focus at every pixel, to be compared with the other slices' scores.
 
     Parameters
     ----------
-    gray : (H, W) tensor
-        The slice, unit range.
+    detail : Detail
+        Of the slice (H, W).
     sigma : (ceil(H / pooling), ceil(W / pooling)) tensor
         Its defocus map in pixels of the slice.
     noise : float
@@ -83,36 +137,45 @@ def slice_score(gray: Tensor, sigma: Tensor, noise: float, params: FusionParams,
     -------
     (H, W) tensor
     """
+    gray = detail.gray
     height, width = int(gray.shape[0]), int(gray.shape[1])
     if params.decision == "sigma":
         return CellGrid(height, width, pooling).interpolate(-sigma, 0, height)
     if params.decision == "region":
         return region_score(gray, CellGrid(height, width, pooling).interpolate(sigma, 0, height), params.sigma_weight)
     total: Tensor | None = None
-    side = max(_COARSEST, pooling)
     # From coarse to fine, each sum carried over to cells of half the side.
-    while side >= 1:
-        cells = cell_mean(gray, side)
-        finer = CellGrid(int(cells.shape[0]), int(cells.shape[1]), 2)
-        parts = [] if total is None else [finer.interpolate(total, 0, finer.height)]
-        if side <= _COARSEST:
-            parts.append(_detail(cells, side, noise, params.noise_floor))
+    for octave in reversed(range(max(_OCTAVES, pooling.bit_length()))):
+        side = 2**octave
+        parts = []
+        if total is not None:
+            finer = CellGrid(-(-height // side), -(-width // side), 2)
+            parts.append(finer.interpolate(total, 0, finer.height))
+        if octave < _OCTAVES:
+            parts.append(detail.score(octave, noise, params.noise_floor))
         if side == pooling:
             parts.append(sigma * -params.sigma_weight)
-        total = parts[0]
-        for part in parts[1:]:
-            total += part
-        side //= 2
+        if parts:
+            total = parts[0]
+            for part in parts[1:]:
+                total += part
     assert total is not None
     return total
 
 
-def _detail(cells: Tensor, side: int, noise: float, noise_floor: float) -> Tensor:
-    """Logarithm of the detail's energy in one octave, with the octave's weight."""
-    energy = gaussian_blur(laplacian(gaussian_blur(cells, _BEFORE)).square_(), _WITHIN)
-    # The mean of side * side pixels has as many times less noise.
-    floor = noise_floor * _NOISE_GAIN * (noise / side) ** 2
-    return energy.add_(floor).log_().div_(side)
+def height_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
+    """How well a slice is in focus around every cell of `pooling` pixels a side, for the height.
+
+    Two octaves in a wider window, and sigma; whatever decides on the picture. Parameters as for `slice_score`.
+
+    Returns
+    -------
+    (ceil(H / pooling), ceil(W / pooling)) tensor
+    """
+    total = sigma * -params.sigma_weight
+    for octave in range(_OCTAVES_HEIGHT):
+        total += detail.on_cells(octave, pooling, noise, params.noise_floor)
+    return total
 
 
 def nearest_slice(height: Tensor, z: NDArray[np.float64]) -> Tensor:

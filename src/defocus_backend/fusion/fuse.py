@@ -26,7 +26,7 @@ from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.by_index import blend_slices
 from defocus_backend.fusion.channels import ChannelChoice
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import nearest_slice, noise_level, slice_score
+from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score
 from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.regions import without_islands
@@ -222,8 +222,7 @@ def fuse(
     with torch.inference_mode(), device_errors(_ADVICE):
         noise = noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS))
         grid = CellGrid(*slices.shape, pooling)
-        # Scores are compared pixel by pixel, and for what is known of cells also cell by cell.
-        best, best_cells = (RunningBest(shape, where, params.front) for shape in (slices.shape, grid.shape))
+        best, nearest = (RunningBest(shape, where, params.front) for shape in (slices.shape, grid.shape))
         least, surface = LeastSigma(grid.shape, where), HeightAccumulator(grid.shape, positions, where)
         blended = SoftSum(params.firmness, slices.channels, slices.shape, where)
         seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)
@@ -234,29 +233,33 @@ def fuse(
             image = source.to(where)
             gray = image.gray
             sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
-            score = slice_score(gray, sigma, noise, params, pooling=pooling)
+            detail = Detail.of(gray)
+            score = slice_score(detail, sigma, noise, params, pooling=pooling)
+            relief_score = height_score(detail, sigma, noise, params, pooling=pooling)
             told = sigma
             if image.valid is None:
                 seen.fill_(True)
             else:
                 seen |= image.valid
                 score.masked_fill_(~image.valid, torch.nan)
-                told = sigma.masked_fill(cell_mean(image.valid.to(gray), pooling) == 0, torch.nan)
+                held = cell_mean(image.valid.to(gray), pooling)
+                told = sigma.masked_fill(held == 0, torch.nan)
+                relief_score.masked_fill_(held < 1, torch.nan)
             lead = best.update(score)
             least.update(told, confidence)
-            surface.update(told, confidence, best_cells.update(cell_mean(score, pooling)) > 0)
+            surface.update(told, confidence, nearest.update(relief_score) > 0)
             blended.add(image.pixels, lead)
             if keep_slices:
                 sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
                 leads.append(lead)
             form = form or replace(source, pixels=source.pixels[:, :0].clone())
             # Before the next slice is read, not after.
-            del image, source, gray, score, lead, told
+            del image, source, gray, detail, score, relief_score, lead, told
             reporter.advance()
         assert form is not None
         together = replace(form, pixels=blended.result(), valid=seen)
         never = never_in_focus(least.sigma, least.confidence, never_above, subsample=pooling)
-        relief = find_height(surface, together.gray, never, best, subsample=pooling, seen=seen)
+        relief = find_height(surface, together.gray, never, nearest, subsample=pooling, seen=seen)
         chosen = best.index.int()
         if params.decision == "combined" and len(slices) > 2:
             # Where a pixel's own evidence is weak, the slice nearest to the height that its surroundings foretell.

@@ -6,14 +6,14 @@ Only slices near the minimum say where it is, so a window of them is kept per pi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defocus_backend.filters import box_mean
+from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.fusion.parabola import fit_parabola
 from defocus_backend.fusion.peak import peak_height
 from defocus_backend.fusion.positions import mean_step
@@ -45,8 +45,8 @@ _TELLS = 0.1
 """Mean confidence from which a rise of sigma at the end of the stack is believed."""
 _LEAST_TRUST = 0.01
 """Confidence at which a slice counts where the map cannot tell."""
-_KINDS = (torch.float32, torch.float32, torch.bool)
-"""Of the first three fields of `Height`."""
+_SMOOTH = 6
+"""Radius in px of the neighbourhood that a height is compared with."""
 
 
 class HeightAccumulator:
@@ -265,7 +265,7 @@ def find_height(
         Cells where no slice is in focus by its least sigma. Where sigma has a true minimum within the stack the
         object itself is soft, not its picture: such places are taken out.
     best : RunningBest or None
-        The scores of the decision, (H, W).
+        The scores for the height, on the same cells.
     subsample : int
         Side of the cells in pixels.
     seen : (H, W) bool tensor or None
@@ -277,30 +277,22 @@ def find_height(
     """
     step, z = accumulator.step, accumulator.z
     shape = int(guide.shape[0]), int(guide.shape[1])
+    grid = CellGrid(*shape, subsample)
     found = accumulator.fit()
     if found.lens is not None:
         never = never & ~(found.lens < _SHARP)
-    both = Height(*(torch.empty(shape, dtype=kind, device=guide.device) for kind in _KINDS))
-    nowhere = torch.empty(shape, dtype=torch.bool, device=guide.device)
-    for rows in strips(shape, guide.device, subsample):
-        known = Height(*(spread_cells(v, subsample, shape, rows) for v in (found.height, found.error, found.inferred)))
-        nothing = torch.full_like(known.height, torch.nan)
-        by_score = (
-            Height(nothing, nothing, known.inferred)
-            if best is None
-            else peak_height(z, best.index[rows], best.below[rows], best.above[rows])
-        )
-        part = combine(by_score, known, step)
-        nowhere[rows] = spread_cells(never, subsample, shape, rows)
-        # What lies out of focus must not lean on its neighbours.
-        both.height[rows] = part.height.masked_fill_(nowhere[rows], torch.nan)
-        both.error[rows], both.inferred[rows] = part.error, part.inferred
-    smooth = regularise(both, guide, step, subsample=subsample)
+    if best is not None:
+        found = combine(peak_height(z, best.index, best.below, best.above), found, step)
+    # What lies out of focus must not lean on its neighbours.
+    found = replace(found, height=found.height.masked_fill(never, torch.nan))
+    smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))
+    height, error = grid.interpolate(torch.stack([smooth.height, smooth.error]), 0, shape[0])
+    nowhere = spread_cells(never, subsample, shape)
     unknown = nowhere | ~(spread_cells(accumulator.seen, subsample, shape) if seen is None else seen)
     return Relief(
-        height=smooth.height.clamp_(float(z.min()), float(z.max())).masked_fill_(unknown, torch.nan),
-        error=smooth.error.clamp(max=accumulator.spread).masked_fill_(unknown, torch.nan),
-        inferred=smooth.inferred & ~unknown,
+        height=height.clamp_(float(z.min()), float(z.max())).masked_fill_(unknown, torch.nan),
+        error=error.clamp_(max=accumulator.spread).masked_fill_(unknown, torch.nan),
+        inferred=spread_cells(smooth.inferred, subsample, shape) & ~unknown,
         never=nowhere,
     )
 

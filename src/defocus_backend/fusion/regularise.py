@@ -11,10 +11,8 @@ from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.strips import strips
 
-_MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 0.25
+_MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 1.0
 """Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
-_SMOOTH = 6
-"""Radius in px of the neighbourhood that a pixel's height is compared with."""
 _GUIDE_EPS = 1e-2
 """Regularisation of that comparison, in squared units of the guide."""
 _INDEPENDENT = 7
@@ -62,7 +60,7 @@ def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
     return Height(height=value, error=error, inferred=unknown | (error > step / 2))
 
 
-def regularise(found: Height, guide: Tensor, step: float, *, subsample: int = 1) -> Height:
+def regularise(found: Height, guide: Tensor, step: float, *, radius: int = 6) -> Height:
     """Let the surroundings speak where a pixel's own evidence is weak.
 
     The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse
@@ -79,8 +77,8 @@ def regularise(found: Height, guide: Tensor, step: float, *, subsample: int = 1)
         The fused image, gray, unit range.
     step : float
         Mean distance of neighbouring slices.
-    subsample : int
-        Side of the cells in pixels on which the surroundings are described; every pixel keeps its own height.
+    radius : int
+        Of the windows that are the surroundings, in pixels of the maps.
 
     Returns
     -------
@@ -93,21 +91,21 @@ def regularise(found: Height, guide: Tensor, step: float, *, subsample: int = 1)
         return found
     # In units of steps from the mean, far from the ends of float32.
     origin = float(found.height.nansum(dtype=torch.float64)) / count
-    grid, coarse = CellGrid(*shape, subsample), CellGrid(*shape, max(2, subsample))
-    sums = torch.empty((7, *grid.shape), device=guide.device)
-    for rows in strips(shape, guide.device, grid.subsample):
+    coarse = CellGrid(*shape, 2)
+    sums = torch.empty((7, *shape), device=guide.device)
+    for rows in strips(shape, guide.device):
         height, weight = _measured(found, rows, origin, step)
         wg, wh, tint = weight * guide[rows], weight * height, guide[rows]
         parts = (weight > 0, weight, wg, wh, wg * tint, wg * height, wh * height)
-        for cells, part in zip(sums, parts, strict=True):
-            cells[_cell_rows(rows, grid)] = cell_mean(part.to(weight), subsample)
-    model = _surroundings(sums, grid.radius(_SMOOTH))
+        for plane, part in zip(sums, parts, strict=True):
+            plane[rows] = part
+    model = _surroundings(sums, radius)
     del sums
     mean, error = torch.empty_like(found.height), torch.empty_like(found.height)
     known = torch.empty((2, *coarse.shape), device=guide.device)
     for rows in strips(shape, guide.device, coarse.subsample):
         height, weight = _measured(found, rows, origin, step)
-        a, b, prior = grid.interpolate(model, rows.start, rows.stop)
+        a, b, prior = model[:, rows]
         both = (weight + prior).clamp_min_(_TINY)
         mean[rows] = a.mul_(guide[rows]).add_(b).mul_(prior).addcmul_(weight, height).div_(both)
         # What the fits share is not averaged away.
@@ -140,16 +138,16 @@ def _cell_rows(rows: slice, grid: CellGrid) -> slice:
 
 
 def _surroundings(sums: Tensor, radius: int) -> Tensor:
-    """What windows foretell: factor and offset of the guide and inverse variance, (3, h, w).
+    """What windows foretell: factor and offset of the guide and inverse variance, (3, H, W).
 
     Guided filter whose windows are fitted by weighted least squares.
 
     Parameters
     ----------
-    sums : (7, h, w) tensor
-        Mean over each cell of: whether known, weight w, w guide, w height, w guide^2, w guide height, w height^2.
+    sums : (7, H, W) tensor
+        Whether known, weight w, w guide, w height, w guide^2, w guide height, w height^2.
     radius : int
-        Of the windows, in cells.
+        Of the windows.
     """
     w, wg, wh, wgg, wgh, whh = sums[1:]
     expected, total = box_mean(sums[:2], radius)
