@@ -222,7 +222,8 @@ def fuse(
     with torch.inference_mode(), device_errors(_ADVICE):
         noise = noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS))
         grid = CellGrid(*slices.shape, pooling)
-        best, nearest = (RunningBest(shape, where, params.front) for shape in (slices.shape, grid.shape))
+        best = RunningBest(slices.shape, where, params.front, neighbours=False)
+        nearest = RunningBest(grid.shape, where, params.front)
         least, surface = LeastSigma(grid.shape, where), HeightAccumulator(grid.shape, positions, where)
         blended = SoftSum(params.firmness, slices.channels, slices.shape, where)
         seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)

@@ -281,8 +281,11 @@ def find_height(
     found = accumulator.fit()
     if found.lens is not None:
         never = never & ~(found.lens < _SHARP)
-    if best is not None:
-        found = combine(peak_height(z, best.index, best.below, best.above), found, step)
+    if best is None:
+        by_score = replace(found, height=torch.full_like(found.height, torch.nan))
+    else:
+        by_score = peak_height(z, best.index, best.below, best.above)
+    found = combine(by_score, found, step)
     # What lies out of focus must not lean on its neighbours.
     found = replace(found, height=found.height.masked_fill(never, torch.nan))
     smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))

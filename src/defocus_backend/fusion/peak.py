@@ -10,10 +10,10 @@ from torch import Tensor
 from defocus_backend.fusion.positions import mean_step
 from defocus_backend.fusion.regularise import Height
 
-_SCORE_NOISE = 0.05
+SCORE_NOISE = 0.05
 """Standard deviation of the decision's score from slice to slice, measured on stacks with truth."""
 
-_FALL = 3 * _SCORE_NOISE
+_FALL = 3 * SCORE_NOISE
 """Fall of the score from the first or last slice to its neighbour that no noise explains."""
 _UNIFORM = 12**-0.5
 """Standard deviation of what may lie anywhere within one step."""
@@ -50,7 +50,7 @@ def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, above: Ten
 
     # The parabola through the best slice is slope * t + bend * t^2 above its score.
     both = before + after
-    low, high = below.float().mul_(at(1 / before)), above.float().mul_(at(1 / after))
+    low, high = below.float() * at(1 / before), above.float() * at(1 / after)
     bend = (low + high).mul_(at(1 / both))
     slope = high.mul_(at(before / both)).sub_(low.mul_(at(after / both)))
     vertex = slope.div_(bend).mul_(-0.5)
@@ -62,7 +62,7 @@ def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, above: Ten
     good = (bend < 0) & vertex.isfinite()
     ends = np.stack([-before, after])
     vertex = vertex.clamp(at(ends.min(0)), at(ends.max(0)))
-    error = unit_error.mul_(_SCORE_NOISE * step)
+    error = unit_error.mul_(SCORE_NOISE * step)
     place = index * float(step * steps[0]) + float(z[0]) if even else at(z)
     ended = (below.isnan() & (above < -_FALL)) | (above.isnan() & (below < -_FALL))
     vertex.masked_fill_(ended, 0)

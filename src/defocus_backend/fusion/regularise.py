@@ -11,7 +11,7 @@ from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.strips import strips
 
-_MISFIT_SCORE, _MISFIT_SIGMA = 0.09, 1.0
+_MISFIT_SCORE, _MISFIT_SIGMA = 0.07, 1.0
 """Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
 _GUIDE_EPS = 1e-2
 """Regularisation of that comparison, in squared units of the guide."""

@@ -26,6 +26,8 @@ class RunningBest:
     front : {"none", "first", "last"}
         The end of the stack that is nearest to the viewer. Where the score has two separate peaks whose heights
         differ by less than `FRONT_MARGIN`, the one nearer to that end is kept instead of the higher one.
+    neighbours : bool
+        Whether to keep the scores of the neighbours.
 
     Attributes
     ----------
@@ -34,12 +36,16 @@ class RunningBest:
     best : (H, W) tensor
         That score; NaN where no slice was valid.
     below, above : (H, W) half-precision tensors
-        Score of the slice before that one, and of the one after, less its own; NaN where there is none.
+        Score of the slice before that one, and of the one after, less its own; NaN where there is none. Empty
+        without neighbours.
     """
 
-    def __init__(self, shape: tuple[int, int], device: torch.device, front: str = "none") -> None:
+    def __init__(
+        self, shape: tuple[int, int], device: torch.device, front: str = "none", *, neighbours: bool = True
+    ) -> None:
         self.index = torch.zeros(shape, dtype=torch.int16, device=device)
-        self.below = torch.full(shape, torch.nan, dtype=torch.float16, device=device)
+        kept = shape if neighbours else (0, 0)
+        self.below = torch.full(kept, torch.nan, dtype=torch.float16, device=device)
         self.above = torch.full_like(self.below, torch.nan)
         self._best = torch.full(shape, _INVALID, device=device)
         self._front = front
@@ -47,7 +53,7 @@ class RunningBest:
         self._dip = torch.full_like(self._best, torch.inf) if front != "none" else None
         self._most = torch.full_like(self._best, _INVALID) if front == "last" else None
         # Made now, like all that lives long: among what a network frees it would leave holes that nothing fits.
-        self._before = torch.empty_like(self._best)
+        self._before = torch.full(kept, torch.nan, device=device)
         self._seen = 0
 
     @property
@@ -71,24 +77,24 @@ class RunningBest:
         """
         lead = torch.empty_like(score)
         for rows in strips((int(score.shape[0]), int(score.shape[1])), score.device):
-            valid = score[rows].nan_to_num(nan=_INVALID)
-            lead[rows] = self._update(rows, valid)
-            self._before[rows] = valid
+            lead[rows] = self._update(rows, score[rows].nan_to_num(nan=_INVALID))
         self._seen += 1
         return lead
 
     def _update(self, rows: slice, score: Tensor) -> Tensor:
-        index, best, above = self.index[rows], self._best[rows], self.above[rows]
+        index, best = self.index[rows], self._best[rows]
         rise = score - best
         lead = self._lead(rows, score, rise)
         better = lead > 0
-        if self._seen:
+        if self._before.numel():
+            above, below = self.above[rows], self.below[rows]
             after = (index == self._seen - 1) & _real(best) & _real(score)
             above.copy_(torch.where(after, rise.half(), above))
+            above.masked_fill_(better, torch.nan)
             fall = self._before[rows] - score
             fall.masked_fill_(~_real(fall), torch.nan)
-            self.below[rows] = torch.where(better, fall.half(), self.below[rows])
-        above.masked_fill_(better, torch.nan)
+            below.copy_(torch.where(better, fall.half(), below))
+            self._before[rows] = score
         index.masked_fill_(better, self._seen)
         best.copy_(torch.where(better, score, best))
         if self._dip is not None:

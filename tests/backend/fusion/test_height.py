@@ -9,7 +9,7 @@ import torch
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.parabola import fit_parabola
-from defocus_backend.fusion.peak import peak_height
+from defocus_backend.fusion.peak import SCORE_NOISE, peak_height
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.regularise import Height, combine, regularise
 
@@ -154,13 +154,27 @@ def test_peak_of_the_score(z: list[float]) -> None:
     index = torch.ones(SHAPE, dtype=torch.int32)
     found = peak_height(places, index, scores[0] - scores[1], scores[2] - scores[1])
     assert rms(found.height - truth) < 1e-4
-    nothing = torch.full(SHAPE, torch.nan)
-    assert peak_height(places, torch.zeros_like(index), nothing, scores[1] - scores[0]).height.isnan().all()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_sharpest_in_the_first_or_last_slice(last: bool) -> None:
+    """A clear fall towards the only neighbour is evidence, to half a step either way; a slight one is none."""
+    places, nothing = np.array([0.0, 2.0, 4.0]), torch.full(SHAPE, torch.nan)
+    index = torch.full(SHAPE, 2 * last)
+
+    def found(fall: float) -> Height:
+        only = torch.full(SHAPE, -fall)
+        return peak_height(places, index, *((only, nothing) if last else (nothing, only)))
+
+    assert (found(1.0).height == 4.0 * last).all()
+    assert not found(1.0).inferred.any()
+    np.testing.assert_allclose(found(1.0).error, 2 / 12**0.5, rtol=1e-6)
+    assert found(SCORE_NOISE).height.isnan().all()
 
 
 @pytest.mark.parametrize("z", [[0.0, 1.0, 3.0], [0.0, 0.5, 1.0]], ids=["uneven", "even"])
 def test_error_of_the_peak_is_its_scatter_under_the_scores_noise(z: list[float]) -> None:
-    rng, noise = np.random.default_rng(7), 0.13
+    rng, noise = np.random.default_rng(7), SCORE_NOISE
     scores = [-3 * (0.8 - position) ** 2 for position in z]
     seen = [torch.from_numpy(s + rng.normal(0, noise, (200, 200))).float() for s in scores]
     index = torch.ones(200, 200, dtype=torch.int32)
@@ -187,25 +201,25 @@ def noisy(truth: torch.Tensor, errors: torch.Tensor, seed: int = 5) -> Height:
     return Height(truth + scatter * errors, errors, errors > 0.5)
 
 
-@pytest.mark.parametrize("subsample", [1, 2, 4])
-def test_weak_places_take_the_height_of_their_surroundings(subsample: int) -> None:
+@pytest.mark.parametrize("radius", [4, 6, 12])
+def test_weak_places_take_the_height_of_their_surroundings(radius: int) -> None:
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
     truth = 2 + 0.02 * x + 0.03 * y
     errors = torch.full(SHAPE, 0.05)
     errors[15:35, 20:45] = 2.0
     found = noisy(truth, errors)
-    smooth = regularise(found, torch.rand(SHAPE), 1.0, subsample=subsample)
+    smooth = regularise(found, torch.rand(SHAPE), 1.0, radius=radius)
     weak = errors > 1
     assert rms((smooth.height - truth)[weak]) < 0.15
     assert rms((smooth.height - truth)[~weak]) < 0.05
     assert torch.equal(smooth.inferred, weak)
 
 
-@pytest.mark.parametrize("subsample", [1, 2, 4])
-def test_a_step_in_height_stays_sharp(subsample: int) -> None:
+@pytest.mark.parametrize("radius", [2, 6, 12])
+def test_a_step_in_height_stays_sharp(radius: int) -> None:
     truth = torch.where(torch.arange(64) < 30, 2.0, 6.0).expand(SHAPE)
     found = noisy(truth, torch.full(SHAPE, 0.1))
-    smooth = regularise(found, torch.full(SHAPE, 0.5), 1.0, subsample=subsample)
+    smooth = regularise(found, torch.full(SHAPE, 0.5), 1.0, radius=radius)
     assert (smooth.height - truth).abs().max() < 0.5
     assert rms(smooth.height - truth) < 0.1
 
