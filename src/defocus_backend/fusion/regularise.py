@@ -17,7 +17,8 @@ _GUIDE_EPS = 1e-2
 """Regularisation of that comparison, in squared units of the guide."""
 _INDEPENDENT = 7
 """Independent values in that neighbourhood: errors of pixels nearer than five to each other go together."""
-_TINY = 1e-12
+_TINY = 1e-6
+"""Weight that counts as none: an error of a thousand steps, far above what rounding leaves of sums over windows."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _surroundings(sums: Tensor, radius: int) -> Tensor:
     a = covariance.sub_(mean_guide * mean_height).div_(variance.add_(_GUIDE_EPS))
     b = mean_height.sub_(a * mean_guide)
     # Windows speak for their pixels in proportion to what they know.
-    share = box_mean(total, radius)
+    share = box_mean(total, radius).clamp_min_(_TINY)
     a, b = box_mean(torch.stack([total * a, total * b]), radius).div_(share)
     # The weighted squares of what is left about a * guide + b.
     left = whh - 2 * (a * wgh + b * wh) + a * (a * wgg + 2 * b * wg) + b * b * w

@@ -224,6 +224,21 @@ def test_a_step_in_height_stays_sharp(radius: int) -> None:
     assert rms(smooth.height - truth) < 0.1
 
 
+def test_what_lies_far_from_all_that_is_known_is_known_as_well() -> None:
+    """Sums over windows without any evidence are what rounding left of firm ones elsewhere."""
+    rng = np.random.default_rng(8)
+    height, guide, error = torch.from_numpy(rng.random((3, 700, 900), dtype=np.float32))
+    error = 0.07 + 2 * error.square()
+    hole = torch.zeros_like(height, dtype=torch.bool)
+    hole[600:690, 700:880] = True
+    found = Height(3 + height.masked_fill(hole, torch.nan), error.masked_fill(hole, torch.nan), error > 0.5)
+    smooth = regularise(found, guide, 1.0, radius=3)
+    assert smooth.height.isfinite().all()
+    assert smooth.error.isfinite().all()
+    assert smooth.height.min() >= 2.9
+    assert smooth.height.max() <= 4.1
+
+
 def test_heights_far_from_zero_keep_their_digits() -> None:
     """A microscope counts z from anywhere: the same surface 10,000 um up, in steps of 0.2 um."""
     truth = surface() * 0.2
