@@ -7,7 +7,8 @@ the same in all of them. The score of a slice is therefore
     sum over octaves o of  2^-o log(detail energy_o + floor_o)  -  sigma_weight * sigma
 
 The floor is a multiple of the energy that the noise alone has in that octave: where a slice holds nothing but noise,
-all slices score alike there, and coarser octaves and the sigma decide.
+all slices score alike there, and coarser octaves and the sigma decide. Where the map cannot tell sigma, one value
+stands for all slices.
 
 The height of the surface is read from a score of its own. Some pixels beside a strong edge a blurred picture of the
 edge has more detail than the sharp one, which does not reach that far; for a fused picture it hardly matters which of
@@ -42,6 +43,9 @@ _LEAST_NOISE = 0.3 / 255
 """Rounding to 8 bits: no stack is taken to be cleaner."""
 _MEDIAN_OF_NORMAL = 0.6745
 """Median of the absolute value of a standard normal variable."""
+_UNTOLD = 4.0
+"""Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing: the best of 3 to 15 on
+stacks with truth."""
 _SOFT_EDGE = 1.0
 """Sigma in pixels by which a painted decision is softened."""
 
@@ -115,6 +119,11 @@ def _weighted_log(energy: Tensor, octave: int, noise: float, noise_floor: float)
     # The mean of side * side pixels has as many times less noise.
     floor = noise_floor * _NOISE_GAIN * (noise / side) ** 2
     return energy.add_(floor).log_().div_(side)
+
+
+def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
+    """Sigma in px as it counts in the scores: between one fixed value for all slices and itself, by its confidence."""
+    return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma, confidence)
 
 
 def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:

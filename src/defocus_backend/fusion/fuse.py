@@ -26,7 +26,14 @@ from defocus_backend.fusion.bands import in_bands
 from defocus_backend.fusion.by_index import blend_slices
 from defocus_backend.fusion.channels import ChannelChoice
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score
+from defocus_backend.fusion.decision import (
+    Detail,
+    height_score,
+    nearest_slice,
+    noise_level,
+    slice_score,
+    weighed_sigma,
+)
 from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.regions import without_islands
@@ -234,9 +241,10 @@ def fuse(
             image = source.to(where)
             gray = image.gray
             sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
-            detail = Detail.of(gray)
-            score = slice_score(detail, sigma, noise, params, pooling=pooling)
-            relief_score = height_score(detail, sigma, noise, params, pooling=pooling)
+            detail, weighed = Detail.of(gray), weighed_sigma(sigma, confidence)
+            judged = sigma if params.decision == "sigma" else weighed
+            score = slice_score(detail, judged, noise, params, pooling=pooling)
+            relief_score = height_score(detail, weighed, noise, params, pooling=pooling)
             told = sigma
             if image.valid is None:
                 seen.fill_(True)
@@ -255,7 +263,7 @@ def fuse(
                 leads.append(lead)
             form = form or replace(source, pixels=source.pixels[:, :0].clone())
             # Before the next slice is read, not after.
-            del image, source, gray, detail, score, relief_score, lead, told
+            del image, source, gray, detail, weighed, judged, score, relief_score, lead, told
             reporter.advance()
         assert form is not None
         together = replace(form, pixels=blended.result(), valid=seen)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.fusion.parabola import fit_parabola
-from defocus_backend.fusion.peak import peak_height
+from defocus_backend.fusion.peak import SCORE_NOISE, peak_height
 from defocus_backend.fusion.positions import mean_step
 from defocus_backend.fusion.regularise import Height, combine, regularise
 from defocus_backend.fusion.running import RunningBest
@@ -45,6 +45,8 @@ _TELLS = 0.1
 """Mean confidence from which a rise of sigma at the end of the stack is believed."""
 _LEAST_TRUST = 0.01
 """Confidence at which a slice counts where the map cannot tell."""
+_FLAT = 6 * SCORE_NOISE
+"""Range of the scores over all slices in which noise alone may have chosen among them."""
 _SMOOTH = 6
 """Radius in px of the neighbourhood that a height is compared with."""
 
@@ -285,6 +287,7 @@ def find_height(
         by_score = replace(found, height=torch.full_like(found.height, torch.nan))
     else:
         by_score = peak_height(z, best.index, best.below, best.above)
+        by_score.height.masked_fill_(best.best - best.least < _FLAT, torch.nan)
     found = combine(by_score, found, step)
     # What lies out of focus must not lean on its neighbours.
     found = replace(found, height=found.height.masked_fill(never, torch.nan))

@@ -27,7 +27,7 @@ class RunningBest:
         The end of the stack that is nearest to the viewer. Where the score has two separate peaks whose heights
         differ by less than `FRONT_MARGIN`, the one nearer to that end is kept instead of the higher one.
     neighbours : bool
-        Whether to keep the scores of the neighbours.
+        Whether to keep the scores of the neighbours and the least of all.
 
     Attributes
     ----------
@@ -35,6 +35,8 @@ class RunningBest:
         Slice of the score that is kept; the lowest of equals, 0 where no slice was valid.
     best : (H, W) tensor
         That score; NaN where no slice was valid.
+    least : (H, W) tensor
+        The lowest score; infinite where no slice was valid, empty without neighbours.
     below, above : (H, W) half-precision tensors
         Score of the slice before that one, and of the one after, less its own; NaN where there is none. Empty
         without neighbours.
@@ -47,6 +49,7 @@ class RunningBest:
         kept = shape if neighbours else (0, 0)
         self.below = torch.full(kept, torch.nan, dtype=torch.float16, device=device)
         self.above = torch.full_like(self.below, torch.nan)
+        self.least = torch.full(kept, torch.inf, device=device)
         self._best = torch.full(shape, _INVALID, device=device)
         self._front = front
         # The least score since the one kept, and the largest of all.
@@ -95,6 +98,8 @@ class RunningBest:
             fall.masked_fill_(~_real(fall), torch.nan)
             below.copy_(torch.where(better, fall.half(), below))
             self._before[rows] = score
+            least = self.least[rows]
+            least.copy_(torch.where(_real(score), torch.minimum(score, least), least))
         index.masked_fill_(better, self._seen)
         best.copy_(torch.where(better, score, best))
         if self._dip is not None:

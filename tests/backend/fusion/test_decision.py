@@ -8,7 +8,7 @@ import torch
 
 from defocus_backend.arrays import as_image
 from defocus_backend.filters import gaussian_blur, laplacian
-from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score
+from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score, weighed_sigma
 from defocus_backend.params import FusionParams
 
 
@@ -94,3 +94,10 @@ def test_the_height_does_not_depend_on_what_decides_on_the_picture(decision: str
     detail, sigma = Detail.of(torch.rand(32, 32)), torch.rand(32, 32)
     scores = (height_score(detail, sigma, 0.01, FusionParams(decision=d)) for d in ("combined", decision))
     assert torch.equal(*scores)
+
+
+def test_sigma_counts_as_far_as_it_is_known() -> None:
+    sigma, confidence = torch.tensor([[1.0, 9.0, 0.5, 16.0]]), torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    found = weighed_sigma(sigma, confidence)
+    assert torch.equal(found[:, :2], sigma[:, :2])
+    assert found[0, 2] == found[0, 3]
