@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from defocus_backend.errors import DefocusError
 from defocus_backend.progress import ProgressCallback
+from defocus_backend.threads import spin_briefly
 
 Task = Callable[[Any, ProgressCallback], Any]
 """A function of a module, so that other processes find it by its name: ``task(argument, progress)``."""
@@ -262,7 +263,7 @@ def limit_threads(threads: int) -> None:
     """Have torch, OpenCV and the linear algebra of this process compute with so many threads."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    spin_briefly()
     if "torch" in sys.modules:  # otherwise it will find the variables
         import torch
 

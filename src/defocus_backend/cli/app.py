@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import Any
 
 import click
 
 from defocus_backend.errors import Cancelled, DefocusError
+from defocus_backend.threads import spin_briefly
 
 REFUSED = 2
 """Exit code for input, files, weights or a device that cannot be used."""
@@ -51,9 +51,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Must be set before torch loads. Its threads otherwise spin while they wait for each other, which
-        # on cores that other programs use as well takes the time from the very thread they wait for.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        spin_briefly()
         try:
             return super().invoke(ctx)
         except Cancelled as error:

@@ -306,15 +306,20 @@ def test_ctrl_c_leaves_what_is_done_and_a_report(
     assert {key: told[-1][key] for key in ("done", "kept", "failed")} == {"done": 2, "kept": 1, "failed": 0}
 
 
-@pytest.mark.parametrize("own", [None, "ACTIVE"])
-def test_threads_wait_without_spinning_unless_the_user_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, own: str | None
+@pytest.mark.parametrize(
+    ("own", "turns"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_spin_briefly_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str], turns: str | None
 ) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
-    if own is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
     assert CliRunner().invoke(main, ["batch", "--help"]).exit_code == 0
-    assert os.environ["OMP_WAIT_POLICY"] == (own or "PASSIVE")
+    assert os.environ.get("GOMP_SPINCOUNT") == turns
+    assert os.environ.get("OMP_WAIT_POLICY") == own.get("OMP_WAIT_POLICY")
 
 
 def test_watching_until_nothing_comes(batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
