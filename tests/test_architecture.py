@@ -15,7 +15,7 @@ BACKEND = SOURCE / "defocus_backend"
 INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6", "napari_defocus")
 
 FLOW = (
-    ("errors", "luma"),
+    ("errors", "luma", "threads"),
     ("progress", "methods"),
     ("params",),
     ("io", "device", "render"),
