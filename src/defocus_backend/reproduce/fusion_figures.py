@@ -24,6 +24,7 @@ _TITLES = {
     "ifgd": "IFGD",
     "paper, mobilenetv2": "as the paper",
     "default": "ours, default",
+    "region": "ours, whole regions",
 }
 
 
