@@ -187,7 +187,10 @@ class FusionParams(Params):
         choices=("combined", "sigma", "region"),
     )
     sigma_weight: float = _option(
-        0.1, "Weight of one pixel of sigma against the logarithm of the detail's energy.", low=0.0, high=10.0
+        0.2,
+        "Weight of sigma, of its square over 4 px, against the logarithm of the detail's energy.",
+        low=0.0,
+        high=10.0,
     )
     noise_floor: float = _option(
         15.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0

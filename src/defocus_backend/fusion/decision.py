@@ -4,8 +4,10 @@ Sigma alone is right in the large but blind to thin things: a network sees a wir
 beside it. Between slices of one scene the finest detail can be compared pixel by pixel, since what the object adds is
 the same in all of them. The score of a slice is therefore
 
-    sum over octaves o of  2^-o log(detail energy_o + floor_o)  -  sigma_weight * sigma
+    sum over octaves o of  2^-o log(detail energy_o + floor_o)  -  sigma_weight * sigma^2 / 4 px
 
+Near the best focus, where the detail tells more finely than any sigma, sigma so counts for little; far from it, where
+the detail of a strong edge reaches over its surroundings, it decides.
 The floor is a multiple of the energy that the noise alone has in that octave: where a slice holds nothing but noise,
 all slices score alike there, and coarser octaves and the sigma decide. Where the map cannot tell sigma, one value
 stands for all slices.
@@ -44,8 +46,8 @@ _LEAST_NOISE = 0.3 / 255
 _MEDIAN_OF_NORMAL = 0.6745
 """Median of the absolute value of a standard normal variable."""
 _UNTOLD = 4.0
-"""Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing: the best of 3 to 15 on
-stacks with truth."""
+"""Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing, and beyond which sigma
+counts for more than itself: the best of 3 to 15 on stacks with truth, and of 2 to 8 with real ones beside them."""
 _SOFT_EDGE = 1.0
 """Sigma in pixels by which a painted decision is softened."""
 
@@ -122,8 +124,8 @@ def _weighted_log(energy: Tensor, octave: int, noise: float, noise_floor: float)
 
 
 def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
-    """Sigma in px as it counts in the scores: between one fixed value for all slices and itself, by its confidence."""
-    return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma, confidence)
+    """Sigma as it counts in the scores: its square over 4 px; where it is not known, one value for all slices."""
+    return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma.square().div_(_UNTOLD), confidence)
 
 
 def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:

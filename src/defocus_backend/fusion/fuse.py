@@ -242,7 +242,7 @@ def fuse(
             gray = image.gray
             sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
             detail, weighed = Detail.of(gray), weighed_sigma(sigma, confidence)
-            judged = sigma if params.decision == "sigma" else weighed
+            judged = weighed if params.decision == "combined" else sigma
             score = slice_score(detail, judged, noise, params, pooling=pooling)
             relief_score = height_score(detail, weighed, noise, params, pooling=pooling)
             told = sigma

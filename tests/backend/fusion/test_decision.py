@@ -99,5 +99,5 @@ def test_the_height_does_not_depend_on_what_decides_on_the_picture(decision: str
 def test_sigma_counts_as_far_as_it_is_known() -> None:
     sigma, confidence = torch.tensor([[1.0, 9.0, 0.5, 16.0]]), torch.tensor([[1.0, 1.0, 0.0, 0.0]])
     found = weighed_sigma(sigma, confidence)
-    assert torch.equal(found[:, :2], sigma[:, :2])
+    assert torch.equal(found[:, :2], sigma[:, :2] ** 2 / 4)
     assert found[0, 2] == found[0, 3]
