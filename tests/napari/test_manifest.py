@@ -42,6 +42,13 @@ def test_manifest_is_valid_and_every_command_can_be_imported(manifest):
     assert len(manifest.contributions.sample_data) == 3
 
 
+def test_every_widget_says_what_the_common_part_leaves_to_it(manifest):
+    for widget in manifest.contributions.widgets:
+        made = widget.get_callable()
+        left = [name for name in dir(made) if getattr(getattr(made, name), "__isabstractmethod__", False)]
+        assert left == [], widget.display_name
+
+
 def test_preferences_hold_device_weights_and_the_librarys_tile(manifest):
     about = manifest.contributions.configurations["compute"].properties
     assert set(about) == {"device", "weights", "tile"}

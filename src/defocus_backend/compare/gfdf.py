@@ -17,7 +17,7 @@ from defocus_backend.errors import InputError
 _EIGHT = np.ones((3, 3), dtype=np.intp)
 
 
-def _without_small(mask: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
+def without_small(mask: NDArray[np.bool_], area: float) -> NDArray[np.bool_]:
     """Drop 8-connected components of fewer than `area` pixels from a mask (H, W)."""
     labels, _ = ndimage.label(mask, structure=_EIGHT)
     large = np.bincount(labels.ravel()) >= area
@@ -34,8 +34,8 @@ def _pair(
         for gray in (gray1, gray2)
     )
     area = math.ceil(share * gray1.size)
-    chosen = _without_small(focus1 > focus2, area)
-    chosen = ~_without_small(~chosen, area)
+    chosen = without_small(focus1 > focus2, area)
+    chosen = ~without_small(~chosen, area)
     weight = guided(np.where(chosen, gray1, gray2), chosen.astype(np.float64), radius=radius, eps=eps)
     fused = first * weight[..., None] + second * (1 - weight[..., None])
     return fused, gray1 * weight + gray2 * (1 - weight)

@@ -93,9 +93,9 @@ class Detail:
     energies: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, gray: Tensor, octaves: int = _OCTAVES) -> Detail:
+    def of(cls, gray: Tensor) -> Detail:
         """Look at a slice (H, W)."""
-        cells = (cell_mean(gray, 2**octave) for octave in range(octaves))
+        cells = (cell_mean(gray, 2**octave) for octave in range(_OCTAVES))
         return cls(gray, tuple(laplacian(gaussian_blur(c, _BEFORE)).square_() for c in cells))
 
     def score(self, octave: int, noise: float, noise_floor: float) -> Tensor:
@@ -111,9 +111,8 @@ class Detail:
         else:
             energy = cell_mean(energy, pooling // side)
         # What the cells themselves gather is part of the window.
-        within = max(_WITHIN_HEIGHT**2 - (pooling**2 - 1) / 12, 0.0) ** 0.5 / pooling
-        energy = gaussian_blur(energy, within) if within > 0 else energy.clone()
-        return _weighted_log(energy, octave, noise, noise_floor)
+        within = (_WITHIN_HEIGHT**2 - (pooling**2 - 1) / 12) ** 0.5 / pooling
+        return _weighted_log(gaussian_blur(energy, within), octave, noise, noise_floor)
 
 
 def _weighted_log(energy: Tensor, octave: int, noise: float, noise_floor: float) -> Tensor:
@@ -148,12 +147,10 @@ def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParam
     -------
     (H, W) tensor
     """
-    gray = detail.gray
-    height, width = int(gray.shape[0]), int(gray.shape[1])
-    if params.decision == "sigma":
-        return CellGrid(height, width, pooling).interpolate(-sigma, 0, height)
-    if params.decision == "region":
-        return region_score(gray, CellGrid(height, width, pooling).interpolate(sigma, 0, height), params.sigma_weight)
+    height, width = int(detail.gray.shape[0]), int(detail.gray.shape[1])
+    if params.decision != "combined":
+        sigma = CellGrid(height, width, pooling).interpolate(sigma, 0, height)
+        return -sigma if params.decision == "sigma" else region_score(detail.gray, sigma, params.sigma_weight)
     total: Tensor | None = None
     # From coarse to fine, each sum carried over to cells of half the side.
     for octave in reversed(range(max(_OCTAVES, pooling.bit_length()))):
@@ -166,10 +163,9 @@ def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParam
             parts.append(detail.score(octave, noise, params.noise_floor))
         if side == pooling:
             parts.append(sigma * -params.sigma_weight)
-        if parts:
-            total = parts[0]
-            for part in parts[1:]:
-                total += part
+        total = parts[0]
+        for part in parts[1:]:
+            total += part
     assert total is not None
     return total
 

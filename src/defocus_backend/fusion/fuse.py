@@ -147,7 +147,7 @@ def fuse(
         the paper (eq 14); or detail gathered over regions, of which small ones give way, see
         `defocus_backend.fusion.regions`. A region is taken from one slice, so that the blend "soft" averages none.
     sigma_weight, noise_floor : float
-        Of the combined decision.
+        Of the combined decision, and of the height whatever decides; the first also of the regions.
     blend : {"soft", "decision", "pyramid"}
         Mean of the slices weighted by their scores; weighted sum by the filtered decisions (eq 13); or those
         weights on Laplacian pyramids.
@@ -230,7 +230,7 @@ def fuse(
         noise = noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS))
         grid = CellGrid(*slices.shape, pooling)
         best = RunningBest(slices.shape, where, params.front, neighbours=False)
-        nearest = RunningBest(grid.shape, where, params.front)
+        best_cells = RunningBest(grid.shape, where, params.front)
         least, surface = LeastSigma(grid.shape, where), HeightAccumulator(grid.shape, positions, where)
         blended = SoftSum(params.firmness, slices.channels, slices.shape, where)
         seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)
@@ -240,35 +240,35 @@ def fuse(
         for source in slices:
             image = source.to(where)
             gray = image.gray
-            sigma, confidence = _slice_maps(estimator, image, gray, pooling, cancel)
+            held = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
+            sigma, confidence = _slice_maps(estimator, image, gray, held, pooling, cancel)
             detail, weighed = Detail.of(gray), weighed_sigma(sigma, confidence)
             judged = weighed if params.decision == "combined" else sigma
             score = slice_score(detail, judged, noise, params, pooling=pooling)
-            relief_score = height_score(detail, weighed, noise, params, pooling=pooling)
+            cell_score = height_score(detail, weighed, noise, params, pooling=pooling)
             told = sigma
-            if image.valid is None:
+            if image.valid is None or held is None:
                 seen.fill_(True)
             else:
                 seen |= image.valid
                 score.masked_fill_(~image.valid, torch.nan)
-                held = cell_mean(image.valid.to(gray), pooling)
                 told = sigma.masked_fill(held == 0, torch.nan)
-                relief_score.masked_fill_(held < 1, torch.nan)
+                cell_score.masked_fill_(held < 1, torch.nan)
             lead = best.update(score)
             least.update(told, confidence)
-            surface.update(told, confidence, nearest.update(relief_score) > 0)
+            surface.update(told, confidence, best_cells.update(cell_score) > 0)
             blended.add(image.pixels, lead)
             if keep_slices:
                 sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
                 leads.append(lead)
             form = form or replace(source, pixels=source.pixels[:, :0].clone())
             # Before the next slice is read, not after.
-            del image, source, gray, detail, weighed, judged, score, relief_score, lead, told
+            del image, source, gray, detail, weighed, judged, score, cell_score, lead, told
             reporter.advance()
         assert form is not None
         together = replace(form, pixels=blended.result(), valid=seen)
         never = never_in_focus(least.sigma, least.confidence, never_above, subsample=pooling)
-        relief = find_height(surface, together.gray, never, nearest, subsample=pooling, seen=seen)
+        relief = find_height(surface, together.gray, never, best_cells, subsample=pooling, seen=seen)
         chosen = best.index.int()
         if params.decision == "combined" and len(slices) > 2:
             # Where a pixel's own evidence is weak, the slice nearest to the height that its surroundings foretell.
@@ -304,10 +304,15 @@ def fuse(
 
 
 def _slice_maps(
-    estimator: DefocusEstimator, image: Image, gray: Tensor, pooling: int, cancel: CancelCallback | None
+    estimator: DefocusEstimator,
+    image: Image,
+    gray: Tensor,
+    held: Tensor | None,
+    pooling: int,
+    cancel: CancelCallback | None,
 ) -> tuple[Tensor, Tensor]:
-    """Sigma in pixels of the slice and its confidence, on cells of `pooling` pixels."""
-    valid = None if image.valid is None else cell_mean(image.valid.to(gray), pooling) > 0
+    """Sigma in pixels of the slice and its confidence, on cells of `pooling` pixels, of which it holds a share each."""
+    valid = None if held is None else held > 0
     pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=valid)
     found = estimator.estimate(pooled, cancel=cancel)
     return (pooling * found.sigma).clamp_(max=LEVELS - 1), found.confidence

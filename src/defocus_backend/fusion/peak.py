@@ -1,4 +1,4 @@
-"""Height between the slices from the score that decides between them, near its maximum."""
+"""Height between the slices from the score of each of them, near its maximum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from defocus_backend.fusion.positions import mean_step
 from defocus_backend.fusion.regularise import Height
 
 SCORE_NOISE = 0.05
-"""Standard deviation of the decision's score from slice to slice, measured on stacks with truth."""
+"""Standard deviation of the score for the height from slice to slice, measured on stacks with truth."""
 
 _FALL = 3 * SCORE_NOISE
 """Fall of the score from the first or last slice to its neighbour that no noise explains."""
@@ -20,7 +20,7 @@ _UNIFORM = 12**-0.5
 
 
 def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, above: Tensor) -> Height:
-    """Height from the parabola through the decision's score in the best slice and its two neighbours.
+    """Height from the parabola through the score in the best slice and its two neighbours.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from defocus_backend.compare.gfdf import without_small
 from defocus_backend.filters import box_mean, guided_filter
 
 _MEAN_RADIUS = 3
@@ -25,7 +26,6 @@ _SIGMA_SHARE = 0.25
 """Weight of sigma against the logarithm of a gathered distance, in units of its weight against that of an energy."""
 _SHARE = 0.02
 """Area of the smallest island that stays, of the area that each slice has on average."""
-_EIGHT = np.ones((3, 3), dtype=np.intp)
 
 
 def region_score(gray: Tensor, sigma: Tensor, sigma_weight: float) -> Tensor:
@@ -68,10 +68,8 @@ def without_islands(index: Tensor, count: int) -> Tensor:
     least = _SHARE * numbers.size / count
     small = np.zeros(numbers.shape, dtype=bool)
     for number in np.unique(numbers):
-        regions, _ = ndimage.label(numbers == number, structure=_EIGHT)
-        islands = np.bincount(regions.ravel()) < least
-        islands[0] = False
-        small |= islands[regions]
+        here = numbers == number
+        small |= here & ~without_small(here, least)
     if small.all() or not small.any():
         return index
     rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)

@@ -14,9 +14,9 @@ from defocus_backend.fusion.strips import strips
 _MISFIT_SCORE, _MISFIT_SIGMA = 0.07, 1.0
 """Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
 _GUIDE_EPS = 1e-2
-"""Regularisation of that comparison, in squared units of the guide."""
+"""Regularisation of what windows foretell of the height by the guide, in its squared units."""
 _INDEPENDENT = 7
-"""Independent values in that neighbourhood: errors of pixels nearer than five to each other go together."""
+"""Independent values in a window: errors of pixels nearer than five to each other go together."""
 _TINY = 1e-6
 """Weight that counts as none: an error of a thousand steps, far above what rounding leaves of sums over windows."""
 
@@ -61,7 +61,7 @@ def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
     return Height(height=value, error=error, inferred=unknown | (error > step / 2))
 
 
-def regularise(found: Height, guide: Tensor, step: float, *, radius: int = 6) -> Height:
+def regularise(found: Height, guide: Tensor, step: float, *, radius: int) -> Height:
     """Let the surroundings speak where a pixel's own evidence is weak.
 
     The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -84,27 +85,27 @@ class OperationWidget(QWidget):
         self.refresh_layers()
         preference("device")  # napari reads the settings of all plugins the first time: not when a run starts
 
-    # What a subclass says
+    # What a subclass says; a test sees that each says it, since classes of Qt cannot refuse to be made
 
+    @abstractmethod
     def build(self) -> None:
         """Make the controls."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refresh_layers(self) -> None:
         """Offer the viewer's layers, then `update_state`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problem(self) -> str:
         """Why nothing can run now, in words; empty where it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def job(self) -> Job:
         """The run that the controls describe; raises `DefocusError` where they contradict each other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def script(self) -> str:
         """The same run as a Python script."""
-        raise NotImplementedError
 
     def finished(self, value: Any) -> None:
         """Called after the layers of a run were shown."""

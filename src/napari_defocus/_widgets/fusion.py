@@ -153,11 +153,9 @@ class FusionWidget(OperationWidget):
         self.add_section("Correct the decision", hint, grid, opened=True)
 
     def _enable(self, *_: Any) -> None:
-        """Only what the chosen decision and blend use; radius, epsilon and delta also serve the brush."""
-        decision = self.params["decision"].value
-        self.details["sigma_weight"].enabled = decision != "sigma"
-        self.details["noise_floor"].enabled = decision == "combined"
-        self.details["firmness"].enabled = self.params["blend"].value == "soft" and decision != "region"
+        """Firmness only for a soft blend; the rest also serves the height or the brush."""
+        soft = self.params["blend"].value == "soft" and self.params["decision"].value != "region"
+        self.details["firmness"].enabled = soft
 
     @property
     def arguments(self) -> dict[str, Any]:
