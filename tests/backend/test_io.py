@@ -141,6 +141,19 @@ def test_the_micron_scale_of_imagej_survives_in_images_and_maps(tmp_path: Path) 
         assert read_image(tmp_path / name).metadata == source.metadata
 
 
+@pytest.mark.parametrize("unit", ["", "µm"])
+def test_the_sign_of_the_micron_can_be_written(tmp_path: Path, unit: str) -> None:
+    """TIFF keeps text in ASCII, and a height is labelled with the unit of its stack."""
+    values = pixels("float32", 1)
+    place = Metadata(resolution=(5.0, 5.0), unit=unit) if unit else Metadata()
+    like = Picture(array=values, channel_axis=None, metadata=place, path=Path("a.tif"))
+    write_map(tmp_path / "a.tif", values, like=like, description="height / µm")
+    np.testing.assert_array_equal(read_map(tmp_path / "a.tif"), values)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        told = file.imagej_metadata["Info"] if unit else file.pages[0].description
+    assert told == "height / µm"
+
+
 def test_the_physical_size_of_ome_becomes_a_resolution(tmp_path: Path) -> None:
     sizes = {"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 500, "PhysicalSizeYUnit": "nm"}
     tifffile.imwrite(tmp_path / "a.ome.tif", pixels("uint16", 1), metadata={"axes": "YX", **sizes})

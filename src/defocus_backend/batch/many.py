@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from defocus_backend.batch.engine import Tried, work_through
-from defocus_backend.batch.pools import InlinePool, Listener, Moved, Pool, ProcessPool, Task
+from defocus_backend.batch.pools import InlinePool, Listener, Moved, Pool, ProcessPool, Task, limit_threads
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.progress import CancelCallback, ProgressCallback
 
@@ -45,9 +45,18 @@ class Outcome:
 
 
 def open_pool(
-    task: Task, *, jobs: int = 1, scheduler: Any = None, threads: int | None = None, moved: Listener | None = None
+    task: Task,
+    *,
+    jobs: int = 1,
+    scheduler: Any = None,
+    threads: int | None = None,
+    moved: Listener | None = None,
+    cancel: CancelCallback | None = None,
 ) -> Pool:
     """The pool for so many local processes, or of a dask cluster.
+
+    With one job the tasks run in this process, which then computes with so many threads, and which asks `cancel`
+    within tasks; other processes are stopped from outside.
 
     Raises
     ------
@@ -62,7 +71,9 @@ def open_pool(
         return ClusterPool(task, scheduler, threads=threads)
     if jobs > 1:
         return ProcessPool(task, jobs, threads=threads, moved=moved)
-    return InlinePool(task, moved=moved)
+    if threads is not None:
+        limit_threads(threads)
+    return InlinePool(task, moved=moved, cancel=cancel)
 
 
 def fuse_many(
@@ -90,7 +101,7 @@ def fuse_many(
         A running dask cluster, whose workers take the place of local processes; they must see the files
         under the same paths. What a lost worker held is done by another.
     threads : int or None
-        Computing threads of each process; by default the cores are shared out.
+        Computing threads of each process, of this one with one job; by default the cores are shared out.
     retry : int
         Further attempts at a stack that failed.
     progress : callable or None
@@ -112,7 +123,7 @@ def fuse_many(
     """
     named = stacks.items() if isinstance(stacks, Mapping) else ((str(n), stack) for n, stack in enumerate(stacks))
     total = len(stacks) if isinstance(stacks, Mapping | Sequence) else 0
-    pool = open_pool(_fuse, jobs=jobs, scheduler=scheduler, threads=threads)
+    pool = open_pool(_fuse, jobs=jobs, scheduler=scheduler, threads=threads, cancel=cancel)
     return _outcomes(pool, iter(named), options, total=total, retry=retry, progress=progress, cancel=cancel)
 
 

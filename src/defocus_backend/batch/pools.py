@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from defocus_backend.errors import DefocusError
-from defocus_backend.progress import ProgressCallback
+from defocus_backend.errors import Cancelled, DefocusError
+from defocus_backend.progress import CancelCallback, ProgressCallback
 from defocus_backend.threads import spin_briefly
 
 Task = Callable[[Any, ProgressCallback], Any]
@@ -87,6 +87,8 @@ def call(task: Task, argument: Any, progress: ProgressCallback) -> tuple[Any, Fa
     """Call a task and turn what it raises into text."""
     try:
         return task(argument, progress), None
+    except Cancelled:  # no failure of the task
+        raise
     except DefocusError as error:
         return None, Failure(" ".join(str(error).split()))
     except Exception as error:  # one stack's surprise must not stop the others
@@ -104,10 +106,12 @@ class InlinePool:
     task : callable
     moved : callable or None
         Told of progress within tasks.
+    cancel : callable or None
+        Asked with every progress; `ended` raises `Cancelled` when it returns True.
     """
 
-    def __init__(self, task: Task, *, moved: Listener | None = None) -> None:
-        self._task, self._moved = task, moved
+    def __init__(self, task: Task, *, moved: Listener | None = None, cancel: CancelCallback | None = None) -> None:
+        self._task, self._moved, self._cancel = task, moved, cancel
         self._waiting: deque[tuple[str, Any]] = deque()
 
     def __str__(self) -> str:
@@ -124,6 +128,8 @@ class InlinePool:
             key, argument = self._waiting.popleft()
 
             def progress(done: int, total: int, what: str) -> None:
+                if self._cancel is not None and self._cancel():
+                    raise Cancelled(f"cancelled after {done} of {total} {what} of {key}")
                 if self._moved is not None:
                     self._moved(Moved(key, done, total, what))
 

@@ -115,8 +115,13 @@ class AlignOptions:
             known=options.pop("apply_transforms"),
             export=options.pop("export_aligned"),
         )
-        if align == "off" and found.known is not None:
-            raise InputError("--apply-transforms", "it with --align off", "it with any other --align")
+        if found.known is not None:
+            own = {"--interpolation": "interpolation", "--lock": "lock", "--no-exposure": "match_exposure"}
+            given = [flag for flag, name in own.items() if getattr(params, name) != getattr(AlignParams, name)]
+            if align != "auto":
+                given.append(f"--align {align}")
+            if given:
+                raise InputError("--apply-transforms", f"it with {given[0]}", "it alone: its file says all of that")
         return found
 
     @property

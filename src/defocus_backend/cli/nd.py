@@ -183,9 +183,13 @@ def _images(path: Path, chosen: AxesOptions) -> Iterator[tuple[ImageND, str, boo
     """Every image of a file that was chosen, without positions; what to add to its name; whether it is the only one."""
     first = open_nd(path, scene=chosen.scene or 0, axes=chosen.axes)
     scenes = [first.scene] if chosen.scene is not None or len(first.scenes) == 1 else list(first.scenes)
+    used: set[str] = set()
     for number, scene in enumerate(scenes):
         image = first if len(scenes) == 1 else open_nd(path, scene=number, axes=chosen.axes)
         part = "" if len(first.scenes) == 1 else "_" + (re.sub(r"[^\w.-]+", "-", scene).strip("-") or str(number))
+        if part in used:
+            part = f"{part}_{number}"
+        used.add(part)
         if chosen.times is not None:
             image = image.take("T", _numbers("--times", chosen.times, image, "T"))
         if "P" not in image.axes:
@@ -285,7 +289,7 @@ def _fuse_one_image(
     flat = kind.removeprefix(".") in ("png", "jpg")
     map_kind = OME_TIFF if flat else kind
     ending = map_kind.split()[0]
-    units = {"sigma": "px", "height": _z_unit(image), "height_error": _z_unit(image)}
+    units = {"sigma": "px", "height": relief.unit, "height_error": relief.unit}
     labels = tuple(Channel(name=f"{n} / {units[n]}" if n in units else n) for n in names)
     map_axes = plan.map_axes.replace("YX", "CYX")
     sizes = {**plan.sizes, "C": len(names)}
@@ -326,10 +330,6 @@ def _draw(run: Run, stem: Path, first: Fusion, last: int, scale: Scale) -> None:
     decisions = Scale(low=0, high=last, label="sharpest slice", colormap="plasma")
     run.add("index picture", stem.with_name(f"{stem.name}_index.png"), draw_map(first.index, decisions))
     run.add("sigma picture", stem.with_name(f"{stem.name}_sigma.png"), draw_map(first.sigma, scale))
-
-
-def _z_unit(image: ImageND) -> str:
-    return image.calibration.units.get("Z", "slices") if "Z" in image.calibration.spacing else "slices"
 
 
 @click.command("info", cls=SectionCommand)

@@ -86,6 +86,8 @@ def fuse_command(
     scale = Scale(low=low, high=high)
     axes, aligning = AxesOptions.take(options), AlignOptions.take(options)
     relief = ReliefOptions.take(options)
+    if relief.cull and keep_slices:
+        raise InputError("--keep-slices", "it with --cull", "one of them: culled slices have no maps")
     if axes.apply_to(files, suffix):
         aligning.refuse("of a file of several axes")
         for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
@@ -114,6 +116,9 @@ def fuse_command(
     folder = files[0].parent if out is None else out
     if method != OWN_METHODS["fuse"].name:
         relief.refuse(f"with --method {method}")
+        for flag, refused in (("--keep-slices", keep_slices), ("--confidence", confidence)):
+            if refused:
+                raise InputError(flag, f"it with --method {method}", "our own method, which has maps")
         _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, options)
         return
     parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)

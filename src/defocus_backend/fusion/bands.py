@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -82,9 +82,10 @@ def in_bands(fuse: F) -> F:
         axis = 0 if channel_axis is None or channel_axis % 3 else 1
         progress: ProgressCallback | None = options.get("progress")
         result = None
+        rows = _RowsByNumber if hasattr(stack, "__getitem__") else _Rows
         for number, band in enumerate(bands):
             part = fuse(
-                _Rows(stack, len(source), band, axis),
+                rows(stack, len(source), band, axis),
                 **{**options, "value_range": source.value_range, "progress": _share(progress, number, len(bands))},
             )
             result = _merge(result, part, band, source.shape[0], axis)
@@ -97,21 +98,23 @@ def in_bands(fuse: F) -> F:
 
 def _plane_shape(stack: Any, channel_axis: int | None) -> tuple[int, int] | None:
     """Height and width of a slice, or None where the stack is nothing that can be fused."""
-    if hasattr(stack, "shape"):
+    axes = 2 if channel_axis is None else 3
+    # An aligned stack has the shape of its slices.
+    if len(getattr(stack, "shape", ())) == 1 + axes:
         shape = tuple(stack.shape[1:])
     else:
         try:
             shape = np.shape(next(iter(stack() if callable(stack) else stack), 0))
         except (TypeError, ValueError):
             return None  # for the function itself to refuse
-    if len(shape) != (2 if channel_axis is None else 3):
+    if len(shape) != axes:
         return None
     sizes = [int(n) for axis, n in enumerate(shape) if channel_axis is None or axis != channel_axis % 3]
     return sizes[0], sizes[1]
 
 
-class _Rows(Sequence[NDArray[Any]]):
-    """The rows of one band of every slice."""
+class _Rows:
+    """The rows of one band of every slice, masked where a slice is."""
 
     def __init__(self, stack: Any, count: int, band: Band, axis: int) -> None:
         self._stack, self._count = stack, count
@@ -120,18 +123,21 @@ class _Rows(Sequence[NDArray[Any]]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, number: int) -> NDArray[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for values in self._stack() if callable(self._stack) else self._stack:
+            yield np.asanyarray(values)[self._key]
+
+
+class _RowsByNumber(_Rows):
+    """The same of a stack that can be asked for any slice; a lazy one is asked for one at a time."""
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
         if not 0 <= number < self._count:
             raise IndexError(number)
-        return np.asarray(self._stack[number])[self._key]
+        return np.asanyarray(self._stack[number])[self._key]
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        if hasattr(self._stack, "__getitem__"):
-            for number in range(self._count):
-                yield self[number]
-        else:
-            for values in self._stack() if callable(self._stack) else self._stack:
-                yield np.asarray(values)[self._key]
+        return (self[number] for number in range(self._count))
 
 
 def _share(progress: ProgressCallback | None, band: int, bands: int) -> ProgressCallback | None:

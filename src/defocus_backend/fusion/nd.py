@@ -308,29 +308,29 @@ def _fuse_one(
         return found
     allowed = set(inspect.signature(fuse_by_index).parameters) - {"value_range"}
     shared = {name: value for name, value in options.items() if name in allowed}
-    images = []
-    for channel in range(plan.channels):
-        if list(plan.focus) == [channel]:
-            images.append(found.image)
-            continue
-        images.append(
-            fuse_by_index(
-                plan.slices(index, channel, alone=alone),
-                found.index,
-                channel_axis=plan.channel_axis,
-                progress=progress(1 + len(images)),
-                cancel=cancel,
-                **shared,
-            )
+    images = dict.fromkeys(range(plan.channels), found.image)
+    for step, channel in enumerate(_followers(plan), start=1):
+        images[channel] = fuse_by_index(
+            plan.slices(index, channel, alone=alone),
+            found.index,
+            channel_axis=plan.channel_axis,
+            progress=progress(step),
+            cancel=cancel,
+            **shared,
         )
-    return replace(found, image=np.stack(images))
+    return replace(found, image=np.stack(list(images.values())))
+
+
+def _followers(plan: StackPlan) -> list[int]:
+    """Channels that are fused by a decision not made on them alone."""
+    return [c for c in range(plan.channels) if list(plan.focus) != [c]] if "C" in plan.axes else []
 
 
 def _share(
     progress: ProgressCallback | None, stack: int, stacks: int, plan: StackPlan
 ) -> Callable[[int], ProgressCallback | None]:
     """For each step of a stack, the judging and then each channel, a callback that counts in the whole job."""
-    steps, count = 1 + plan.channels, plan.sizes["Z"]
+    steps, count = 1 + len(_followers(plan)), plan.sizes["Z"]
 
     def of_step(step: int) -> ProgressCallback | None:
         if progress is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class FocalStack:
     channel_axis : int or None
         Channel axis of one slice.
     value_range : (float, float) or None
-        As for `as_image`; by default found once, from a few slices, for the whole stack.
+        As for `as_image`; by default found once for the whole stack, from a few slices; from the first of what
+        can only be read in order.
     argument : str
         Name in error messages.
     """
@@ -48,7 +49,7 @@ class FocalStack:
         self.shape = first.shape
         self.channels = int(first.pixels.shape[0])
         self.dtype = first.dtype
-        self.value_range = value_range or self._find_range(stack, first)
+        self.value_range = value_range or self._find_range(first)
 
     def __len__(self) -> int:
         """Number of slices; counted by reading once where the source does not know it."""
@@ -112,12 +113,12 @@ class FocalStack:
             argument=f"{self._argument}[{number}]",
         )
 
-    def _find_range(self, stack: StackLike, first: Image) -> tuple[float, float]:
+    def _find_range(self, first: Image) -> tuple[float, float]:
         """One range for all slices: that of the first for 8-bit data, else the widest of a few."""
-        if first.dtype in (np.uint8, np.bool_) or not isinstance(stack, Sequence | np.ndarray):
+        if first.dtype in (np.uint8, np.bool_) or self._item is None:
             return first.low, first.high
         numbers = np.unique(np.linspace(0, len(self) - 1, _RANGE_SLICES).round().astype(int))
-        found = [self._as_image(np.asanyarray(stack[int(n)]), int(n), None) for n in numbers]
+        found = [self._as_image(np.asanyarray(self._item(int(n))), int(n), None) for n in numbers]
         return min(i.low for i in found), max(i.high for i in found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -174,7 +175,8 @@ def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
     imagej = imagej and (not colour or (pixels.shape[-1] == 3 and pixels.dtype == np.uint8))
     if imagej:
         axes = "ZYX" if stacked else "YXS" if colour else "YX"
-        options["metadata"] = {"unit": metadata.unit, "axes": axes}
+        # ImageJ keeps to ASCII and writes the sign of the micron so.
+        options["metadata"] = {"unit": re.sub("[µμ]", r"\\u00B5", metadata.unit), "axes": axes}
         options.pop("photometric")
         options.pop("planarconfig", None)
         if description:
@@ -184,7 +186,7 @@ def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
         options["metadata"] = None
         options["compression"] = "zlib"
         if description:
-            options["description"] = description
+            options["description"] = description.encode()  # as text it would have to be ASCII, which "µm" is not
     # Four gigabytes is where plain TIFF ends.
     big = not imagej and pixels.nbytes > 2**32 - 2**25
     inner = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -214,7 +216,7 @@ def _create_tiff(
     if sizes.get("S", 1) in (2, 4):
         options["extrasamples"] = ["unassalpha"]
     stored = np.dtype(np.uint8) if dtype == np.bool_ else dtype
-    return tifffile.memmap(
+    mapped = tifffile.memmap(
         part,
         shape=tuple(shape),
         dtype=stored,
@@ -222,6 +224,19 @@ def _create_tiff(
         metadata={k: v for k, v in metadata.items() if v is not None and v != {}},
         **options,
     )
+    _reserve(part)
+    return mapped
+
+
+def _reserve(path: Path) -> None:
+    """Take a file's room on the disk now: on a full disk, writing into a map of what has none ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                    raise
 
 
 def _signed(colour: tuple[int, int, int]) -> int:

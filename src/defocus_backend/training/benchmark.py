@@ -338,9 +338,14 @@ def run_benchmark(
     Raises
     ------
     FileError, InputError, Cancelled
-        If the folder is missing or holds no usable picture; if a count cannot be used.
+        If the folder is missing or holds no usable picture; if a count cannot be used; if two candidates have
+        one name.
     """
     chosen = list(candidates)
+    order = [candidate.name for candidate in chosen]
+    for name in order:
+        if order.count(name) > 1:
+            raise InputError("candidates", f"{name} twice", "a name of its own for each; rename a file of weights")
     trials: dict[tuple[str, str], Trial] = {}
     reporter = Reporter(count, "scenes", progress, cancel)
     for scene in draw_scenes(list_photos(photos), count=count, side=side, seed=seed):
@@ -356,5 +361,4 @@ def run_benchmark(
                 trial.records.append(score_map(values, scene, unit=candidate.unit))
                 trial.seconds += spent
         reporter.advance()
-    order = [candidate.name for candidate in chosen]
     return sorted(trials.values(), key=lambda trial: order.index(trial.name))

@@ -16,12 +16,15 @@ from scipy import fft
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from defocus_backend.errors import InputError
 from defocus_backend.training.degrade import Degradation, Gray, degrade, transfer
 from defocus_backend.training.patches import MAX_SIGMA, load_gray, shrink, texture
 
 KINDS = ("uniform", "ramp", "step", "layered")
 _BORDER = 32
 _TONE = 2.2
+_BEYOND = 32.0
+"""Largest sigma in px that is drawn; what lies beyond the levels is to be called the last of them, not a lower one."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,16 @@ def half_plane(side: int, rng: np.random.Generator) -> Gray:
 
 
 def draw_blur(rng: np.random.Generator) -> float:
-    """Sigma of a layer in pixels: often sharp, often slight, all others alike.
+    """Sigma of a layer in pixels: often sharp, often slight, all others alike, some beyond the levels.
 
     More than half are drawn from the whole range: with fewer, blurs beyond 12 px are not learnt.
     """
     chance = rng.random()
-    if chance < 0.12:
+    if chance < 0.1:
         return 0.0
-    return float(rng.uniform(0, 4.5) if chance < 0.42 else rng.uniform(0, MAX_SIGMA))
+    if chance < 0.18:
+        return float(rng.uniform(MAX_SIGMA, _BEYOND))
+    return float(rng.uniform(0, 4.5) if chance < 0.44 else rng.uniform(0, MAX_SIGMA))
 
 
 def draw_psf(degradation: Degradation, rng: np.random.Generator) -> str:
@@ -230,7 +235,8 @@ def compose(
         light, sigma, trust = _layers(lens, (front, trust), (back, back_trust), mask, near, far)
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
     picture = degrade(lens.develop(light)[inner], degradation, rng)
-    return Scene(picture, np.ascontiguousarray(sigma[inner]), np.ascontiguousarray(trust[inner]), kind, psf)
+    told = np.ascontiguousarray(sigma[inner]).clip(max=np.float32(MAX_SIGMA))
+    return Scene(picture, told, np.ascontiguousarray(trust[inner]), kind, psf)
 
 
 def _crop(pictures: SharpPictures, drawn: bool, rng: np.random.Generator) -> tuple[Gray, Gray]:
@@ -295,6 +301,9 @@ class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
         synthetic: float = 0.12,
     ) -> None:
         self.pictures = SharpPictures(photos, side)
+        if not len(self.pictures):
+            wanted = f"pictures of {self.pictures.side} px or more a side, after the large ones are halved"
+            raise InputError("photos", f"{len(photos)} pictures, none large enough", wanted)
         self._batches, self._size, self._seed = batches, batch_size, seed
         self._degradation, self._synthetic = degradation, synthetic
 

@@ -51,9 +51,9 @@ class TrainingParams:
     steps, batch_size : int
         Number of optimiser steps and patches (or scenes) in each.
     side : int
-        Side of the scenes on which per-pixel networks learn, a multiple of 32.
+        Side of the scenes on which per-pixel networks learn, a multiple of 64.
     learning_rate : float
-        Rate between a short warm-up and a linear fall to nothing over the last fifth of the steps. A run
+        Rate between a short warm-up and a linear fall to nothing over the second half of the steps. A run
         that has not begun to fall may be resumed with another number of steps.
     expectation_weight : float
         Weight of the absolute error of the expected sigma beside the cross-entropy.
@@ -86,6 +86,8 @@ class TrainingParams:
         for name in ("steps", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(name, repr(getattr(self, name)), "a positive number")
+        if self.side <= 0 or self.side % PixelNet.align:
+            raise InputError("side", repr(self.side), f"a positive multiple of {PixelNet.align}")
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,7 @@ def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[T
 
 
 def _rate_of(steps: int) -> Callable[[int], float]:
-    """Share of the learning rate at every step: up, level, and down over the last fifth.
+    """Share of the learning rate at every step: up, level, and down over the second half.
 
     Up to the fall it does not depend on the number of steps, so that a run can be prolonged or cut short
     and still be repeated exactly by its final recipe.
@@ -286,7 +288,7 @@ def _rate_of(steps: int) -> Callable[[int], float]:
 
 def _falling(steps: int) -> int:
     """Number of steps at the end over which the learning rate falls."""
-    return max(1, steps // 5)
+    return max(1, steps // 2)
 
 
 def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, expectation_weight: float) -> tuple[Tensor, Tensor, Tensor]:

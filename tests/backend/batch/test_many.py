@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import defocus_backend as db
+from defocus_backend.batch.pools import THREAD_VARIABLES
 
 MakeStack = Callable[..., list[Path]]
 
@@ -74,6 +75,33 @@ def test_cancel(stack: np.ndarray, options: dict[str, Any]) -> None:
     with pytest.raises(db.Cancelled, match="1 of 3 stacks"):
         fuse_all()
     assert [outcome.name for outcome in outcomes] == ["0"]
+
+
+def test_cancel_acts_within_a_stack(stack: np.ndarray, options: dict[str, Any]) -> None:
+    asked = 0
+
+    def cancel() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2
+
+    with pytest.raises(db.Cancelled, match=r"of \d+ slices of 0"):
+        list(db.fuse_many([stack], cancel=cancel, retry=3, **options))
+
+
+def test_one_job_computes_with_the_threads_it_is_told(
+    stack: np.ndarray, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    for name in THREAD_VARIABLES:
+        monkeypatch.setenv(name, "7")  # put back afterwards
+    try:
+        list(db.fuse_many([stack], threads=1, **options))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,15 @@ def test_every_scene_and_position_has_its_result(defocus: Invoke, tmp_path: Path
     assert "map: left out" in done.output
     fused = sorted(p.name for p in (tmp_path / "out").glob("*fused*"))
     assert fused == ["well_left-1_fused.ome.tif", "well_right_fused.ome.tif"]
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for name in ("A 1", "A-1"):
+            tiff.write(values[0, 1], metadata={"axes": "ZYX", "Name": name}, photometric="minisblack")
+    done = defocus("fuse", path, "--out", tmp_path / "same", "--z-step", "500", "--z-unit", "nm")
+    assert done.exit_code == 0, done.output
+    fused = sorted(p.name for p in (tmp_path / "same").glob("*fused*"))
+    assert fused == ["well_A-1_1_fused.ome.tif", "well_A-1_fused.ome.tif"]
+    names = [c.name for c in open_nd(tmp_path / "same" / "well_A-1_maps.ome.tif").calibration.channels]
+    assert "height / nm" in names
     tifffile.imwrite(tmp_path / "p.tif", values[:, 1], metadata={"axes": "TZYX"}, photometric="minisblack")
     done = defocus("fuse", tmp_path / "p.tif", "--axes", "PZYX", "--positions", "1", "--out", tmp_path / "p")
     assert done.exit_code == 0, done.output

@@ -25,7 +25,7 @@ def test_all_that_can_be_asked_of_the_height(defocus: Invoke, slices: list[Path]
     # Untrained weights: whatever their sigma, all of it counts as in focus.
     asked = ("--height", "--shaded", "--coverage", "--mesh", out / "moss.obj", "--mesh-step", 4, "--never-above", 30)
     order = (slices[1], slices[0], slices[2])  # the sharp one in the middle
-    result = defocus("fuse", *order, "--out", out, *asked, "--z-step", "-0.5", "--z-unit", "um", "--json")
+    result = defocus("fuse", *order, "--out", out, *asked, "--z-step", "-0.5", "--z-unit", "µm", "--json")
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout)
     made = {entry["kind"]: Path(entry["path"]).name for entry in summary["outputs"]}
@@ -47,10 +47,10 @@ def test_all_that_can_be_asked_of_the_height(defocus: Invoke, slices: list[Path]
     assert np.nanmax(height) <= 0
     assert (error[np.isfinite(error)] > 0).all()
     with tifffile.TiffFile(out / "moss_height.tif") as file:
-        assert file.pages[0].description == "height / um"
+        assert file.pages[0].description == "height / µm"
     report = json.loads((out / "moss_coverage.json").read_text())
     assert report == summary["coverage"]
-    assert report["unit"] == "um"
+    assert report["unit"] == "µm"
     assert report["z"] == [0, -0.5, -1]
     never = read_image(out / "moss_never.png").array
     np.testing.assert_array_equal(never > 0, np.isnan(height))
@@ -73,6 +73,9 @@ def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
         (("--z-step", "0"), "--z-step"),
         (("--z-unit", "um"), "--z-unit"),
         (("--shaded", "--method", "gff"), "--shaded"),
+        (("--keep-slices", "--method", "gff"), "--keep-slices"),
+        (("--confidence", "--method", "gff"), "--confidence"),
+        (("--keep-slices", "--cull"), "--keep-slices"),
     ],
 )
 def test_what_cannot_be_had_is_refused(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defocus_backend.fusion import bands, fuse
+from defocus_backend.fusion import Fusion, bands, fuse
 from defocus_backend.fusion.bands import bands_of, in_bands
 
 
@@ -88,6 +88,40 @@ def test_the_image_fades_over_at_a_seam() -> None:
     steps = np.diff(image)
     assert steps.max() <= max(np.diff(starts)) / 16 + 1e-9  # 2 * 8 rows from one to the next
     assert steps.min() >= 0
+
+
+class Frames(list[Any]):
+    """Slices with the shape of one, as an aligned stack has it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self[0])
+
+
+@pytest.mark.parametrize("form", ["callable", "frames", "masked", "list"])
+@pytest.mark.usefixtures("small_bands")
+def test_every_form_of_a_stack_is_fused_in_bands(
+    random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch, photo: np.ndarray, form: str
+) -> None:
+    slices = [photo[100:300, 100 + n : 160 + n] for n in range(3)]
+    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "never_above": 30}
+    missing = np.zeros((200, 60), bool)
+    missing[90:110, 20:40] = form == "masked"
+    masked = [np.ma.MaskedArray(values, missing) for values in slices]
+    given = {"callable": lambda: iter(slices), "frames": Frames(slices), "masked": masked, "list": slices}[form]
+    heights: list[int] = []
+    merge = bands._merge
+
+    def counting(whole: Any, part: Any, *rest: Any) -> Any:
+        if isinstance(part, Fusion):
+            heights.append(part.index.shape[0])
+        return merge(whole, part, *rest)
+
+    monkeypatch.setattr(bands, "_merge", counting)
+    found = fuse(given, **options)
+    assert len(heights) > 1
+    assert max(heights) < 200
+    np.testing.assert_array_equal(np.isnan(found.sigma), missing)
 
 
 @pytest.mark.usefixtures("small_bands")

@@ -181,6 +181,17 @@ def test_bad_region_is_refused(stack: np.ndarray, region: tuple[slice, slice]) -
         fuse_by_index(stack, np.zeros((70, 90), int), region=region)
 
 
+def test_one_range_of_values_is_found_for_a_lazy_stack_too(run: Callable[..., Any], stack: np.ndarray) -> None:
+    """The brightest slice need not be the first."""
+    import dask.array as da
+
+    bright = (stack / 255 * np.array([1, 3, 1, 2, 1])[:, None, None]).astype(np.float32)
+    expected = run(bright)
+    assert expected.image.max() > 1.5
+    lazy = run(da.from_array(bright, chunks=(1, 70, 90)))
+    np.testing.assert_array_equal(lazy.image, expected.image)
+
+
 def test_what_no_slice_has_does_not_change_the_maps_beside_it(run: Callable[..., Any], stack: np.ndarray) -> None:
     """Sigma is found on squares of pixels, those of a hole among them."""
     holed = stack.astype(np.float32)

@@ -153,6 +153,15 @@ def test_progress_counts_the_whole_job_and_cancel_stops_it(options: dict[str, An
         fuse_nd(image("TZYX"), axes="TZYX", cancel=lambda: True, **options)
 
 
+@pytest.mark.parametrize(("axes", "focus"), [("ZYX", None), ("CZYX", 1), ("CZYX", [0, 1])])
+def test_progress_ends_at_its_total(options: dict[str, Any], axes: str, focus: Any) -> None:
+    seen: list[tuple[int, int]] = []
+    plan = StackPlan(image(axes), axes, focus_channels=focus)
+    list(fuse_each(plan, progress=lambda done, total, _: seen.append((done, total)), **options))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
 @pytest.mark.parametrize(
     ("axes", "shape", "message"),
     [

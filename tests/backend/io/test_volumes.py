@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
@@ -281,6 +282,19 @@ def test_a_store_appears_whole_or_not_at_all(tmp_path: Path, suffix: str) -> Non
     write_nd(path, before[:2], axes="ZYX")  # one store takes the place of another
     assert open_nd(path).shape[0] == 2
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_is_an_error_not_the_end_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its room is taken before a mapped file is filled: a write into a hole on a full disk ends the process."""
+
+    def full(_file: int, _start: int, size: int) -> None:
+        assert size > 100
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(FileError, match="No space left"):
+        write_nd(tmp_path / "a.ome.tif", pixels("ZYX"), axes="ZYX")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_store_is_not_replaced(tmp_path: Path) -> None:

@@ -289,6 +289,8 @@ def test_refusals(photos: Path, tmp_path: Path) -> None:
         run_benchmark([], tmp_path / "absent")
     with pytest.raises(InputError, match=r"^method:"):
         make_candidate("dmenet")
+    with pytest.raises(InputError, match=r"^candidates: got entropy twice"):
+        run_benchmark([make_candidate("entropy")] * 2, photos)
 
 
 # --- the whole run ---

@@ -13,7 +13,7 @@ from scipy import ndimage
 from defocus_backend.classifier.networks import PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.training import degrade
-from defocus_backend.training.compositions import KINDS, SharpPictures, compose, trust_map
+from defocus_backend.training.compositions import KINDS, SharpPictures, compose, draw_blur, trust_map
 from defocus_backend.training.evaluate import evaluate, expected_sigma
 from defocus_backend.training.patches import (
     ContextPatches,
@@ -22,6 +22,7 @@ from defocus_backend.training.patches import (
     blur_alone,
     held_out_patches,
     list_photos,
+    load_gray,
     texture,
 )
 from defocus_backend.training.train import TrainingParams, score, soft_labels, train
@@ -132,6 +133,17 @@ def test_a_scenes_sigma_is_that_of_its_layers(photos: Path, kind: str) -> None:
             assert np.median(fine[inside[0]]) > 5 * np.median(fine[inside[1]])
 
 
+def test_a_blur_beyond_the_levels_is_called_the_last_of_them(photos: Path) -> None:
+    """Far from focus a stack is blurred by more than 19 px: nothing else tells the network what to say there."""
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_blur(rng) for _ in range(2000)])
+    assert 0.05 < (drawn > 19).mean() < 0.12
+    pictures = SharpPictures(list_photos(photos), 128)
+    scene = compose(pictures, rng, degrade.CLEAN, kind="ramp", sigmas=(10.0, 30.0))
+    assert scene.sigma.max() == 19
+    assert scene.sigma.min() < 18
+
+
 def test_trust_is_low_where_a_photo_is_out_of_focus_itself(photo: np.ndarray) -> None:
     image = photo.astype(np.float32)
     blurred = ndimage.gaussian_filter(image, 4)
@@ -224,8 +236,25 @@ def test_bad_photos_are_refused(tmp_path: Path) -> None:
         train(tmp_path, SMALL, tmp_path / "run2", workers=0)
 
 
+def test_photos_too_small_for_scenes_are_refused(photos: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match=r"^photos: got 2 pictures, none large enough"):
+        train(photos, replace(SMALL, network="pixelnet", side=512), tmp_path / "run", workers=0)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_photos_of_16_bits_are_scaled_not_clipped(photo: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(photo[:64, :64].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    found = load_gray(tmp_path / "deep.png")
+    assert found.dtype == np.float32
+    assert np.corrcoef(found.ravel(), photo[:64, :64].ravel())[0, 1] > 0.99
+    assert (found == 255).mean() < 0.1
+
+
 @pytest.mark.parametrize(
-    "bad", [{"network": "resnet"}, {"protocol": "x"}, {"degradation": "x"}, {"steps": 0}, {"batch_size": -1}]
+    "bad",
+    [{"network": "resnet"}, {"protocol": "x"}, {"degradation": "x"}, {"steps": 0}, {"batch_size": -1}, {"side": 96}],
 )
 def test_bad_recipes_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
@@ -237,9 +266,9 @@ def test_a_run_may_be_prolonged_until_its_rate_falls(photos: Path, tmp_path: Pat
 
     from defocus_backend.training.train import _rate_of
 
-    rates = [[_rate_of(steps)(step) for step in range(700)] for steps in (900, 1000)]
+    rates = [[_rate_of(steps)(step) for step in range(450)] for steps in (900, 1000)]
     assert rates[0] == rates[1]
-    assert _rate_of(1000)(900) == pytest.approx(0.5)
+    assert _rate_of(1000)(750) == pytest.approx(0.5)
     with pytest.raises(Cancelled):
         train(photos, SMALL, tmp_path, workers=0, cancel=lambda: True)
     with pytest.raises(InputError, match="steps"):
