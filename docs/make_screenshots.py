@@ -31,14 +31,15 @@ def wait(until: Callable[[], bool] = lambda: False, seconds: float = 300) -> Non
 
 
 def take(viewer: napari.Viewer, name: str, reset: bool = True) -> None:
-    """Write one picture of the whole window, in colours few enough for a small file."""
+    """Write one picture of the whole window."""
     if reset:
         viewer.reset_view()
     wait(seconds=0.7)
     IMAGES.mkdir(exist_ok=True)
     path = IMAGES / f"plugin-{name}.png"
+    # In all its colours: a palette of 256 has none left for the few pixels at the top of a colour bar.
     shown = Image.fromarray(viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
-    shown.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    shown.save(path, optimize=True)
     print(path)
 
 

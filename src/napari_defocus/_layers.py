@@ -154,6 +154,7 @@ class Source:
                 "rotate": rotate,
                 "shear": shear[np.triu_indices(self.ndim + 1, 1)],
                 "affine": spatial["affine"].expand_dims([0]),
+                "units": ("pixel", *spatial["units"]),
                 "axis_labels": ("slice", *spatial["axis_labels"]),
             },
         )
@@ -247,6 +248,12 @@ def is_map_of(layer: Layer, image: Layer | None) -> bool:
     shape = Source.of(image).shape
     fits = Source.of(layer).shape in (shape, shape[-2:])
     return fits and role_of(layer) in ("", "sigma", "raw")
+
+
+def is_of_another(layer: Layer, index: Sequence[int]) -> bool:
+    """Whether a result of two axes was made of one image of a deeper layer, and this is the index of another."""
+    made = made_by(layer).get("arguments", {}).get("image")
+    return layer.ndim == 2 and bool(made) and len(made) == len(index) and list(made) != list(index)
 
 
 def position(layer: Layer, point: Sequence[float]) -> tuple[int, ...]:

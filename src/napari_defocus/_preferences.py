@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -24,12 +25,28 @@ def preference(name: str) -> Any:
 
 def shipped_weights() -> dict[str, str]:
     """Names of the weights in the package and what each is, read from their model cards."""
-    found: dict[str, str] = {}
+    return {name: str(card.get("description", "")) for name, card in _cards().items()}
+
+
+def network_of(weights: str) -> str:
+    """Name of the network that weights are for, shipped ones or a file; empty where nothing says it."""
+    card = _cards().get(weights)
+    if card is not None:
+        return str(card.get("network", ""))
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="np") as stored:
+            return str((stored.metadata() or {}).get("network", ""))
+    except (SafetensorError, OSError):
+        return ""
+
+
+@cache
+def _cards() -> dict[str, dict[str, Any]]:
     folder = resources.files("defocus_backend") / "weights"
     if not folder.is_dir():
-        return found
-    for card in sorted(folder.iterdir(), key=lambda path: path.name):
-        if card.name.endswith(".json"):
-            about = json.loads(card.read_text(encoding="utf-8"))
-            found[str(about["name"])] = str(about.get("description", ""))
-    return found
+        return {}
+    paths = sorted((path for path in folder.iterdir() if path.name.endswith(".json")), key=lambda path: path.name)
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return {str(card["name"]): card for card in cards}

@@ -8,17 +8,20 @@ from typing import Any
 from napari_defocus._layers import Source
 
 _TIFF = (".tif", ".tiff", ".lsm")
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def load(name: str, source: Source, index: Sequence[int | slice] = ()) -> list[str]:
     """Lines that read a layer's data from its file, or from one named on the command line."""
-    if source.path is not None:
+    path = source.path or ""
+    if path.lower().endswith((*_TIFF, *_PICTURES)):
         # Like napari, which reads TIFF by tifffile: scikit-image takes three slices for colours.
-        reader = "imread" if source.path.lower().endswith(_TIFF) else "read_picture"
-        lines = [f"{name} = {reader}({source.path!r})"]
+        reader = "imread" if path.lower().endswith(_TIFF) else "read_picture"
+        lines = [f"{name} = {reader}({path!r})"]
     else:
+        why = f"comes from {path!r}, which this script cannot read" if path else "has no file"
         lines = [
-            f"# The layer {source.name!r} has no file: save it as TIFF and name it when you run this.",
+            f"# The layer {source.name!r} {why}: save it as TIFF and name it when you run this.",
             f"{name} = imread(next(files))",
         ]
     if any(not isinstance(i, slice) for i in index):
@@ -32,6 +35,15 @@ def _index(i: int | slice) -> str:
             return ":"
         return f"{'' if i.start is None else i.start}:{'' if i.stop is None else i.stop}"
     return str(i)
+
+
+def find_range(name: str, source: Source) -> list[str]:
+    """Lines that find the value range that all images of a layer share."""
+    return [
+        "from defocus_backend.fusion.stack import FocalStack",
+        f"images = [{name}[index] for index in np.ndindex({name}.shape[:{source.ndim - 2}])]",
+        f"value_range = FocalStack(images, channel_axis={source.channel_axis}).value_range",
+    ]
 
 
 def call(target: str, function: str, inputs: Sequence[str], arguments: Mapping[str, Any]) -> list[str]:

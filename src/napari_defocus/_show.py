@@ -83,7 +83,19 @@ def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
         # Each of these redraws the layer: only what differs is set.
         if name in result.spatial and not _same(getattr(layer, name), result.spatial[name]):
             setattr(layer, name, result.spatial[name])
+    if _has_more_labels(layer, result):
+        layer.colormap = result.show["colormap"]
     layer.metadata = {**layer.metadata, KEY: dict(about)}
+
+
+def _has_more_labels(layer: Layer, result: Result) -> bool:
+    """Whether a result has labels beyond the last one that its layer has a colour for: they would not be seen."""
+    maps = getattr(layer, "colormap", None), result.show.get("colormap")
+    old, new = (getattr(colormap, "color_dict", None) for colormap in maps)
+    if old is None or new is None or old[None][-1] > 0:
+        return False  # a cyclic colormap has a colour for every label, as has one with a colour for all others
+    last = [max((label for label in colors if label is not None), default=-1) for colors in (old, new)]
+    return last[1] > last[0]
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
-from napari_defocus._layers import Layout, Source
+from napari_defocus._layers import Layout, Source, identity, position
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 Where = dict[int, int]
 """Index on some of the leading axes, by axis."""
@@ -34,6 +37,14 @@ class Slices(Sequence[NDArray[Any]]):
         if not 0 <= number < self._count:
             raise IndexError(number)
         return self._read(int(number))
+
+
+def shared_range(source: Source, indices: Sequence[tuple[int, ...]]) -> tuple[float, float]:
+    """Values that count as 0 and 1 in all of these images of a layer, found as `fuse` finds them for a stack."""
+    from defocus_backend.fusion.stack import FocalStack
+
+    images = Slices(lambda n: source.plane(indices[n]), len(indices))
+    return FocalStack(images, channel_axis=source.channel_axis).value_range
 
 
 def guess_axes(source: Source) -> tuple[int, int | None]:
@@ -161,3 +172,14 @@ class StackPlan:
         unit = self.source.unit(self.axis)
         plain = unit == "px" and self.source.transforms["scale"][self.axis] == 1
         return "slices" if plain else unit
+
+
+def slice_in_view(plan: StackPlan, viewer: Viewer) -> int | None:
+    """Number of the slice that the viewer shows: by the sliders; of several layers the selected, else the topmost."""
+    numbers = {source.identity: n for n, source in enumerate(plan.sources)}
+    layers = [layer for layer in reversed(list(viewer.layers)) if identity(layer) in numbers]
+    if len(plan.sources) == 1:
+        return position(layers[0], viewer.dims.point)[plan.axis] if layers else None
+    active = viewer.layers.selection.active
+    seen = [active] if active in layers else [layer for layer in layers if layer.visible]
+    return numbers[identity(seen[0])] if seen else None

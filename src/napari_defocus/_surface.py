@@ -49,7 +49,9 @@ def height_surface(
     else:
         spatial = source.spatial([plan.axis, source.ndim - 2, source.ndim - 1])
         place = source.place(plan.axis, height)
-    flat = image.data if image.data.ndim == 2 or image.rgb else image.data[plan.judge]
+    # (C, 1, H, W) where the channels come before z.
+    plane = image.data.shape[-3 if image.rgb else -2 :]
+    flat = image.data.reshape(-1, *plane)[plan.judge]
     place = np.where((taken != automatic) | ~np.isfinite(place), taken, place)
     scale = np.array(spatial["scale"], dtype=float)
     times = stretch(place * scale[0], max(n * abs(s) for n, s in zip(place.shape, scale[1:], strict=True)))

@@ -62,6 +62,7 @@ class FakeLibrary:
         self.pause = 0.0
         self.error: Exception | None = None
         self.brighter = 0
+        self.soft = np.s_[0:0, 0:0]
 
     def _work(self, name: str, options: dict, progress, cancel, what: str) -> None:
         from defocus_backend.progress import Reporter
@@ -116,6 +117,7 @@ class FakeLibrary:
         height[0, 0] = np.nan
         confidence = np.full_like(sigma, 0.5)
         never = never_in_focus(torch.from_numpy(sigma), torch.from_numpy(confidence), never_above)
+        never[self.soft] = False  # as the library does where the object itself is soft
         return SimpleNamespace(
             image=image,
             index=index,

@@ -262,6 +262,27 @@ def test_the_copied_script_makes_the_same_map(opened, gray, library, finish, tmp
     assert image.source.path in text
 
 
+@pytest.mark.parametrize("limits", [False, True])
+def test_the_copied_script_of_all_slices_has_their_value_range(opened, library, finish, tmp_path, monkeypatch, limits):
+    viewer, open_widget = opened
+    noise = np.random.default_rng(1).random((2, 20, 24))
+    imsave(tmp_path / "cells.tif", (noise * [[[500]], [[9000]]]).astype(np.uint16), check_contrast=False)
+    (image,) = viewer.open(tmp_path / "cells.tif")
+    image.contrast_limits = (10, 5000)
+    widget = open_widget()
+    widget.which.value = "all"
+    widget.settings.range.value = "limits" if limits else "auto"
+    made = finish(widget)["sigma"]
+    asked = library.calls[-2:]
+    low, high = asked[0][1]["value_range"]
+    assert (low, high) == (10, 5000) if limits else low < 5 and high > 8000
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    assert library.calls[-2:] == asked
+    np.testing.assert_array_equal(imread(tmp_path / "sigma.tif"), made.data)
+
+
 def test_on_a_real_viewer_from_opening_to_closing_during_a_run(make_napari_viewer, gray, library, finish, qtbot):
     viewer = make_napari_viewer()
     viewer.add_image(gray, name="cells")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from tifffile import imread, imwrite
 
@@ -84,6 +85,23 @@ def test_layers_of_a_microscope_stack(opened, stack, finish, qtbot):
     widget.never_above.setValue(1.5)
     qtbot.waitUntil(lambda: not widget._judging.busy, timeout=30_000)
     np.testing.assert_array_equal(made["never"].data, never(index * 2, 1.5))
+
+
+def test_a_bound_that_is_moved_back_gives_the_mask_of_the_run_again(opened, stack, library, finish, qtbot):
+    viewer, open_widget = opened
+    viewer.add_image(stack, name="cells")
+    widget = open_widget()
+    library.soft = np.s_[10:20, 10:20]
+    widget.never_above.setValue(2.5)
+    layer = finish(widget)["never"]
+    run = layer.data.copy()
+    assert never(stack.argmax(axis=0) * 2, 2.5)[library.soft].any()
+    for above in (1.5, 2.5):
+        layer.data[:] = 0
+        widget.never_above.setValue(above)
+        qtbot.waitUntil(lambda: not widget._judging.busy, timeout=30_000)
+        assert not layer.data[library.soft].any()
+        assert layer.data.sum() > run.sum() if above < 2.5 else (layer.data == run).all()
 
 
 def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, stack, finish, qtbot):
@@ -170,6 +188,42 @@ def test_the_brush_takes_the_slice_in_view(opened, stack, finish):
     assert made["index"].mode == "paint"
 
 
+def test_the_brush_takes_the_selected_of_several_layers_else_the_topmost_in_view(opened, stack, finish):
+    viewer, open_widget = opened
+    shots = [viewer.add_image(picture, name=f"shot {i}") for i, picture in enumerate(stack)]
+    widget = open_widget()
+    widget.kind.value = "layers"
+    labels = finish(widget)["index"]
+    shots[3].visible = False
+    for active, number in ((shots[1], 1), (labels, 2), (shots[3], 3)):
+        viewer.layers.selection.active = active
+        widget.paint()
+        assert labels.selected_label == number
+
+
+def test_a_result_is_no_slice_unless_it_is_ticked(opened, stack, finish):
+    viewer, open_widget = opened
+    for i, picture in enumerate(stack):
+        viewer.add_image(picture, name=f"shot {i}")
+    widget = open_widget()
+    widget.kind.value = "layers"
+    fused = finish(widget)["fused"]
+    assert fused not in widget._ticked()
+    (item,) = (item for item in widget._items() if item.text() == fused.name)
+    item.setCheckState(Qt.CheckState.Checked)
+    viewer.add_points(np.zeros((1, 2)))
+    assert fused in widget._ticked()
+
+
+def test_the_number_of_a_channel_is_no_matter_where_there_are_none(opened, stack, finish):
+    viewer, open_widget = opened
+    viewer.add_image(np.stack([stack, stack]), name="channels", axis_labels=tuple("czyx"))
+    widget = open_widget()
+    widget.judge.setValue(1)
+    widget.stack.layer = viewer.add_image(stack, name="cells")
+    np.testing.assert_array_equal(finish(widget)["index"].data, stack.argmax(axis=0))
+
+
 def test_channels_follow_the_decision_of_one_at_every_time(opened, finish):
     viewer, open_widget = opened
     data = (np.random.default_rng(2).random((2, 3, 2, 24, 32)) * 255).astype(np.uint8)
@@ -230,6 +284,21 @@ def test_surface(opened, stack, finish):
     assert place[0, 0] == index[0, 0], "no height there"
     assert surface.texture.shape == (40, 48)
     assert viewer.dims.ndisplay == 3
+
+
+@pytest.mark.parametrize("axes", ["czyx", "tczyx", "zcyx"])
+def test_the_surface_shows_the_channel_that_was_judged(opened, stack, finish, axes):
+    viewer, open_widget = opened
+    channels = np.stack([stack[::-1], stack])
+    data = channels.swapaxes(0, 1) if axes[0] == "z" else channels
+    viewer.add_image(data[None] if axes[0] == "t" else data, name="cells", axis_labels=tuple(axes))
+    widget = open_widget()
+    widget.judge.setValue(1)
+    made = finish(widget)
+    widget.show_surface()
+    low, high = made["fused"].contrast_limits
+    wanted = np.clip((made["fused"].data.reshape(2, 40, 48)[1] - low) / (high - low), 0, 1)
+    np.testing.assert_allclose(viewer.layers[-1].texture, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(("relief", "times"), [(20.0, 1.0), (0.2, 100.0), (4.0, 5.0), (200.0, 0.2), (0.0, 1.0)])

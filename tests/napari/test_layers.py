@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -142,6 +144,30 @@ def test_a_result_of_other_axes_takes_the_place_and_the_display_of_the_old_one()
     assert second.ndim == 3
     assert second.colormap.name == "magma"
     assert len(viewer.layers) == 2
+
+
+def test_a_second_run_with_more_slices_shows_them_all():
+    from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+    from napari_defocus._widgets._fusing import slice_colormap
+
+    viewer = ViewerModel()
+    source = Source.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
+    data = np.zeros((6, 8), np.uint8)
+
+    def run(slices):
+        result = Result("index", "decision map", data, source.spatial(), "labels", {"colormap": slice_colormap(slices)})
+        return show(viewer, [result], provenance(source, "fuse", {}))["index"].colormap.color_dict
+
+    assert set(run(2)) == {0, 1, None}
+    assert set(run(5)) == {0, 1, 2, 3, 4, None}
+    assert set(run(3)) == {0, 1, 2, 3, 4, None}, "what has a colour for all stays"
+    layer = viewer.layers["cells decision map"]
+    for own in (label_colormap(), DirectLabelColormap(color_dict={None: "red"})):
+        layer.colormap = own
+        with contextlib.suppress(AttributeError):  # of a cyclic colormap
+            run(9)
+        assert layer.colormap is own or layer.colormap == own
 
 
 def test_a_name_that_another_layer_type_has_is_no_obstacle():

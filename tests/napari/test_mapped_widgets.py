@@ -111,6 +111,91 @@ def test_all_slices_with_one_map_each(gray, sigma, show_widget, finish, qtbot):
     np.testing.assert_array_equal(viewer.layers["cells sharpened preview"].data, db.sharpen(stack[1], sigma + 2).image)
 
 
+def test_a_map_of_one_slice_serves_no_other(gray, library, show_widget, finish, qtbot):
+    viewer = ViewerModel()
+    stack = np.stack([gray, 255 - gray, gray // 2])
+    viewer.add_image(stack, name="cells")
+    widget = show_widget(SharpenWidget(viewer))
+    viewer.dims.set_point(0, 1)
+    finish(widget, widget.compute_map)
+    settle(widget, qtbot)
+    preview = viewer.layers["cells sharpened preview"]
+    assert widget.run_button.isEnabled()
+
+    shown = preview.data.copy()
+    widget.params["max_gain"].value = 4.0
+    viewer.dims.set_point(0, 2)
+    settle(widget, qtbot)
+    assert "another slice" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+    assert not preview.visible
+    np.testing.assert_array_equal(preview.data, shown, err_msg="what waited was dropped")
+    assert not widget.plot.counts.any()
+
+    viewer.dims.set_point(0, 1)
+    settle(widget, qtbot)
+    assert widget.run_button.isEnabled()
+    assert widget.status.text() == ""
+    assert preview.visible
+    wanted = db.sharpen(stack[1], library.defocus_map(stack[1]).sigma, max_gain=4.0)
+    np.testing.assert_array_equal(preview.data, wanted.image)
+
+    widget.which.value = "all"
+    assert "another slice" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+    assert preview.visible, "of the slice in view it still is"
+    finish(widget, widget.compute_map)
+    settle(widget, qtbot)
+    for place in range(3):
+        viewer.dims.set_point(0, place)
+        assert widget.run_button.isEnabled()
+    settle(widget, qtbot)
+
+
+def test_a_map_of_somebody_else_serves_all_slices(gray, sigma, show_widget):
+    viewer = ViewerModel()
+    viewer.add_image(np.stack([gray, gray]), name="cells")
+    viewer.add_image(sigma, name="map")
+    widget = show_widget(SharpenWidget(viewer))
+    widget.image.layer, widget.map.layer = viewer.layers["cells"], viewer.layers["map"]
+    widget.which.value = "all"
+    assert widget.run_button.isEnabled()
+
+
+def test_a_click_takes_no_focus_from_the_map_of_another_slice(gray, sigma, show_widget):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.stack([gray, gray]), name="cells")
+    about = {"role": "sigma", "source_id": str(image.unique_id), "arguments": {"image": [1]}}
+    viewer.add_image(sigma, name="map", metadata={KEY: about})
+    widget = show_widget(ShallowWidget(viewer))
+    viewer.dims.set_point(0, 0)
+    widget.focus_at((0.0, 10.0, 40.0))
+    assert "no defocus map" in widget.status.text()
+    assert "what is sharpest" in widget.focus_label.text()
+
+
+def test_all_slices_share_one_value_range(gray, library, show_widget, finish, monkeypatch):
+    viewer = ViewerModel()
+    stack = np.stack([gray * np.uint16(20), gray * np.uint16(200) + np.uint16(9)])
+    viewer.add_image(stack, name="cells")
+    widget = show_widget(SharpenWidget(viewer))
+    widget.live.setChecked(False)
+    widget.which.value = "all"
+    ranges, sharpen = [], db.sharpen
+
+    def spy(*args, **options):
+        ranges.append(options["value_range"])
+        return sharpen(*args, **options)
+
+    monkeypatch.setattr(db, "sharpen", spy)
+    finish(widget, widget.compute_map)
+    finish(widget)
+    ranges += [options["value_range"] for name, options in library.calls if name == "defocus_map"]
+    lows, highs = np.percentile(stack, (0.1, 99.9), axis=(1, 2))
+    assert len(ranges) == 4
+    np.testing.assert_allclose(ranges, [(lows.min(), highs.max())] * 4, rtol=1e-3)
+
+
 def test_shallow_follows_its_range_and_the_click(shallow, viewer, gray, sigma, qtbot):
     shallow.params["radius"].value = 4
     shallow.range.setValue((0.5, 6.0))
@@ -163,10 +248,13 @@ def test_settings_that_contradict_each_other_are_told_without_a_pop_up(shallow, 
 
 
 @pytest.mark.usefixtures("readers")
-@pytest.mark.parametrize(("kind", "where"), [("sharpen", "view"), ("shallow", "view"), ("sharpen", "all")])
+@pytest.mark.parametrize(
+    ("kind", "where"), [("sharpen", "view"), ("shallow", "view"), ("sharpen", "all"), ("shallow", "all")]
+)
 def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish, tmp_path, monkeypatch, kind, where):
     stack = where == "all"
-    imsave(tmp_path / "cells.tif", np.stack([gray, 255 - gray]) if stack else gray, check_contrast=False)
+    slices = np.stack([gray * np.uint16(20), gray * np.uint16(200)])
+    imsave(tmp_path / "cells.tif", slices if stack else gray, check_contrast=False)
     imsave(tmp_path / "map.tif", np.stack([sigma, sigma + 2]) if stack else sigma, check_contrast=False)
     viewer = ViewerModel()
     viewer.open(tmp_path / "cells.tif")
@@ -188,7 +276,7 @@ def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish
     exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
     names = {"sharpen": ("sharpened", "gain map"), "shallow": ("shallow", "sharp weight")}[kind]
     if stack:
-        np.testing.assert_array_equal(imread(tmp_path / f"{kind}.tif"), made[names[0]].data)
+        np.testing.assert_array_equal(imread(tmp_path / f"{widget.function}.tif"), made[names[0]].data)
         return
     for name in names:
         np.testing.assert_array_equal(imread(tmp_path / f"{name.replace(' ', '_')}.tif"), made[name].data)

@@ -49,13 +49,14 @@ def test_height_is_in_the_unit_of_z():
 
 
 def test_several_layers():
-    layers = tuple(source((4, 5), scale=(2, 3)) for _ in range(3))
+    layers = tuple(source((4, 5), scale=(2, 3), units=("um", "um")) for _ in range(3))
     plan = StackPlan(layers)
     assert len(plan) == 3
     assert plan.layout().shape == (4, 5)
     deep = plan.layout(slices=True)
     stacked = Image(np.zeros(deep.shape), **deep.spatial)
     np.testing.assert_allclose(stacked.scale, (1, 2, 3))
+    assert [str(unit) for unit in stacked.units] == ["pixel", "micrometer", "micrometer"]
 
 
 def test_what_cannot_be_fused_says_why():

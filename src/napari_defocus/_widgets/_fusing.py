@@ -28,7 +28,8 @@ class Fused:
     """What a run returns: arrays laid out for their layers.
 
     Slice numbers take as few bytes as hold them: napari shows labels of one or two bytes as they are and
-    translates wider ones beforehand, which takes half a second for five megapixels.
+    translates wider ones beforehand, which takes half a second for five megapixels. `never_above` is the bound in px
+    that the run had for `never_in_focus`.
     """
 
     image: NDArray[Any]
@@ -38,6 +39,7 @@ class Fused:
     height: NDArray[np.float32]
     height_error: NDArray[np.float32]
     never_in_focus: NDArray[np.uint8]
+    never_above: float
     weights: NDArray[np.float32] | None = None
     sigmas: NDArray[np.float32] | None = None
     ranges: Ranges = field(default_factory=dict)
@@ -68,12 +70,13 @@ def fuse_plan(
     images, maps = plan.layout(channels=True), plan.layout()
     deep = plan.layout(slices=True)
     count = len(plan)
-    total = len(frames) * count * (1 + plan.channels)
+    total = len(frames) * plan.channels * count
     out: Fused | None = None
     done = 0
 
-    def report(now: int, _total: int, what: str) -> None:
-        progress(done + now, total, what)
+    def report(now: int, whole: int, what: str) -> None:
+        # The library counts once a pass and band: each of its calls has the part of the bar that its slices are.
+        progress(done + round(now / whole * count), total, what)
 
     for frame in frames:
         for channel in sorted(range(plan.channels), key=lambda c: c != plan.judge):
@@ -89,24 +92,26 @@ def fuse_plan(
             if channel == plan.judge:
                 fusion = db.fuse(slices, z=plan.z(), never_above=never_above, **options, **common)
                 if out is None:
-                    out = _empty(images, maps, deep, rgb, fusion, count)
+                    out = _empty(images, maps, deep, rgb, fusion, count, never_above)
                 for name in _MAPS:
                     getattr(out, name)[maps.at(at)] = getattr(fusion, name)
                 if keep_slices:
                     _keep_slices(out, plan, deep, frame, fusion)
-                fused, done = fusion.image, done + 2 * count
+                fused = fusion.image
             else:
                 assert out is not None
                 fused = db.fuse_by_index(slices, out.index[maps.at(at)], **by_index, **common)
-                done += count
             assert out is not None
+            done += count
             out.image[images.at(at)] = fused
             out.ranges[key(frame, channel)] = (float(found[0]), float(found[1]))
     assert out is not None
     return out
 
 
-def _empty(images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fusion: Any, count: int) -> Fused:
+def _empty(
+    images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fusion: Any, count: int, never_above: float
+) -> Fused:
     return Fused(
         image=np.empty((*images.shape, *rgb), fusion.image.dtype),
         index=np.empty(maps.shape, np.min_scalar_type(count - 1)),
@@ -115,13 +120,20 @@ def _empty(images: Layout, maps: Layout, deep: Layout, rgb: tuple[int, ...], fus
         height=np.empty(maps.shape, np.float32),
         height_error=np.empty(maps.shape, np.float32),
         never_in_focus=np.empty(maps.shape, np.uint8),
+        never_above=never_above,
         weights=None if fusion.weights is None else np.empty(deep.shape, np.float32),
         sigmas=None if fusion.sigmas is None else np.empty(deep.shape, np.float32),
     )
 
 
 def never_again(fused: Fused, above: float) -> NDArray[np.uint8]:
-    """Mask of what was never in focus, by another bound, from the maps of a run."""
+    """Mask of what was never in focus, by another bound, from the maps of a run.
+
+    At the run's own bound it is the run's mask, which a lower bound only adds to and a higher one only takes from. What
+    the run left out at its bound, because the object itself is soft there, stays out.
+    """
+    if above == fused.never_above:
+        return fused.never_in_focus.copy()
     import torch
 
     from defocus_backend.fusion.coverage import never_in_focus
@@ -129,7 +141,12 @@ def never_again(fused: Fused, above: float) -> NDArray[np.uint8]:
     mask = np.empty(fused.sigma.shape, np.uint8)
     for where in np.ndindex(fused.sigma.shape[:-2]):
         sigma, confidence = (torch.from_numpy(values[where]) for values in (fused.sigma, fused.confidence))
-        mask[where] = never_in_focus(sigma, confidence, above).numpy()
+        blurred, own = never_in_focus(sigma, confidence, above).numpy(), fused.never_in_focus[where] > 0
+        if above > fused.never_above:
+            mask[where] = own & blurred
+        else:
+            soft = never_in_focus(sigma, confidence, fused.never_above).numpy() & ~own
+            mask[where] = own | (blurred & ~soft)
     return mask
 
 
@@ -176,7 +193,8 @@ def fusion_layers(plan: StackPlan, fused: Fused, wanted: Sequence[str]) -> list[
         shown = {**depth, "contrast_limits": ends}
         results.append(Result("height", f"height [{plan.z_unit}]", fused.height, maps.spatial, show=shown))
     if "never" in wanted:
-        results.append(never_layer(fused.never_in_focus, maps.spatial))
+        # A copy: whoever paints on the layer leaves alone what a later bound is judged by.
+        results.append(never_layer(fused.never_in_focus.copy(), maps.spatial))
     image: dict[str, Any] = {"rgb": plan.source.rgb}
     if not plan.source.rgb and plan.source.contrast_limits is not None:
         image["contrast_limits"] = plan.source.contrast_limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,10 +13,22 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
-from napari_defocus._layers import Result, Source, identity, is_image, is_map_of, made_by, position, provenance
+from napari_defocus._layers import (
+    Result,
+    Source,
+    find,
+    identity,
+    is_image,
+    is_map_of,
+    is_of_another,
+    made_by,
+    position,
+    provenance,
+)
 from napari_defocus._preferences import preference
-from napari_defocus._script import call, load, save, script
+from napari_defocus._script import call, find_range, load, save, script
 from napari_defocus._show import show
+from napari_defocus._stacks import shared_range
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, chosen_device, device_box
@@ -27,6 +40,8 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 CURVE_POINTS = 191
+_PREVIEW = " preview"
+"""Ends the roles of layers that show one slice of a deeper image."""
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -77,10 +92,12 @@ class MappedWidget(OperationWidget):
         self._ready: tuple[Any, Any] | None = None
         self._watching: list[Layer] = []
         self._edition = 0
+        self._hidden: list[Layer] = []
         self._preview.ready.connect(self._show_preview)
         self._preview.failed.connect(self._on_preview_failed)
         self.image.currentIndexChanged.connect(self._image_changed)
         self.map.currentIndexChanged.connect(self._map_changed)
+        self.which.currentIndexChanged.connect(self.slice_changed)
         self.compute_button.clicked.connect(self.compute_map)
         self.live.toggled.connect(self.changed)
         for form in self.forms:
@@ -88,29 +105,29 @@ class MappedWidget(OperationWidget):
 
     # What a subclass says
 
+    @abstractmethod
     def build_controls(self) -> None:
         """Make the controls between the plot and the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """Arguments of the library's function."""
-        raise NotImplementedError
 
+    @abstractmethod
     def render(self, ready: Any, arguments: dict[str, Any]) -> Iterator[Arrays]:
         """Results of the prepared object, from quick to exact; runs beside the window."""
-        raise NotImplementedError
 
+    @abstractmethod
     def curve_arguments(self) -> dict[str, Any]:
         """Arguments of the function that gives the curve."""
-        raise NotImplementedError
 
     def curve_top(self) -> float:
         """Value at the top of the plot."""
         return 1.0
 
+    @abstractmethod
     def display(self, name: str, source: Source) -> dict[str, Any]:
         """How one of the results shows when its layer is made."""
-        raise NotImplementedError
 
     # State
 
@@ -159,14 +176,23 @@ class MappedWidget(OperationWidget):
             return "There is no image: open one, or a sample of this plugin."
         if self.map.layer is None:
             return "This image has no defocus map yet: press Compute the map."
-        return ""
+        other = self._map_is_of_another_slice(self.which.value == "all")
+        return "This map is of another slice: press Compute the map." if other else ""
 
-    def slice_changed(self) -> None:
+    def _map_is_of_another_slice(self, everywhere: bool) -> bool:
+        image, sigma = self.image.layer, self.map.layer
+        if image is None or sigma is None:
+            return False
+        wanted = Source.of(image).planes() if everywhere else [position(image, self.viewer.dims.point)]
+        return any(is_of_another(sigma, index) for index in wanted)
+
+    def slice_changed(self, *_: Any) -> None:
         """Show the slice in view."""
         planes = self._planes()
         self.plot.set_map(None if planes is None else planes[1])
+        self.update_state()
         layer = self.image.layer
-        if layer is not None and layer.ndim > 2 and self.made_layers:
+        if layer is not None and layer.ndim > 2 and (self.made_layers or self._preview.busy):
             self.changed()
 
     def enterEvent(self, event: QEvent | None) -> None:  # Qt's name
@@ -212,6 +238,8 @@ class MappedWidget(OperationWidget):
         image, sigma = self.image.layer, self.map.layer
         if planes is None or image is None or sigma is None:
             self._preview.drop()
+            if self._map_is_of_another_slice(False):
+                self._hide_preview()
             return
         self._preview_source, arguments, point = planes[2], self.arguments(), self.viewer.dims.point
         places = (identity(image), position(image, point), identity(sigma), position(sigma, point))
@@ -252,19 +280,26 @@ class MappedWidget(OperationWidget):
 
     def _planes(self) -> tuple[NDArray[Any], NDArray[Any], Source] | None:
         image, sigma = self.image.layer, self.map.layer
-        if image is None or sigma is None:
+        if image is None or sigma is None or self.problem():
             return None
         point = self.viewer.dims.point
         source = Source.of(image)
         return source.plane(position(image, point)), Source.of(sigma).plane(position(sigma, point)), source
 
-    def _compute(
-        self, image: NDArray[Any], sigma: NDArray[Any], source: Source, arguments: dict[str, Any], **callbacks: Any
-    ) -> Arrays:
+    def _compute(self, image: NDArray[Any], sigma: NDArray[Any], source: Source, options: dict[str, Any]) -> Arrays:
         import defocus_backend as db
 
-        found = getattr(db, self.function)(image, sigma, channel_axis=source.channel_axis, **arguments, **callbacks)
+        found = getattr(db, self.function)(image, sigma, channel_axis=source.channel_axis, **options)
         return {name: getattr(found, name) for name in self.results}
+
+    def _hide_preview(self) -> None:
+        """Hide what was made of another slice than the one in view, until there is a preview of that one."""
+        image = self.image.layer
+        for title in () if image is None else self.results.values():
+            layer = find(self.viewer, title + _PREVIEW, identity(image))
+            if layer is not None and layer.visible:
+                layer.visible = False
+                self._hidden.append(layer)
 
     def _show_preview(self, found: Arrays) -> None:
         source = self._preview_source
@@ -272,12 +307,16 @@ class MappedWidget(OperationWidget):
         axes = range(source.ndim - 2, source.ndim)
         layers = self._results(found, source, source.spatial(axes), preview=source.ndim > 2)
         self.made_layers = show(self.viewer, layers, about)
+        for layer in self.made_layers.values():
+            if layer in self._hidden:
+                self._hidden.remove(layer)
+                layer.visible = True
         self.say("")
 
     def _results(
         self, found: Arrays, source: Source, spatial: dict[str, Any], *, preview: bool = False
     ) -> list[Result]:
-        suffix = " preview" if preview else ""
+        suffix = _PREVIEW if preview else ""
         return [
             Result(title + suffix, title + suffix, found[name], spatial, show=self.display(name, source))
             for name, title in self.results.items()
@@ -301,9 +340,11 @@ class MappedWidget(OperationWidget):
 
             reporter = Reporter(len(indices), "images", progress, cancel)
             out: Arrays = {}
+            shared = {"value_range": shared_range(source, indices)} if everywhere else {}
+            options = {**arguments, **shared, **self.callbacks(cancel)}
             for index in indices:
                 at = (index if blur.ndim == source.ndim else ()) if everywhere else here
-                one = self._compute(source.plane(index), blur.plane(at), source, arguments, **self.callbacks(cancel))
+                one = self._compute(source.plane(index), blur.plane(at), source, options)
                 if not everywhere:
                     out = one
                 for name, values in one.items() if everywhere else ():
@@ -334,8 +375,8 @@ class MappedWidget(OperationWidget):
             lines = call("result", self.function, ["image", "sigma"], options)
             return script(self.title, [*body, *lines, *self._save_lines("result", source.rgb)])
         sigma_at = "sigma[index]" if blur.ndim == source.ndim else "sigma"
-        lines = call("result", self.function, ["image[index]", sigma_at], options)
-        body += ["import numpy as np", "made = np.empty_like(image)"]
+        lines = call("result", self.function, ["image[index]", sigma_at, "value_range=value_range"], options)
+        body += ["import numpy as np", *find_range("image", source), "made = np.empty_like(image)"]
         body += [f"for index in np.ndindex(image.shape[:{source.ndim - 2}]):", *("    " + x for x in lines)]
         return script(
             self.title, [*body, "    made[index] = result.image", save("made", f"{self.function}.tif", rgb=source.rgb)]

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
 from defocus_backend.methods import NETWORK_METHODS
 from defocus_backend.params import DefocusParams
 from napari_defocus._layers import Source
-from napari_defocus._preferences import preference, shipped_weights
+from napari_defocus._preferences import network_of, preference, shipped_weights
 from napari_defocus._widgets._base import LABEL_WIDTH, OperationWidget
 from napari_defocus._widgets._form import Form
 
@@ -117,7 +117,8 @@ class MapSettings:
         self.range = Choice(
             {"automatic": "auto", "contrast limits of the layer": "limits"},
             "Values that count as black and white. Automatic: the whole range of 8-bit images, 0 to 1 for floats "
-            "within it, else the 0.1 and 99.9 percentiles. Unit: that of the image's values.",
+            "within it, else the 0.1 and 99.9 percentiles, the same for all slices of a run. "
+            "Unit: that of the image's values.",
         )
         self.device = device_box()
         main = widget.add_form(self.main, "Defocus map of each slice" if folded else "")
@@ -133,6 +134,7 @@ class MapSettings:
             widget.add_form(self.refinement, "Refinement")
         widget.add_rows(rows)
         self.main["method"].changed.connect(self._enable)
+        self.weights.currentIndexChanged.connect(self._enable)
         self._enable()
 
     @property
@@ -141,10 +143,12 @@ class MapSettings:
         return str(self.main["method"].value)
 
     def _enable(self, *_: Any) -> None:
-        """Windows have a distance, networks have weights."""
-        network = NETWORK_METHODS.get(self.method)
-        self.weights.setEnabled(network is not None)
-        self.main["step"].enabled = network is not None and self.method != "pixelnet"
+        """Networks have weights, which bring their own network; where that judges windows, these have a distance."""
+        weighted = self.method in NETWORK_METHODS
+        self.weights.setEnabled(weighted)
+        weights = self.weights.weights if weighted else None
+        network = self.method if weights is None else network_of(weights)
+        self.main["step"].enabled = weighted and network != "pixelnet"
 
     def arguments(self, source: Source) -> dict[str, Any]:
         """Keyword arguments for the library."""

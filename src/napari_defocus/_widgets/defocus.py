@@ -26,8 +26,9 @@ from napari_defocus._layers import (
     value_at,
 )
 from napari_defocus._preferences import preference
-from napari_defocus._script import call, load, save, script
+from napari_defocus._script import call, find_range, load, save, script
 from napari_defocus._show import show
+from napari_defocus._stacks import shared_range
 from napari_defocus._widgets._base import Job, OperationWidget, row
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, MapSettings
@@ -86,14 +87,16 @@ def map_job(
         names = ["sigma", *wanted]
         shape = source.shape if index is None else source.shape[-2:]
         maps = {name: np.empty(shape, np.float32) for name in names}
-        single = len(indices) == 1
+        single, options = len(indices) == 1, dict(arguments)
+        if index is None and options.get("value_range") is None:
+            options["value_range"] = shared_range(source, indices)
         for done, where in enumerate(indices):
             if cancel():
                 raise Cancelled("cancelled")
             found = db.defocus_map(
                 source.plane(where),
                 channel_axis=source.channel_axis,
-                **arguments,
+                **options,
                 progress=progress if single else None,
                 cancel=cancel,
             )
@@ -213,9 +216,13 @@ class DefocusWidget(OperationWidget):
         if index is not None:
             body = [*load("image", source, index), *call("found", "defocus_map", ["image"], options)]
             return script(self.title, [*body, save("found.sigma", "sigma.tif")])
-        each = call("found", "defocus_map", ["image[index]"], options)
+        inputs, ranges = ["image[index]"], []
+        if options["value_range"] is None:
+            del options["value_range"]
+            inputs, ranges = [*inputs, "value_range=value_range"], find_range("image", source)
+        each = call("found", "defocus_map", inputs, options)
         shape = f"image.shape[:{source.ndim}]"
-        body = ["import numpy as np", *load("image", source), f"sigma = np.empty({shape}, np.float32)"]
+        body = ["import numpy as np", *load("image", source), *ranges, f"sigma = np.empty({shape}, np.float32)"]
         body += [f"for index in np.ndindex(image.shape[:{source.ndim - 2}]):", *("    " + line for line in each)]
         return script(self.title, [*body, "    sigma[index] = found.sigma", save("sigma", "sigma.tif")])
 

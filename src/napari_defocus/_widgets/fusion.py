@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 from defocus_backend.errors import InputError
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
-from napari_defocus._layers import Source, is_image, position, provenance
+from napari_defocus._layers import Source, is_image, made_by, position, provenance
 from napari_defocus._show import prepare_drawing, show
-from napari_defocus._stacks import StackPlan, guess_axes
+from napari_defocus._stacks import StackPlan, guess_axes, slice_in_view
 from napari_defocus._surface import VIEW, height_surface
 from napari_defocus._widgets._base import Job, OperationWidget, wrapped
 from napari_defocus._widgets._form import Form
@@ -171,15 +171,16 @@ class FusionWidget(OperationWidget):
         self._kind_changed()
 
     def _refresh_list(self) -> None:
-        unticked = {i.data(Qt.ItemDataRole.UserRole) for i in self._items() if i.checkState() != Qt.CheckState.Checked}
+        ticks = {i.data(Qt.ItemDataRole.UserRole): i.checkState() for i in self._items()}
         self.list.blockSignals(True)
         self.list.clear()
         self._flat = {str(x.unique_id): x for x in self.viewer.layers if is_image(x) and x.ndim == 2}
         for name, layer in self._flat.items():
             item = QListWidgetItem(layer.name, self.list)
             item.setData(Qt.ItemDataRole.UserRole, name)
-            ours = bool(layer.metadata.get("napari-defocus"))
-            item.setCheckState(Qt.CheckState.Unchecked if name in unticked or ours else Qt.CheckState.Checked)
+            # What this plugin made is seldom a slice, but may be ticked.
+            first = Qt.CheckState.Unchecked if made_by(layer) else Qt.CheckState.Checked
+            item.setCheckState(ticks.get(name, first))
         self.list.blockSignals(False)
 
     def _items(self) -> list[QListWidgetItem]:
@@ -258,7 +259,10 @@ class FusionWidget(OperationWidget):
         if layer is None:
             raise InputError("stack", "no layer", "an image layer with an axis of slices")
         source = Source.of(layer)
-        plan = StackPlan((source,), self.z_axis.value, self.channel_axis.value, self.judge.value())
+        channel = self.channel_axis.value
+        # The number stays in its hidden control when a stack without channels is chosen.
+        judge = 0 if channel is None else self.judge.value()
+        plan = StackPlan((source,), self.z_axis.value, channel, judge)
         if self.which.value == "all" or not plan.others:
             return plan
         here = position(layer, self.viewer.dims.point)
@@ -335,9 +339,9 @@ class FusionWidget(OperationWidget):
         """Take up the brush with the slice in view."""
         if self.repainter is None or self._plan is None:
             return
-        labels = self.repainter.labels
-        if len(self._plan.sources) == 1 and self.stack.layer is not None:
-            labels.selected_label = position(self.stack.layer, self.viewer.dims.point)[self._plan.axis]
+        labels, number = self.repainter.labels, slice_in_view(self._plan, self.viewer)
+        if number is not None:
+            labels.selected_label = number
         labels.visible = True
         labels.mode = "paint"
         self.viewer.layers.selection.active = labels

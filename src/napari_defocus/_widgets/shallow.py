@@ -168,7 +168,7 @@ class ShallowWidget(MappedWidget):
 
     def focus_at(self, world: Any) -> None:
         """Focus on the blur found under a point of the world."""
-        layer = self.map.layer
+        layer = None if self._map_is_of_another_slice(False) else self.map.layer
         value = None if layer is None else value_at(layer, world)
         if value is None or not np.isfinite(value):
             self.say("There is no defocus map under the click.")
