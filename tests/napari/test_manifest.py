@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 import napari_defocus
 from defocus_backend.params import TileParams
+from napari_defocus._widgets._base import OperationWidget
 
 MANIFEST = Path(napari_defocus.__file__).with_name("napari.yaml")
 WIDGETS = ("Defocus map", "Adaptive sharpening", "Shallow depth of field", "Focus fusion")
@@ -43,8 +44,11 @@ def test_manifest_is_valid_and_every_command_can_be_imported(manifest):
 
 
 def test_every_widget_says_what_the_common_part_leaves_to_it(manifest):
+    places = {command.id: command.python_name for command in manifest.contributions.commands}
     for widget in manifest.contributions.widgets:
-        made = widget.get_callable()
+        module, name = places[widget.command].split(":")
+        made = getattr(import_module(module), name)
+        assert issubclass(made, OperationWidget)
         left = [name for name in dir(made) if getattr(getattr(made, name), "__isabstractmethod__", False)]
         assert left == [], widget.display_name
 
