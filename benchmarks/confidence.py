@@ -67,9 +67,7 @@ def main() -> None:
         )
         coverage, risk = risk_coverage(error[mask], confidence[mask])
         curves[label] = coverage, risk
-        kept = ", ".join(
-            f"{share:.0%}: {risk[int(share * len(risk)) - 1]:.2f}" for share in (0.1, 0.25, 0.5, 0.75, 0.9, 1)
-        )
+        kept = ", ".join(f"{share:.0%}: {risk[int(share * len(risk)) - 1]:.2f}" for share in SHARES)
         print(f"  mean error in px of the most confident part: {kept}")
     if options.plot:
         draw(options.plot, reliability(claimed, right), curves)

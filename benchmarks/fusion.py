@@ -24,7 +24,10 @@ import defocus_backend as db
 from defocus_backend import metrics
 from defocus_backend.compare.fusers import FUSION_METHODS, fuse_with
 from defocus_backend.filters import gaussian_blur, laplacian
+from defocus_backend.fusion import fusion_option_names
 from defocus_backend.io import read_image
+from defocus_backend.luma import LUMA
+from defocus_backend.params import PAPER_REFINEMENT
 from defocus_backend.training.degrade import add_noise, blur
 from defocus_backend.truth import SceneWithTruth, scene_with_truth
 
@@ -41,8 +44,7 @@ OURS: dict[str, dict[str, Any]] = {
         "blend": "decision",
         "pooling": 1,
         "refine": True,
-        "refine_radius": 16,
-        "iterations": 7,
+        **{fusion_option_names()[name]: value for name, value in PAPER_REFINEMENT.items()},
     },
 }
 
@@ -98,7 +100,7 @@ def middle(files: list[Path], number: int, side: int, *, gray: bool = True) -> G
     inner = photo[top : top + side, left : left + side]
     if not gray:
         return inner if inner.ndim == 3 else np.repeat(inner[..., None], 3, axis=2)
-    return inner if inner.ndim == 2 else np.rint(inner @ (0.299, 0.587, 0.114)).astype(np.uint8)
+    return inner if inner.ndim == 2 else np.rint(inner @ LUMA).astype(np.uint8)
 
 
 def auc(high: NDArray[Any], low: NDArray[Any]) -> float:

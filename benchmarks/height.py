@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import defocus_backend as db
+from defocus_backend.luma import LUMA
 from defocus_backend.scenes import FocalStack, bump_depth, focal_stack, stepped_depth, tilted_depth
 
 SLICES = 9
@@ -91,7 +92,7 @@ def known_stacks(count: int, side: int) -> Iterator[Known]:
         photo = np.asarray(getattr(data, PHOTOS[(which + level) % len(PHOTOS)])())
         top, left = ((size - side) // 2 for size in photo.shape[:2])
         gray = photo[top : top + side, left : left + side]
-        gray = gray if gray.ndim == 2 else np.rint(gray @ (0.299, 0.587, 0.114)).astype(np.uint8)
+        gray = gray if gray.ndim == 2 else np.rint(gray @ LUMA).astype(np.uint8)
         depth = surface(gray.shape, SLICES)
         psf = ("disc", "gaussian")[number % 2]
         stack = focal_stack(gray, depth, blur_per_slice=1.0, noise=noise, psf=psf, seed=number)

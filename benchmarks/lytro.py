@@ -16,8 +16,9 @@ import numpy as np
 
 import defocus_backend as db
 from defocus_backend import metrics
+from defocus_backend.fusion import fusion_option_names
 from defocus_backend.io import read_image
-from defocus_backend.params import FusionParams, SliceMapParams
+from defocus_backend.params import PAPER_REFINEMENT, FusionParams, SliceMapParams
 
 NAMES = ("QG", "QP", "QY", "QCB", "QFMI")
 PAPER_COOKIE = {"QG": 0.71277, "QP": 0.85668, "QY": 0.98892, "QCB": 0.79378, "QFMI": 0.59566}
@@ -64,7 +65,8 @@ def main() -> int:
     settings: dict[str, object] = {n: getattr(options, n) for n in ("method", "step", "decision", "blend", "radius")}
     if options.paper:
         settings |= {"decision": "sigma", "blend": "decision", "pooling": 1}
-        settings |= {"refine": True, "refine_radius": 16, "iterations": 7}
+        names = fusion_option_names()
+        settings |= {"refine": True, **{names[k]: v for k, v in PAPER_REFINEMENT.items()}}
     print("| pair | " + " | ".join(NAMES) + " |\n|---|" + "---|" * len(NAMES))
     found = {}
     for pair in options.pairs:

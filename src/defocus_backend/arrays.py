@@ -42,6 +42,8 @@ class Image:
         Of the input.
     channel_axis : int or None
         Of the input.
+    bounded : bool
+        Whether the input was floats within [0, 1], which results are then held to.
     """
 
     pixels: Tensor
@@ -51,6 +53,7 @@ class Image:
     high: float
     dtype: np.dtype[Any]
     channel_axis: int | None
+    bounded: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -110,7 +113,7 @@ class Image:
             # The largest 64-bit integer is no float: stay at the float below the next whole number.
             largest = np.nextafter(values.dtype.type(info.max) + 1, 0, dtype=values.dtype)
             return np.clip(np.rint(values, out=values), info.min, largest, out=values)
-        if (self.low, self.high) == (0.0, 1.0):
+        if self.bounded:
             np.clip(values, 0, 1, out=values)
         if self.valid is not None:
             values[~self.valid.cpu().numpy()] = np.nan
@@ -172,6 +175,8 @@ def as_image(
         if not mask.all():
             finite, colours = mask, _fill(colours, mask)
     low, high = _range(colours, value_range, argument)
+    floats = np.issubdtype(array.dtype, np.floating) and (low, high) == (0.0, 1.0)
+    bounded = bool(floats and colours.min() >= 0 and colours.max() <= 1)
     pixels = torch.from_numpy(_to_unit(colours, low, high))
     return Image(
         pixels=pixels,
@@ -181,6 +186,7 @@ def as_image(
         high=high,
         dtype=array.dtype,
         channel_axis=channel_axis,
+        bounded=bounded,
     )
 
 

@@ -288,13 +288,14 @@ def defocus_map(
         confidence_weighted=confidence_weighted,
     )
     where = resolve_device(device)
-    source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
-    estimator = DefocusEstimator(params, weights=weights, device=where, tile=tile)
+    given = as_image(image, channel_axis=channel_axis, value_range=value_range)
     with device_errors("use device='cpu', a smaller tile or a smaller image"):
+        estimator = DefocusEstimator(params, weights=weights, device=where, tile=tile)
+        source = given.to(where)
         found = estimator.estimate(source, progress=progress, cancel=cancel)
     return DefocusMap(
         sigma=to_map(found.sigma, source.valid),
-        raw=to_map(found.raw, source.valid),
+        raw=to_map(found.raw if found.raw is not found.sigma else found.raw.clone(), source.valid),
         guide=to_map(found.guide, source.valid),
         confidence=to_map(found.confidence),
         deviation=to_map(found.deviation, source.valid),

@@ -50,7 +50,7 @@ def device_errors(advice: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"device: out of memory; {advice}") from error
     except RuntimeError as error:
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+        if any(words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")):
             raise DeviceError(f"device: out of memory; {advice}") from error
         raise
 
@@ -74,7 +74,9 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     limit = 2**31 - 1
-    return bool(mallopt(mmap_threshold, limit)) and bool(mallopt(trim_threshold, limit))
+    # Older versions take no threshold above half of a thread's heap.
+    mapped = mallopt(mmap_threshold, limit) or mallopt(mmap_threshold, 2**25)
+    return bool(mallopt(trim_threshold, limit)) and bool(mapped)
 
 
 def give_back_freed_memory() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS, names_in_pixels
 
@@ -35,11 +37,11 @@ def _option(
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Base of all parameter groups: checks every field against its declared range."""
+    """Base of all parameter groups: checks every field against its declared range, numbers of numpy among them."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            check_value(f.name, getattr(self, f.name), f.metadata, type(f.default))
+            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, type(f.default)))
 
     @classmethod
     def describe(cls) -> dict[str, Mapping[str, Any]]:
@@ -47,20 +49,20 @@ class Params:
         return {f.name: {"default": f.default, **f.metadata} for f in fields(cls)}
 
 
-def check_value(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:
-    """Raise `InputError` unless the value has the type and lies in the range of its field."""
+def _checked(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> Any:
+    """The value as its field's type; raise `InputError` unless it is one and lies in the field's range."""
     choices = metadata["choices"]
     if choices:
-        if value not in choices or isinstance(value, bool):
+        if isinstance(value, bool) or not np.isscalar(value) or value not in choices:
             raise InputError(name, repr(value), "one of " + ", ".join(map(str, choices)))
-        return
+        return kind(value)
     if kind is bool:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | np.bool_):
             raise InputError(name, repr(value), "True or False")
-        return
+        return bool(value)
     if kind not in (int, float):
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return value
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
     if not number or (kind is int and int(value) != value):
         raise InputError(name, repr(value), "a whole number" if kind is int else "a finite number")
     low, high, above = metadata["low"], metadata["high"], metadata["above"]
@@ -70,6 +72,7 @@ def check_value(name: str, value: Any, metadata: Mapping[str, Any], kind: type) 
         raise InputError(name, repr(value), f"more than {above}")
     if high is not None and value > high:
         raise InputError(name, repr(value), f"at most {high}")
+    return kind(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,10 @@ class DefocusParams(Params):
     confidence_weighted: bool = _option(
         True, "Let confident windows decide where others cannot tell (flat, dark, saturated)."
     )
+
+
+PAPER_REFINEMENT: Mapping[str, Any] = {"radius": 16, "eps": 0.005, "iterations": 7, "subsample": 1}
+"""The refining filter as the paper has it, section 3.2: without the grid."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,7 +229,7 @@ def _thin(image: NDArray[Any]) -> NDArray[Any]:
 def _as_display(image: NDArray[Any]) -> NDArray[np.float32]:
     """Gray or RGB between 0 and 1; 16-bit and float pictures are stretched over their own values."""
     if image.ndim == 3:
-        image = image[..., : 3 if image.shape[-1] >= 3 else 1].squeeze()
+        image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
     if image.dtype == np.bool_:
         return image.astype(np.float32)
     values = image.astype(np.float32)
@@ -289,9 +289,11 @@ def draw_shaded(height: ArrayLike, scale: Scale | None = None, *, relief: float 
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     # One thinned pixel of slope is noise to the eye; the colours below are those of the unsmoothed map.
     land = ndimage.gaussian_filter(array[tuple(nearest)], 1)
+    rows, columns = land.shape
+    land = np.pad(land, ((0, rows < 2), (0, columns < 2)), mode="edge")  # a slope needs two of each
     norm, colours = Normalize(scale.low, scale.high, clip=True), _colormap(scale.colormap)
     rise = relief * max(array.shape) / (scale.high - scale.low)
-    light = LightSource(azdeg=315, altdeg=45).hillshade(land, vert_exag=rise)
+    light = LightSource(azdeg=315, altdeg=45).hillshade(land, vert_exag=rise)[:rows, :columns]
     shaded = colours(norm(array))[..., :3] * (0.35 + 0.65 * light[..., None])
     shaded[~known] = float(_NAN_GRAY)
     height_px, width_px = width_height

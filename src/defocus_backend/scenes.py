@@ -97,11 +97,9 @@ def focal_stack(
     InputError
     """
     sharp, where = _check_scene(photo, depth)
-    for name, value, least in (("slices", slices, 1), ("blur_per_slice", blur_per_slice, 0), ("noise", noise, 0)):
-        if not (np.isfinite(value) and value >= least):
-            raise InputError(name, repr(value), f"at least {least}")
-    if psf not in _PSFS:
-        raise InputError("psf", repr(psf), " or ".join(_PSFS))
+    if not (np.isfinite(slices) and slices >= 1):
+        raise InputError("slices", repr(slices), "at least 1")
+    check_rendering(blur_per_slice=blur_per_slice, noise=noise, psf=psf)
     levels, layer_of = _layers(where)
     planes = np.moveaxis(np.atleast_3d(sharp), -1, 0).astype(np.float32)
     count = int(slices)
@@ -161,6 +159,15 @@ def garage_scene(slices: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     far, near = np.percentile(known, (1, 99))
     depth = (slices - 1) * (1 - np.clip((known - far) / (near - far), 0, 1))
     return np.asarray(photo), depth.astype(np.float32)
+
+
+def check_rendering(*, blur_per_slice: float, noise: float, psf: str) -> None:
+    """Raise `InputError` for what `focal_stack` cannot render with."""
+    for name, value in (("blur_per_slice", blur_per_slice), ("noise", noise)):
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError(name, repr(value), "at least 0")
+    if psf not in _PSFS:
+        raise InputError("psf", repr(psf), " or ".join(_PSFS))
 
 
 def _check_scene(photo: ArrayLike, depth: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

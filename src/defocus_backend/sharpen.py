@@ -20,6 +20,7 @@ from defocus_backend.filters import gaussian_blur
 from defocus_backend.params import SharpenParams
 
 _P = SharpenParams
+_ADVICE = "sharpen a part of the image or use device='cpu'"
 MAX_SIGMA = LEVELS - 1
 
 
@@ -170,8 +171,10 @@ class Sharpener:
         device: str | torch.device = "auto",
     ) -> None:
         where = resolve_device(device)
-        self._source = as_image(image, channel_axis=channel_axis, value_range=value_range).to(where)
-        self._sigma = as_map(sigma, self._source.shape).to(where)
+        source = as_image(image, channel_axis=channel_axis, value_range=value_range)
+        with device_errors(_ADVICE):
+            self._source = source.to(where)
+            self._sigma = as_map(sigma, source.shape).to(where)
         self._low_pass = 0.0
 
     def apply(self, params: SharpenParams) -> Sharpened:
@@ -181,7 +184,7 @@ class Sharpener:
         ------
         DeviceError
         """
-        with torch.inference_mode(), device_errors("sharpen a part of the image or use device='cpu'"):
+        with torch.inference_mode(), device_errors(_ADVICE):
             if params.low_pass != self._low_pass:
                 smooth = gaussian_blur(self._source.pixels, params.low_pass)
                 self._smooth = self._source.restore(smooth)
@@ -189,4 +192,4 @@ class Sharpener:
                 self._low_pass = params.low_pass
             gain = gain_curve(self._sigma, params)
             sharp = (self._detail * gain).add_(self._source.pixels)
-        return Sharpened(image=self._source.restore(sharp), gain=to_map(gain), low_pass=self._smooth)
+        return Sharpened(image=self._source.restore(sharp), gain=to_map(gain), low_pass=self._smooth.copy())

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from defocus_backend.errors import InputError
-from defocus_backend.scenes import FocalStack
+from defocus_backend.scenes import FocalStack, check_rendering
 from defocus_backend.training.degrade import add_noise, transfer
 
 _DEPTH_GRID = 8
@@ -42,10 +42,10 @@ class SceneWithTruth:
     stack : FocalStack
         The slices, the depth in slices and the picture that is sharp everywhere.
     textured : (H, W) bool array
-        Places with texture that some slice has in focus.
+        Places with texture that some slice has in focus, farther than 6 px from any edge at which the depth jumps by
+        more than one slice.
     occlusion : (H, W) bool array
-        Those of them that lie within 6 px of an edge at which the depth jumps by more than one slice; bars are
-        left out.
+        Such places nearer to such an edge, the bars among them.
     bars : (H, W) bool array
         Bars of 3 px in front of everything.
     never : (H, W) bool array
@@ -93,13 +93,14 @@ def scene_with_truth(
     InputError
     """
     ground = np.asarray(photo)
-    if ground.ndim not in (2, 3) or min(ground.shape[:2]) < 96:
-        raise InputError("photo", f"shape {ground.shape}", "96 px or more a side")
+    if ground.ndim not in (2, 3) or min(ground.shape[:2]) < 96 or ground.shape[2:] not in ((), (3,)):
+        raise InputError("photo", f"shape {ground.shape}", "(H, W) or (H, W, 3), 96 px or more a side")
     if slices < 5:
         raise InputError("slices", repr(slices), "at least 5")
     near = np.ascontiguousarray(ground[::-1, ::-1]) if front is None else np.asarray(front)
     if near.shape != ground.shape:
         raise InputError("front", f"shape {near.shape}", f"the photo's shape {ground.shape}")
+    check_rendering(blur_per_slice=blur_per_slice, noise=noise, psf=psf)
     rng = np.random.default_rng(seed)
     shape = ground.shape[:2]
     last = slices - 1.0
@@ -204,7 +205,7 @@ def _ground_depth(
 
 
 def _part(shape: tuple[int, int], number: int) -> NDArray[np.bool_]:
-    """One quarter of the picture."""
+    """One half of the picture: upper, lower, left or right."""
     y, x = _grid(shape)
     return (y < 0) == bool(number & 1) if number < 2 else (x < 0) == bool(number & 1)
 

@@ -81,6 +81,13 @@ def test_value_range_is_taken_literally() -> None:
     np.testing.assert_allclose(image.pixels[0, 0], [0, 0.5, 1])
 
 
+def test_only_floats_that_lay_in_the_unit_range_are_held_to_it() -> None:
+    inside = as_image(np.array([[0.0, 1.0]]))
+    assert inside.restore(inside.pixels * 2).tolist() == [[0, 1]]
+    beyond = as_image(np.array([[0.0, 4.0]]), value_range=(0, 1))
+    assert beyond.restore(beyond.pixels).tolist() == [[0, 4]]
+
+
 def test_nan_is_filled_inside_and_returned_outside() -> None:
     array = np.full((4, 4), 0.5)
     array[1, 1], array[2, 2] = np.nan, np.inf

@@ -183,3 +183,11 @@ def test_devices_are_checked() -> None:
 def test_gpu_agrees_with_cpu(photo: np.ndarray) -> None:
     cpu, gpu = (defocus_map(photo, device=d).sigma for d in ("cpu", "cuda"))
     assert np.abs(cpu - gpu).max() < 0.05
+
+
+def test_an_unrefined_map_shares_no_memory_with_its_raw_form(
+    photo: np.ndarray, random_weights: dict[str, Path]
+) -> None:
+    found = defocus_map(photo[:64, :64], weights=random_weights["blurnet"], refine=False, device="cpu")
+    np.testing.assert_array_equal(found.sigma, found.raw)
+    assert not np.shares_memory(found.sigma, found.raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from defocus_backend.errors import InputError
@@ -40,6 +41,23 @@ def test_values_outside_their_range_are_refused_by_name(group: type[Params]) -> 
             with pytest.raises(InputError) as caught:
                 group(**{name: value})
             assert caught.value.argument == name
+
+
+def test_numbers_of_numpy_and_whole_floats_become_plain_ones() -> None:
+    found = DefocusParams(
+        radius=np.int64(3),
+        eps=np.float32(0.25),
+        iterations=2.0,
+        step=8.0,
+        refine=np.bool_(False),
+        method=np.str_("lbp"),
+    )
+    kinds = [type(getattr(found, n)) for n in ("radius", "eps", "iterations", "step", "refine", "method")]
+    assert kinds == [int, float, int, int, bool, str]
+    assert found == DefocusParams(radius=3, eps=0.25, iterations=2, step=8, refine=False, method="lbp")
+    for bad in ({"radius": np.float64(2.5)}, {"radius": np.bool_(True)}, {"step": np.array([8])}):
+        with pytest.raises(InputError, match=next(iter(bad))):
+            DefocusParams(**bad)
 
 
 def test_a_step_between_the_offered_ones_is_refused() -> None:

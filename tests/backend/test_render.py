@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from defocus_backend.errors import InputError
-from defocus_backend.render import Panel, Scale, draw_contact_sheet, draw_map
+from defocus_backend.render import Panel, Scale, draw_contact_sheet, draw_map, draw_shaded
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -66,6 +66,11 @@ def test_contact_sheet_holds_pictures_of_any_kind() -> None:
     three, seven = (decoded(draw_contact_sheet(panels, columns=c)) for c in (3, 7))
     assert three.shape[0] > seven.shape[0]
     assert three.shape[1] < seven.shape[1]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1)])
+def test_a_height_of_one_row_or_column_is_shaded(shape: tuple[int, int]) -> None:
+    assert decoded(draw_shaded(np.zeros(shape))).ndim == 3
 
 
 def test_refusals() -> None:

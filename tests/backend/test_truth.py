@@ -68,6 +68,9 @@ def test_colour_and_noise_are_reproducible() -> None:
         ("photo", {"photo": np.zeros((50, 96), np.uint8)}),
         ("front", {"front": np.zeros((96, 97), np.uint8)}),
         ("slices", {"slices": 4}),
+        ("photo", {"photo": np.zeros((96, 96, 4), np.uint8)}),
+        ("psf", {"psf": "gausian"}),
+        ("noise", {"noise": -1.0}),
     ],
 )
 def test_refusals(argument: str, changes: dict) -> None:

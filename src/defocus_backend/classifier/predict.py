@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW
 from defocus_backend.classifier.pixelnet import PixelNet
+from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.filters.gaussian import border_index
 from defocus_backend.params import TileParams
 from defocus_backend.progress import Reporter
@@ -342,7 +343,7 @@ def _mean_over_windows(values: Tensor, step: int, dim: int) -> Tensor:
     covers = WINDOW // step
     count = values.shape[dim]
     padded = nn.functional.pad(values.transpose(dim, -1), (covers, covers - 1))
-    sums = padded.double().cumsum(-1)
+    sums = padded.to(accumulation_dtype(padded)).cumsum(-1)
     total = sums[..., covers:] - sums[..., :-covers]
     index = torch.arange(count + covers - 1, device=values.device)
     held = (index.clamp(max=count - 1) - (index - covers + 1).clamp_min(0) + 1).to(total)

@@ -54,6 +54,10 @@ def score_command(
         raise InputError("SOURCE", "nothing", "two or more pictures, or one multi-page TIFF")
     stack = open_stack(sources)
     reference = None if truth is None else read_image(truth).array
+    for argument, other in (("SOURCE", stack.first.array), ("--truth", reference)):
+        if other is not None and (other.dtype.kind == "f") != (picture.array.dtype.kind == "f"):
+            given, wanted = (f"{values.dtype} values" for values in (other, picture.array))
+            raise InputError(argument, given, f"{wanted} as in {fused.name}, so that white is the same")
     scores = metrics.evaluate(
         picture.array,
         [np.asarray(one) for one in stack],

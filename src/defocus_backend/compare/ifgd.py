@@ -51,7 +51,7 @@ def integrated(down: Array, across: Array) -> Array:
 
 
 def _into_range(luma: Array, mean: float) -> Array:
-    """Stretch luma to 16..235 by a power that brings its mean to `mean`; flat luma becomes `mean`."""
+    """Stretch luma to 16..235 by a power that brings its mean near `mean`; flat luma becomes `mean`."""
     low, span = luma.min(), np.ptp(luma)
     if span < 1e-9:
         return np.full_like(luma, mean)
@@ -93,7 +93,7 @@ def ifgd(
     saturation. The method so changes brightness and contrast, and scores low wherever they should be kept.
 
     The paper integrates by Haar wavelets with a Poisson solver at each level; the cosine transform solves the same
-    equation at once. The power is ours: it keeps the sources' mean luma. Gray images are handled as luma.
+    equation at once. The power is ours: it keeps the mean luma about as it is. Gray images are handled as luma.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ def lbp_map(
     standardised before the inference, as in the authors' public code.
     """
     check_number("threshold", threshold, above=0, at_most=1)
-    check_number("beta", beta, above=0, at_most=50)
+    check_number("beta", beta, above=0, at_most=30)  # beyond, the beliefs overflow
     if not windows:
         raise InputError("windows", repr(windows), "at least one window")
     sides = [check_whole("windows", side, at_least=1) for side in windows]

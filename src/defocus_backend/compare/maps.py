@@ -68,13 +68,6 @@ MAP_METHODS: Mapping[str, MapMethod] = MappingProxyType(
 """The comparison maps of `methods.MAP_METHODS`, to be called on gray pictures."""
 
 
-def map_method(name: str) -> MapMethod:
-    """Look a method up by name; raise `InputError` for a name that is not registered."""
-    if name not in MAP_METHODS:
-        raise InputError("method", repr(name), "one of " + ", ".join(MAP_METHODS))
-    return MAP_METHODS[name]
-
-
 def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Array, Array]:
     """Refine a map of any unit by `refine.refine_map`; the result stays within the map's range.
 

@@ -262,6 +262,7 @@ def fuse(
                 sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
                 leads.append(lead)
             form = form or replace(source, pixels=source.pixels[:, :0].clone())
+            form = replace(form, bounded=form.bounded and source.bounded)
             # Before the next slice is read, not after.
             del image, source, gray, detail, weighed, judged, score, cell_score, lead, told
             reporter.advance()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defocus_backend.filters import CellGrid, box_mean, cell_mean
+from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.fusion.parabola import fit_parabola
 from defocus_backend.fusion.peak import SCORE_NOISE, peak_height
 from defocus_backend.fusion.positions import mean_step
@@ -70,9 +71,9 @@ class HeightAccumulator:
         self.z = z
         self._size = max(1, -(-len(z) // _MOST_GROUPS))
         groups = [z[n : n + self._size].mean() for n in range(0, len(z), self._size)]
-        self._group_z = torch.tensor(groups, dtype=torch.float64, device=device)
         slots = 2 * _REACH + 1
         self._sigma = torch.zeros((slots, *shape), dtype=torch.float16, device=device)
+        self._group_z = torch.tensor(groups, dtype=accumulation_dtype(self._sigma), device=device)
         self._trust = torch.zeros_like(self._sigma)
         self._recent: list[tuple[Tensor, Tensor]] = []
         self._best = torch.zeros(shape, dtype=torch.int16, device=device)
@@ -154,7 +155,7 @@ class HeightAccumulator:
         scale = self._scale
         error = unit_error * noise * scale
         place = self._group_z[self._best.long()]
-        found = place + vertex.double() * scale
+        found = place + vertex.to(place) * scale
         low, high = float(self.z.min()), float(self.z.max())
         margin = scale / 2
         good = vertex.isfinite() & error.isfinite() & (found >= low - margin) & (found <= high + margin)

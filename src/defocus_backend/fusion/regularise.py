@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from defocus_backend.filters import CellGrid, box_mean, cell_mean
+from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.strips import strips
 
@@ -91,7 +92,7 @@ def regularise(found: Height, guide: Tensor, step: float, *, radius: int) -> Hei
     if not count:
         return found
     # In units of steps from the mean, far from the ends of float32.
-    origin = float(found.height.nansum(dtype=torch.float64)) / count
+    origin = float(found.height.nansum(dtype=accumulation_dtype(found.height))) / count
     coarse = CellGrid(*shape, 2)
     sums = torch.empty((7, *shape), device=guide.device)
     for rows in strips(shape, guide.device):

@@ -61,13 +61,12 @@ def to_gray(image: Any, argument: str, *, channel_axis: int | None = None, data_
     """Return an image as gray float64 on 0..255.
 
     Colour is turned to gray with `LUMA` and rounded half up, as ``rgb2gray`` does with 8-bit images, on which the
-    published figures were computed (`arrays.Image.gray` does not round); gray is only scaled. A fourth channel
-    (alpha) is left out.
+    published figures were computed (`arrays.Image.gray` does not round); gray is only scaled. Alpha is left out.
 
     Parameters
     ----------
     image : (H, W) or (H, W, C) array_like
-        C is 1, 3 or 4, at `channel_axis`.
+        C is 1 to 4, at `channel_axis`.
     argument : str
         Name of the argument, for the error.
     channel_axis : int, optional
@@ -84,7 +83,23 @@ def to_gray(image: Any, argument: str, *, channel_axis: int | None = None, data_
     InputError
         If the number of axes or channels does not fit, or for the reasons given at `scaled`.
     """
-    values = scaled(image, argument, data_range=data_range)
+    values = without_alpha(scaled(image, argument, data_range=data_range), argument, channel_axis)
+    if channel_axis is None:
+        return values
+    if values.shape[-1] == 1:
+        return values[..., 0]
+    red, green, blue = (values[..., k] * LUMA[k] for k in range(3))
+    return np.floor(red + green + blue + 0.5)
+
+
+def without_alpha(values: Gray, argument: str, channel_axis: int | None) -> Gray:
+    """An image (H, W) as it is, one with channels as (H, W, C) with C of 1 or 3.
+
+    Raises
+    ------
+    InputError
+        If the number of axes or channels does not fit.
+    """
     wanted = 2 if channel_axis is None else 3
     if values.ndim != wanted:
         hint = "" if channel_axis is not None else "; name the colour axis with channel_axis"
@@ -94,13 +109,10 @@ def to_gray(image: Any, argument: str, *, channel_axis: int | None = None, data_
     if not -3 <= channel_axis < 3:
         raise InputError("channel_axis", repr(channel_axis), "an axis of the image, from -3 to 2")
     values = np.moveaxis(values, channel_axis, -1)
-    channels = values.shape[-1]
-    if channels == 1:
-        return values[..., 0]
-    if channels not in (3, 4):
-        raise InputError(argument, f"{channels} channels", "1, 3 (RGB) or 4 (RGBA) channels")
-    red, green, blue = (values[..., k] * LUMA[k] for k in range(3))
-    return np.floor(red + green + blue + 0.5)
+    colours = {1: 1, 2: 1, 3: 3, 4: 3}.get(values.shape[-1])
+    if colours is None:
+        raise InputError(argument, f"{values.shape[-1]} channels", "1 (gray) or 3 (RGB) channels, or one more (alpha)")
+    return values[..., :colours]
 
 
 def gray_case(

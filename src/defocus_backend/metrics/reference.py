@@ -8,29 +8,21 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from defocus_backend.errors import InputError
-from defocus_backend.metrics.gray import Gray, scaled
+from defocus_backend.metrics.gray import Gray, scaled, without_alpha
 
 _SSIM_SIGMA = 1.5
 _SSIM_SIDE = 11
 
 
 def _pair(image: Any, reference: Any, channel_axis: int | None, data_range: float | None) -> tuple[Gray, Gray]:
-    """Both as float64 on 0..255, channels last."""
-    pair = (
-        scaled(image, "image", data_range=data_range),
-        scaled(reference, "reference", data_range=data_range),
+    """Both as float64 on 0..255, channels last, without alpha."""
+    first, second = (
+        without_alpha(scaled(values, name, data_range=data_range), name, channel_axis)
+        for values, name in ((image, "image"), (reference, "reference"))
     )
-    wanted = 2 if channel_axis is None else 3
-    if pair[0].ndim != wanted:
-        hint = "" if channel_axis is not None else "; name the colour axis with channel_axis"
-        raise InputError("image", f"shape {pair[0].shape}", f"{wanted} axes{hint}")
-    if pair[1].shape != pair[0].shape:
-        raise InputError("reference", f"shape {pair[1].shape}", f"{pair[0].shape}, as the image")
-    if channel_axis is None:
-        return pair
-    if not -3 <= channel_axis < 3:
-        raise InputError("channel_axis", repr(channel_axis), "an axis of the image, from -3 to 2")
-    return np.moveaxis(pair[0], channel_axis, -1), np.moveaxis(pair[1], channel_axis, -1)
+    if second.shape != first.shape:
+        raise InputError("reference", f"shape {second.shape}", f"{first.shape}, as the image")
+    return first, second
 
 
 def psnr(image: Any, reference: Any, *, channel_axis: int | None = None, data_range: float | None = None) -> float:

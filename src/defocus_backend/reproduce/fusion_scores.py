@@ -12,11 +12,9 @@ from defocus_backend import metrics
 from defocus_backend.compare import fuse_with
 from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.fusion import fuse, fuse_by_index
-from defocus_backend.params import FusionParams
-from defocus_backend.reproduce.inputs import Inputs, Pair
+from defocus_backend.params import PAPER_REFINEMENT, FusionParams
+from defocus_backend.reproduce.inputs import METRICS, Inputs, Pair
 from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Table
-
-METRICS = ("QG", "QP", "QY", "QCB", "QFMI")
 
 PRINTED: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "Cookie": {
@@ -44,7 +42,7 @@ COOKIE = 3
 """Number of the "Cookie" among the Lytro colour pairs; GFDF's published result of it has the printed scores."""
 
 PAIRS = range(1, 21)
-_PAPER_MAPS: dict[str, Any] = {"step": 4, "radius": 16, "eps": 0.005, "iterations": 7}
+_PAPER_MAPS: dict[str, Any] = {"step": 4, **PAPER_REFINEMENT}
 _PAPER_WEIGHTS: dict[str, Any] = {"radius": 7, "eps": 1e-3}
 
 

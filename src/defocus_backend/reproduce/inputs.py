@@ -18,6 +18,8 @@ from defocus_backend.scenes import focal_stack, garage_scene, stepped_depth, til
 Pixels = NDArray[np.uint8]
 
 PICTURES = ("skimage", "data")
+METRICS = ("QG", "QP", "QY", "QCB", "QFMI")
+"""The scores of Table 3."""
 _LONGEST = 768
 _FARTHEST, _FARTHEST_SMALL, _FARTHEST_OF_PAIR = 12.0, 8.0, 4.0
 """Sigma in pixels of the farthest place of a rendered scene, of one at half the size and of the pictures of a pair."""
@@ -72,6 +74,7 @@ class Inputs:
             raise FileError(f"data: {self.data} is not a folder")
         if self.pictures == "data" and not self.photos("val"):
             raise InputError("pictures", "'data'", "photographs in photos/val of the data folder")
+        _ = self.other_methods  # one that cannot be read is told before the work, not after it
         if self.train_seconds < 0:
             raise InputError("train_seconds", repr(self.train_seconds), "0 or more")
 
@@ -163,8 +166,16 @@ class Inputs:
             board: dict[str, Any] = json.loads(self.leaderboard.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise FileError(f"leaderboard: {self.leaderboard} cannot be read ({error})") from error
-        # Summaries that stand beside the methods begin with an underscore.
-        return {name: scores for name, scores in board.items() if not name.startswith("_")}
+        try:
+            # Summaries that stand beside the methods begin with an underscore.
+            return {
+                method: {pair: {m: float(scores[m]) for m in METRICS} for pair, scores in pairs.items()}
+                for method, pairs in board.items()
+                if not method.startswith("_")
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            wanted = f"{{method: {{pair: {{{', '.join(METRICS)}}}}}}}"
+            raise FileError(f"leaderboard: {self.leaderboard} does not hold {wanted} ({error})") from error
 
 
 def _read_rgb(path: Path) -> Pixels:

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 
 from defocus_backend.compare.maps import MAP_METHODS
 from defocus_backend.defocus import DefocusMap, defocus_map
-from defocus_backend.params import DefocusParams
+from defocus_backend.luma import LUMA
+from defocus_backend.params import PAPER_REFINEMENT, DefocusParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from defocus_backend.reproduce.inputs import KnownScene, Pixels
 from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Picture, Table
 from defocus_backend.training.map_scores import rank_correlation
 
 Map = NDArray[Any]
-
-PAPER_REFINEMENT = DefocusParams(method="mobilenetv2", step=8, radius=16, eps=0.005, iterations=7, subsample=1)
-"""Section 3.3 and Fig. 5. The paper's filter has no subsampling."""
 
 _SIGMA = Scale(low=0, high=12)
 _ORDER = Scale(low=0, high=1, label="share of range")
@@ -30,15 +28,12 @@ _KNOWN = "a photograph rendered through a lens disc, so that the sigma of every 
 def _map(picture: Pixels, job: Job, *, method: str, step: int = 8) -> DefocusMap:
     """A map by one of our networks, refined with the paper's settings."""
     job.check()
-    p = PAPER_REFINEMENT
     return defocus_map(
         picture,
         channel_axis=-1,
         method=method,
         step=step,
-        radius=p.radius,
-        eps=p.eps,
-        iterations=p.iterations,
+        **PAPER_REFINEMENT,
         device=job.device,
         progress=job.progress,
         cancel=job.cancel,
@@ -133,7 +128,8 @@ def _compared(
     name: str, caption: str, rivals: list[_Rival], scene: KnownScene, job: Job, *, step: int, **words: tuple[str, ...]
 ) -> Outcome:
     """Maps by other methods and ours, as they are and refined, each with its rank correlation with the truth."""
-    gray = np.asarray(scene.picture @ np.array([0.299, 0.587, 0.114]))
+    gray = np.asarray(scene.picture @ np.array(LUMA))
+    paper = DefocusParams(**PAPER_REFINEMENT)
     shown: list[tuple[str, Map, Map]] = []
     for method in ("mobilenetv2", "pixelnet"):
         found = _map(scene.picture, job, method=method, step=step)
@@ -144,7 +140,7 @@ def _compared(
             job.progress(number, len(rivals), f"methods, {rival.title}")
         measure = MAP_METHODS[rival.method]
         raw = measure(gray, **rival.parameters)
-        shown.append((rival.title, raw, measure(gray, refine=True, **rival.parameters)))
+        shown.append((rival.title, raw, measure(gray, refine=True, params=paper, **rival.parameters)))
     rows = tuple((title, _rank(raw, scene), _rank(refined, scene)) for title, raw, refined in shown)
     columns = len(shown) + 1
     above = [Panel("picture", scene.picture), *(Panel(title, _scaled(raw), _ORDER) for title, raw, _ in shown)]

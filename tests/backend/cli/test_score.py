@@ -48,11 +48,15 @@ class TestScore:
         plain = json.loads(defocus("score", *same, "--truth", slices[0], "--json", weights=False).stdout)
         assert plain["scores"]["PSNR"] is None
 
-    def test_refusals(self, defocus: Invoke, slices: list[Path], picture: Path) -> None:
+    def test_refusals(self, defocus: Invoke, slices: list[Path], picture: Path, tmp_path: Path) -> None:
+        floats = tmp_path / "floats.tif"
+        write_image(floats, np.zeros((24, 24), np.float32))
         for arguments, said in (
             ((slices[0],), "SOURCE"),
             ((picture, *slices), "sources[0]"),
             ((*slices, "--metric", "PSNR"), "reference"),
+            ((slices[0], floats, floats), "SOURCE: got float32 values"),
+            ((*slices, "--truth", floats), "--truth: got float32 values"),
         ):
             result = defocus("score", *arguments, weights=False)
             assert result.exit_code == 2

@@ -11,7 +11,7 @@ from scipy import ndimage, special
 
 from defocus_backend.compare.energy_ratio import energy_ratio_map, noise_variance, ratio_sigma
 from defocus_backend.compare.lbp import lbp_codes, lbp_map, multiscale_belief
-from defocus_backend.compare.maps import MAP_METHODS, map_method, refine_values
+from defocus_backend.compare.maps import MAP_METHODS, refine_values
 from defocus_backend.compare.matting import matting_laplacian, spread_values
 from defocus_backend.compare.zhuo_sim import edge_sigma, smooth_sparse, sparse_sigma
 from defocus_backend.defocus import defocus_map
@@ -283,9 +283,7 @@ def test_bad_parameters_are_named(name: str, parameters: dict[str, object], argu
 def test_registry() -> None:
     assert {m.name for m in MAP_METHODS.values()} == set(MAP_METHODS)
     assert {m.unit for m in MAP_METHODS.values()} == {"px", "relative"}
-    assert map_method("lbp").function is lbp_map
-    with pytest.raises(InputError, match="energy_ratio"):
-        map_method("dmenet")
+    assert MAP_METHODS["lbp"].function is lbp_map
 
 
 @pytest.mark.parametrize("change", [lambda m: m, lambda m: -3 * m + 7, lambda m: 1000 + 1e-3 * m])

@@ -195,6 +195,11 @@ def test_psnr_and_ssim() -> None:
     off = truth.astype(float) + 5
     assert metrics.psnr(off, truth, channel_axis=-1) == pytest.approx(20 * np.log10(255 / 5))
     assert metrics.psnr(truth, truth, channel_axis=-1) == float("inf")
+    opaque = np.full((*truth.shape[:2], 1), 255, truth.dtype)
+    seen = [np.concatenate([one, opaque], -1) for one in (off, truth)]
+    for score in (metrics.psnr, metrics.ssim):
+        assert score(*seen, channel_axis=-1) == score(off, truth, channel_axis=-1), "alpha is no colour"
+        assert score(seen[0], truth, channel_axis=-1) == score(off, truth, channel_axis=-1)
     assert metrics.ssim(truth, truth, channel_axis=-1) == pytest.approx(1)
     assert metrics.ssim(picture("coffee", "B"), truth, channel_axis=-1) < 0.95
 

@@ -205,7 +205,11 @@ def test_inputs_are_refused_or_absent(tmp_path: Path) -> None:
     assert empty.lytro(3) is None
     assert empty.photos("train") == []
     with pytest.raises(FileError, match="leaderboard"):
-        _ = Inputs(leaderboard=tmp_path / "none.json").other_methods
+        Inputs(leaderboard=tmp_path / "none.json")
+    for board in ({"m": {"c_01": {"QG": 0.7}}}, {"m": [1]}, [1]):
+        (tmp_path / "board.json").write_text(json.dumps(board))
+        with pytest.raises(FileError, match=r"leaderboard: .*board\.json does not hold"):
+            Inputs(leaderboard=tmp_path / "board.json")
 
 
 def outcome(value: float) -> Outcome:
