@@ -227,8 +227,9 @@ class Batch:
         return self._journal.commit(self._orders[name].room, record)
 
     def _ended(self, tried: Tried[_Wanted]) -> None:
-        self._orders.pop(tried.key)
+        order = self._orders.pop(tried.key)
         if tried.failure is not None:
+            self._journal.discard(order.room)
             self._failed(tried)
             return
         self.records[tried.key] = {**tried.value, "attempts": tried.attempt}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from defocus_backend.batch.journal import RECORD
 from defocus_backend.errors import FileError, InputError
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
 _STORE = ".zarr"
 _WHOLE = (_STORE, *MICROSCOPE_SUFFIXES)
 """Suffixes of what always is a stack, or many."""
+
+_LONGEST = 150
+"""Bytes of a name; disks take 255, and endings such as that of a hidden, half-written file are added."""
+
+_UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]')
+"""What some disk refuses in a name. The last are bytes of file names that are no UTF-8: they cannot be printed."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 
 _FAMILIES = {".jpeg": ".jpg", ".tiff": ".tif"}
 
@@ -80,7 +90,7 @@ class Finder:
     group_by : str or None
         Regular expression, searched for in the path of each file below its root (with forward slashes).
         Files with the same text in its group ``stack`` (or its first) are one stack, ordered by the group
-        ``slice`` (or its second) or by name. Files without a match are left out.
+        ``slice`` (or its second), by value if all are numbers, or by name. Files without a match are left out.
     skip : sequence of Path
         Folders not to look into: that of the results.
     singles : bool
@@ -105,8 +115,7 @@ class Finder:
             if not root.exists():
                 raise InputError("DIR", str(root), "an existing folder or file")
         self._roots = list(dict.fromkeys(root.resolve() for root in roots))
-        folders = {root if root.is_dir() else root.parent for root in self._roots}
-        self._base = Path(os.path.commonpath(folders)) if folders else Path()
+        self._base = _shared([root if root.is_dir() else root.parent for root in self._roots])
         self._given = {resolved: root for root, resolved in zip(roots, (r.resolve() for r in roots), strict=True)}
         self._pattern, self._singles = pattern, singles
         self._group: re.Pattern[str] | None = None
@@ -200,7 +209,10 @@ class Finder:
             stack, number = (match[n] or "" if n is not None else "" for n in (self._stack_group, self._slice_group))
             stacks.setdefault(stack, []).append((number or path.name, path))
         for stack, members in sorted(stacks.items(), key=lambda item: natural_order(item[0])):
-            members.sort(key=lambda member: (natural_order(member[0]), natural_order(member[1].name)))
+            order: Callable[[str], Any] = natural_order
+            if all(_NUMBER.fullmatch(number) for number, _ in members):
+                order = Decimal  # heights: of -2 and .25 the natural order would see the digits only
+            members.sort(key=lambda member: (order(member[0]), natural_order(member[1].name)))
             paths = tuple(path for _, path in members)
             if len(paths) == 1 and not self._singles and self._pages(paths[0]) == 1:
                 left.append(LeftOut(paths[0], "a single picture; a stack has two or more"))
@@ -226,7 +238,12 @@ class Finder:
         """The path below what all roots share, as one word: files that leave their folder keep their identity."""
         relative = path.relative_to(self._base).as_posix() if path.is_relative_to(self._base) else path.name
         parts = [part for part in relative.split("/") if part not in ("", ".")]
-        return re.sub(r'[\x00-\x1f<>:"|?*\\]', "_", "_".join(parts)) or self._base.name or "stack"
+        words = _UNFIT.sub("_", "_".join(parts) or self._base.name or "stack")
+        if len(words.encode()) <= _LONGEST:
+            return words
+        # The sum keeps apart what is equal as far as it is kept.
+        kept = words.encode()[: _LONGEST - 9].decode(errors="ignore")
+        return f"{kept}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
     def _name(self, candidate: _Candidate) -> str:
         """The candidate's words, or the same with its file type or a number if another has them already."""
@@ -247,6 +264,14 @@ def natural_order(text: str) -> list[tuple[int, int | str]]:
     """Key that sorts ``z9`` before ``z10``."""
     parts = enumerate(re.split(r"([0-9]+)", text))
     return [(0, int(part)) if n % 2 else (1, part.casefold()) for n, part in parts if part]
+
+
+def _shared(folders: Sequence[Path]) -> Path:
+    """The folder that holds all of them."""
+    try:
+        return Path(os.path.commonpath(folders)) if folders else Path()
+    except ValueError:  # on several drives of Windows
+        return folders[0]
 
 
 def _bare(path: Path) -> Path:

@@ -2,8 +2,8 @@
 
 A job works in a room of its own, a hidden folder beside the results. Its finished room gets a record, then
 the room's results are renamed into place as one folder: that is the moment at which the job is done. The
-journal, one line of JSON a job, is appended and synced after it. Whatever a killed batch left between these
-steps, the next one completes or clears away.
+journal, one line of JSON a job, is appended and synced after it. Whatever a batch left between these steps,
+because it was killed, interrupted or could not rename, its end or the next one completes or clears away.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ class Journal:
         self.out = out
         self._hidden = out / HIDDEN
         self._resume = resume
-        self._records: dict[str, Record] = {}
 
     def __enter__(self) -> Journal:
         from filelock import FileLock, Timeout
@@ -86,17 +85,15 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._clear_rooms()
-        self._lock.release()
+        try:
+            with contextlib.suppress(OSError):  # the next batch tries again
+                self._close_rooms()
+        finally:
+            self._lock.release()
 
     def _open(self) -> None:
-        for room in sorted(self._rooms.iterdir()) if self._rooms.is_dir() else []:
-            with contextlib.suppress(FileError):  # not finished, or no longer wanted
-                self._put_in_place(Room(room))
-        self._clear_rooms()
-        if self._resume:
-            self._records = read_records(self.out)
-        else:
+        self._close_rooms()
+        if not self._resume:
             self._path.unlink(missing_ok=True)
         with self._path.open("ab") as file:
             if file.tell() and not self._path.read_bytes().endswith(b"\n"):
@@ -110,22 +107,34 @@ class Journal:
     def _rooms(self) -> Path:
         return self._hidden / "rooms"
 
-    def _clear_rooms(self) -> None:
-        shutil.rmtree(self._rooms, ignore_errors=True)
+    def _close_rooms(self) -> None:
+        """Put finished results in their place, the latest last, and clear all other rooms away."""
+        for path in sorted(self._rooms.iterdir(), key=_when_whole) if self._rooms.is_dir() else []:
+            try:
+                self._put_in_place(Room(path))
+            except FileError:  # not finished, or no longer wanted
+                _clear(path)
+            except OSError:  # finished, but a program holds the place: kept until a later batch can do it
+                continue
+        with contextlib.suppress(OSError):
+            self._rooms.rmdir()
 
     def target(self, name: str) -> Path:
         """Folder of a job's results."""
         return self.out / name
 
     def check_target(self, name: str) -> None:
-        """Raise `FileError` if results would take the place of a folder that no batch has made."""
-        target = self.target(name)
+        """Raise `FileError` if results would take the place of a folder that no batch has made, or can have none."""
+        with _file_errors(self.target(name)):  # such as a name that is too long for the disk
+            self._refuse_foreign(self.target(name))
+
+    def _refuse_foreign(self, target: Path) -> None:
         if target.exists() and not (target / RECORD).is_file():
             raise FileError(f"{target}: exists and is not a batch's; choose another folder with --out")
 
     def finished(self, name: str, fingerprint: str) -> Record | None:
         """The record of a job that an earlier batch did with the same inputs and options, if its results are there."""
-        return find_finished(self.out, self._records, name, fingerprint) if self._resume else None
+        return find_finished(self.out, name, fingerprint) if self._resume else None
 
     def new_room(self) -> Room:
         """A fresh folder for one attempt."""
@@ -134,6 +143,11 @@ class Journal:
             room.results.mkdir(parents=True)
             room.thumbnails.mkdir()
         return room
+
+    def discard(self, room: Room) -> None:
+        """Clear the room of an attempt that failed, unless its results are finished and only not in their place."""
+        if not _when_whole(room.path):
+            _clear(room.path)
 
     def commit(self, room: Room, record: Record) -> Record:
         """Put the results of a finished job in their place, all in one step, and write it down.
@@ -144,32 +158,41 @@ class Journal:
             If they cannot be put there.
         """
         with _file_errors(self.target(record["name"])):
+            self.check_target(record["name"])
             (room.results / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             for path in (*sorted(room.results.rglob("*")), room.results):
                 _sync(path)
-            (room.path / RECORD).touch()  # from here on the room is whole: `_open` completes the rest
+            (room.path / RECORD).touch()  # from here on the room is whole: `_close_rooms` completes the rest
             _sync(room.path)
+            for other in self._rooms.iterdir():
+                if other != room.path and _name_of(other) == record["name"]:
+                    _clear(other)  # results that could not be put in place, and never must over these
             self._put_in_place(room)
         self.note(record)
         return record
 
     def _put_in_place(self, room: Room) -> None:
-        if not (room.path / RECORD).exists() or not (room.results / RECORD).exists():
+        name = _name_of(room.path)
+        if name is None:
             raise FileError(f"{room.path}: is not finished")
-        name = json.loads((room.results / RECORD).read_text(encoding="utf-8"))["name"]
-        target = self.target(name)
-        self.check_target(name)
+        target, previous = self.target(name), room.path / "previous"
+        self._refuse_foreign(target)
         for picture in room.thumbnails.iterdir():
             picture.replace(self._hidden / "thumbnails" / f"{name}_{picture.name}")
-        if target.exists():
-            target.rename(room.path / "previous")
-        room.results.rename(target)
+        try:
+            if target.exists():
+                target.rename(previous)
+            room.results.rename(target)
+        except BaseException:  # Ctrl-C too
+            with contextlib.suppress(OSError):
+                if previous.exists() and not target.exists():
+                    previous.rename(target)
+            raise
         _sync(self.out)
-        shutil.rmtree(room.path, ignore_errors=True)
+        _clear(room.path)
 
     def note(self, record: Record) -> None:
         """Append a record to the journal; it is on disk when this returns."""
-        self._records[record["name"]] = record
         with _file_errors(self._path), self._path.open("ab") as file:
             file.write(json.dumps(record).encode() + b"\n")
             file.flush()
@@ -194,21 +217,42 @@ def read_records(out: Path) -> dict[str, Record]:
     return records
 
 
-def find_finished(out: Path, records: dict[str, Record], name: str, fingerprint: str) -> Record | None:
-    """A job's record from the journal, else from its folder of results, if it still holds.
+def find_finished(out: Path, name: str, fingerprint: str) -> Record | None:
+    """A job's record in its folder of results, if it is of the same inputs and options and still holds.
 
-    The folder knows better where a kill came between the renaming and the journal's line.
+    The journal is not asked: after a kill between the renaming and its line, it tells of earlier results.
     """
-    in_place = out / name / RECORD
-    kept: Record | None = None
+    record: Any = None
     with contextlib.suppress(OSError, ValueError):
-        kept = json.loads(in_place.read_text(encoding="utf-8"))
-    for record in (records.get(name), kept):
-        if record is None or record.get("state") != "done" or record.get("fingerprint") != fingerprint:
-            continue
-        if all((out / output["path"]).exists() for output in record["outputs"]):
-            return record
-    return None
+        record = json.loads((out / name / RECORD).read_text(encoding="utf-8"))
+    if not isinstance(record, dict) or (record.get("state"), record.get("fingerprint")) != ("done", fingerprint):
+        return None
+    return record if all((out / output["path"]).exists() for output in record["outputs"]) else None
+
+
+def _when_whole(room: Path) -> int:
+    """When the results in a room were finished, in nanoseconds; 0 if they are not."""
+    try:
+        return (room / RECORD).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _name_of(room: Path) -> str | None:
+    """The job whose finished results wait in a room."""
+    if not _when_whole(room):
+        return None
+    try:
+        name: str = json.loads((room / "results" / RECORD).read_text(encoding="utf-8"))["name"]
+    except (FileNotFoundError, ValueError):
+        return None
+    return name
+
+
+def _clear(room: Path) -> None:
+    with contextlib.suppress(OSError):
+        (room / RECORD).unlink(missing_ok=True)  # first, so that half a room never counts as whole
+    shutil.rmtree(room, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -61,11 +61,13 @@ def open_pool(
     Raises
     ------
     InputError, DeviceError
-        See `ClusterPool`; or if `jobs` is below 1.
+        See `ClusterPool`; or if `jobs` is below 1, or above it with a cluster.
     """
     if jobs < 1:
         raise InputError("jobs", repr(jobs), "1 or more")
     if scheduler is not None:
+        if jobs > 1:
+            raise InputError("jobs", repr(jobs), "1 with a scheduler, whose workers take the place of local processes")
         from defocus_backend.batch.cluster import ClusterPool
 
         return ClusterPool(task, scheduler, threads=threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ def write_report(journal: Journal, records: Mapping[str, Record], about: About) 
         "left_out": [{"path": path, "why": why} for path, why in about.left_out],
     }
     write_whole(data, json.dumps(everything, indent=1, default=str).encode())
-    write_whole(page, draw_page(journal, records, about).encode())
+    write_whole(page, draw_page(journal, records, about).encode(errors="replace"))  # paths may be no UTF-8
     return page, data
 
 
@@ -109,7 +110,7 @@ def _row(journal: Journal, record: Record) -> str:
     name, state = record["name"], record["state"]
     title = escape(name)
     if state != "failed":
-        title = f'<a href="{quote(name)}/">{title}</a>'
+        title = f'<a href="{_link(name)}/">{title}</a>'
     figures = {
         "files": len(record.get("inputs", ())),
         **{key: value for key, value in record.items() if key not in _KNOWN and _is_figure(value)},
@@ -127,7 +128,7 @@ def _row(journal: Journal, record: Record) -> str:
             notes += f"<details><summary>traceback</summary><pre>{escape(record['details'])}</pre></details>"
     files = {output["kind"].removesuffix(" picture"): output["path"] for output in record.get("outputs", ())}
     pictures = "".join(
-        f'<figure><a href="{quote(str(files.get(kind, name)))}">'
+        f'<figure><a href="{_link(str(files.get(kind, name)))}">'
         f'<img src="data:image/jpeg;base64,{_encoded(path)}" alt=""></a>'
         f"<figcaption>{escape(kind)}</figcaption></figure>"
         for kind, path in journal.thumbnails(record).items()
@@ -137,6 +138,10 @@ def _row(journal: Journal, record: Record) -> str:
         f'<div class="stack"><dl>{listed}</dl><div class="notes">{notes}</div>'
         f'<div class="pictures">{pictures}</div></div></section>'
     )
+
+
+def _link(path: str) -> str:
+    return quote(os.fsencode(path))
 
 
 def _is_figure(value: Any) -> bool:

@@ -148,6 +148,7 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
     Exit codes: 0, all done; 1, some stacks failed; 2, refused; 130, interrupted.
     """
     own = {name: options.pop(name) for name in (p.name for p in batch_command.params) if name in options}
+    _refuse_ignored(own)
     show = Show(quiet=own["quiet"], as_json=own["as_json"])
     finder = Finder(roots, pattern=own["pattern"], group_by=own["group_by"], skip=[out], singles=mode != "fuse")
     flags, given = _about_options(options)
@@ -216,6 +217,17 @@ def _run(
         raise click.exceptions.Exit(FAILED)
 
 
+def _refuse_ignored(own: dict[str, Any]) -> None:
+    """Raise `InputError` for options that would do nothing."""
+    if own["scheduler"] is not None and own["jobs"] > 1:
+        raise InputError("--jobs", str(own["jobs"]), "it without --scheduler, whose workers take their place")
+    context = click.get_current_context()
+    for name, flag in {"settle": "--settle", "until_idle": "--until-idle"}.items():
+        # A file with the options may serve batches with and without --watch.
+        if not own["watch"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InputError(flag, f"{own[name]:g}", "it only with --watch")
+
+
 def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
     """How the repeated command's options are written, and which of them the user has set."""
     context = click.get_current_context()
@@ -231,7 +243,7 @@ def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[s
 
 def _state(out: Path, records: dict[str, Record], job: Job, resume: bool) -> str:
     """What a dry run says of a job."""
-    done = find_finished(out, records, job.name, job.fingerprint(_version()))
+    done = find_finished(out, job.name, job.fingerprint(_version()))
     if done is not None:
         return "done before" if resume else "to do again"
     return "to do" if job.name not in records else f"to do ({records[job.name]['state']} before)"

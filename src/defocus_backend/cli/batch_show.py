@@ -42,14 +42,14 @@ class Show:
             else:
                 first, last = job.files[0], job.files[-1].name
                 files = f"{first} ... {last} ({len(job.files)} files)" if len(job.files) > 1 else str(first)
-                click.echo(f"{job.name}: {state}; {files}, {job.size / 1e6:.1f} MB")
+                _echo(f"{job.name}: {state}; {files}, {job.size / 1e6:.1f} MB")
         for path, why in left_out:
             if self._json:
                 self._print_json({"event": "file-left-out", "path": path, "why": why})
             else:
-                click.echo(f"left out: {path} ({why})")
+                _echo(f"left out: {path} ({why})")
         if not self._json:
-            click.echo(f"{len(jobs)} to look at, {len(left_out)} files left out; nothing was written")
+            _echo(f"{len(jobs)} to look at, {len(left_out)} files left out; nothing was written")
 
     @contextlib.contextmanager
     def running(self, total: int | None, out: Path, where: str) -> Iterator[None]:
@@ -90,7 +90,7 @@ class Show:
     def _say(self, text: str, *, err: bool = False) -> None:
         if err or not self._quiet:
             with self._bar.external_write_mode(file=sys.stderr if err else sys.stdout):
-                click.echo(text, err=err)
+                _echo(text, err=err)
 
     def end(
         self, counts: Mapping[str, int], records: Mapping[str, Record], page: Path, seconds: float, ended: str
@@ -105,8 +105,14 @@ class Show:
             parts += [f"{counts['kept']} done before"] if counts["kept"] else []
             parts += [f"{counts['failed']} failed"] if counts["failed"] else []
             parts += [f"{ended}; --resume does the rest"] if ended != "complete" else []
-            click.echo(f"{', '.join(parts)} in {seconds:.1f} s; {page}")
+            _echo(f"{', '.join(parts)} in {seconds:.1f} s; {page}")
 
     def _print_json(self, event: Event) -> None:
-        click.echo(json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event}))
+        _echo(json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event}))
         sys.stdout.flush()
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print a line; characters of file names that the stream cannot take do not stop the batch."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding), err=err)

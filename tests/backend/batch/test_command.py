@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -272,11 +273,38 @@ class TestRefusals:
         assert "is not a batch's" in result.stderr
         assert all(path.exists() for path in (*slices, *other))
 
+    @pytest.mark.parametrize(
+        ("option", "other"), [("--settle", ()), ("--until-idle", ()), ("--jobs", ("--scheduler", "tcp://127.0.0.1:1"))]
+    )
+    def test_options_that_would_do_nothing(
+        self, batch: Batch, make_stack: MakeStack, tmp_path: Path, option: str, other: tuple[str, ...]
+    ) -> None:
+        make_stack(tmp_path / "in" / "a")
+        result = batch(tmp_path / "in", "--out", tmp_path / "out", option, 3, *other)
+        assert (result.exit_code, (tmp_path / "out").exists()) == (2, False)
+        assert f"defocus: {option}: got 3" in result.stderr
+
     def test_no_cluster_there(self, batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
         make_stack(tmp_path / "in" / "a")
         result = batch(tmp_path / "in", "--out", tmp_path / "out", "--scheduler", "nonsense://x")
         assert result.exit_code == 2
         assert "scheduler" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_file_names_that_cannot_be_printed(batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
+    folder, out = tmp_path / os.fsdecode(b"pl\xe4tze"), tmp_path / "out"
+    make_stack(folder / os.fsdecode(b"\xe4"), name=os.fsdecode(b"\xe4{}.tif"))
+    make_stack(folder, slices=1, name=os.fsdecode(b"al\xf6ne{}.tif"))
+    assert "al?ne0.tif" in batch(folder, "--out", out, "--dry-run").stdout
+    result = batch(folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert (out / "_" / "__fused.tif").exists()
+    assert "al?ne0.tif" in (out / "report.html").read_text()
+    # Of single pictures the results are named as they are; the links of the report must lead there.
+    assert batch(folder, "--mode", "map", "--out", out).exit_code == 0
+    assert (out / "al_ne0" / os.fsdecode(b"al\xf6ne0_sigma.tif")).exists()
+    assert "al_ne0/al%F6ne0_sigma.png" in (out / "report.html").read_text()
 
 
 def test_ctrl_c_leaves_what_is_done_and_a_report(

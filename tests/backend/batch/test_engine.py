@@ -167,6 +167,28 @@ class TestBatch:
         assert batch.records["a"]["state"] == "done"
         assert (tmp_path / "out" / "a" / "copy.txt").stat().st_ino != before
 
+    def test_rooms_of_failed_attempts_do_not_pile_up(self, tmp_path: Path) -> None:
+        rooms = tmp_path / "out" / HIDDEN / "rooms"
+        (tmp_path / "b.txt").write_text("bad")
+        left: list[int] = []
+
+        def listen(event: dict[str, Any]) -> None:
+            if event["event"] in ("stack-retried", "stack-failed"):
+                left.append(len(list(rooms.iterdir())))
+
+        with Journal(tmp_path / "out") as journal:
+            batch = Batch(journal, version="1", retry=1, listen=listen)
+            batch.run(InlinePool(copy), JobList([Job("b", (tmp_path / "b.txt",))]))
+        assert left == [0, 0]
+
+    def test_a_name_that_no_disk_takes_fails_that_job(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("one")
+        with Journal(tmp_path / "out") as journal:
+            batch = Batch(journal, version="1")
+            jobs = [Job(name, (tmp_path / "a.txt",)) for name in ("x" * 300, "a")]
+            batch.run(InlinePool(copy), JobList(jobs))
+        assert [record["state"] for record in batch.records.values()] == ["failed", "done"]
+
     def test_a_folder_in_the_way_fails_that_job_before_it_starts(self, tmp_path: Path) -> None:
         (tmp_path / "out" / "a").mkdir(parents=True)
         batch, events = self.run(tmp_path / "out", {"a": "one", "b": "two"})

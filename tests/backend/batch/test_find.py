@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,39 @@ def test_names_tell_several_roots_apart(tmp_path: Path) -> None:
     assert set(found(tmp_path / "day1", tmp_path / "day1" / "raw")) == {"raw_s"}
 
 
+def test_roots_on_several_drives_share_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("c/s/1.png", "c/s/2.png", "d/t/1.png", "d/t/2.png"):
+        picture(tmp_path / path)
+
+    def refuse(_: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr(os.path, "commonpath", refuse)
+    assert set(found(tmp_path / "c", tmp_path / "d")) == {"s", "t"}
+
+
+def test_long_names_are_cut_and_stay_different(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["ä" * 60] * 3)  # 120 bytes each
+    for path in ("s/1.png", "s/2.png", "t/1.png", "t/2.png"):
+        picture(deep / path)
+    names = list(found(tmp_path))
+    assert len(set(names)) == 2
+    for name in names:
+        assert len(name.encode()) <= 150
+        assert name.startswith("ä" * 60 + "_ä")
+    assert list(found(tmp_path)) == names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_can_be_printed_though_the_files_cannot(tmp_path: Path) -> None:
+    for path in (b"pl\xe4tze/1.png", b"pl\xe4tze/2.png"):
+        picture(tmp_path / os.fsdecode(path))
+    (stack,), _ = Finder([tmp_path]).scan()
+    assert stack.name == "pl_tze"
+    assert os.fsencode(stack.files[0].parent.name) == b"pl\xe4tze"
+    assert list(found(stack.files[0].parent)) == ["pl_tze"]
+
+
 def test_equal_names_are_made_unequal(tmp_path: Path) -> None:
     for path in ("a_b/1.png", "a_b/2.png", "a/b/1.png", "a/b/2.png"):
         picture(tmp_path / path)
@@ -129,6 +164,22 @@ class TestGroupBy:
         assert set(found(tmp_path, group_by=r"z\d+/(field\d+)")) == {"field3", "field4"}
         slices, _ = Finder([tmp_path], group_by=r"(?P<slice>z\d+)/(?P<stack>field3)").scan()
         assert [path.parent.name for path in slices[0].files] == ["z1", "z2"]
+
+    @pytest.mark.parametrize(
+        "heights",
+        [
+            ["-2", "-1", "0", "1", "+2"],
+            [".25", ".5", ".75"],
+            ["-1.5", "-0.25", "2e-06", "1", "10"],
+            ["20991231235959000001", "20991231235959000002"],  # a float has too few digits
+            ["1_0", "1_2", "1_10", "2_0"],  # no number to us
+        ],
+    )
+    def test_numbers_order_the_slices_by_their_value(self, tmp_path: Path, heights: list[str]) -> None:
+        for height in heights:
+            picture(tmp_path / f"a z{height}.png")
+        names = found(tmp_path, group_by=r"(?P<stack>\w+) z(?P<slice>.+)\.png")
+        assert names == {"a": [f"a z{height}.png" for height in heights]}
 
     @pytest.mark.parametrize("expression", ["(", "z[0-9]+", "(?P<slice>z)"])
     def test_an_expression_without_a_stack_is_refused(self, tmp_path: Path, expression: str) -> None:

@@ -122,6 +122,8 @@ def test_killed_before_any_step_of_putting_results_in_place(
                 assert contents(out, "a") in (["new"] * 2, ["old"] * 2)
                 assert json.loads((out / "a" / RECORD).read_text())["fingerprint"] == contents(out, "a")[0]
                 assert (found is not None) == (contents(out, "a")[0] == "new")
+                # The journal may still tell of them: "done before" over the new ones would be wrong.
+                assert (resumed.finished("a", "old") is not None) == (contents(out, "a")[0] == "old")
             else:
                 assert not again, "earlier results were lost"
                 assert found is None
@@ -130,6 +132,77 @@ def test_killed_before_any_step_of_putting_results_in_place(
             break
         steps += 1
     assert steps > 8
+
+
+class TestInterrupted:
+    """What stands in `with` blocks runs, and must keep what a kill would have left."""
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, PermissionError])
+    def test_at_any_step_keeps_what_is_finished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    ) -> None:
+        for step in range(3):  # that puts the thumbnail, the earlier and the new results elsewhere
+            out = tmp_path / str(step)
+            with monkeypatch.context() as patch, Journal(out) as journal:
+                make(journal, "a", "old")
+                fail_at(patch, step, error)
+                with pytest.raises((KeyboardInterrupt, FileError)):
+                    make(journal, "a", "new")
+                assert contents(out, "a") == ["old", "old"]
+            assert contents(out, "a") == ["new", "new"]
+            assert not (out / HIDDEN / "rooms").exists()
+            with Journal(out, resume=True) as journal:
+                assert journal.finished("a", "new") is not None
+                assert journal.finished("a", "old") is None
+
+    @pytest.mark.parametrize("refused", ["rename", "exists"])
+    def test_results_that_cannot_be_put_in_place_wait_for_the_next_batch(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+    ) -> None:
+        def held(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        with monkeypatch.context() as patch, Journal(tmp_path) as journal:
+            make(journal, "a", "old")
+            patch.setattr(Path, "rename", held)
+            with pytest.raises(FileError, match="Permission denied"):
+                make(journal, "a", "new")
+            patch.setattr(Path, refused, held)
+        assert contents(tmp_path, "a") == ["old", "old"]
+        with Journal(tmp_path):
+            assert contents(tmp_path, "a") == ["new", "new"]
+
+    def test_results_that_waited_never_replace_later_ones(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Journal(tmp_path) as journal:
+            fail_at(monkeypatch, 1, PermissionError)
+            with pytest.raises(FileError):
+                make(journal, "a", "old")
+            make(journal, "a", "new")
+        assert contents(tmp_path, "a") == ["new", "new"]
+
+    def test_a_failed_attempt_leaves_no_room(self, tmp_path: Path) -> None:
+        with Journal(tmp_path) as journal:
+            room = journal.new_room()
+            (room.results / "half").write_text("?")
+            journal.discard(room)
+            assert not room.path.exists()
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, step: int, error: type[BaseException]) -> None:
+    """Let the renaming of that number fail, once."""
+    left = [step]
+    for function in ("rename", "replace"):
+        real: Callable[..., Any] = getattr(Path, function)
+
+        def failing(*args: Any, _real: Callable[..., Any] = real) -> Any:
+            left[0] -= 1
+            if left[0] == -1:
+                raise error
+            return _real(*args)
+
+        monkeypatch.setattr(Path, function, failing)
 
 
 class TestFingerprint:

@@ -115,5 +115,7 @@ def test_the_example(capsys: pytest.CaptureFixture[str]) -> None:
 def test_refusals(stack: np.ndarray) -> None:
     with pytest.raises(db.InputError, match="jobs"):
         db.fuse_many([stack], jobs=0)
+    with pytest.raises(db.InputError, match=r"^jobs"):
+        db.fuse_many([stack], jobs=2, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(db.InputError, match="scheduler"):
         db.fuse_many([stack], scheduler="nonsense://nowhere")
