@@ -126,6 +126,7 @@ def as_image(
     channel_axis: int | None = None,
     value_range: tuple[float, float] | None = None,
     argument: str = "image",
+    may_be_missing: bool = False,
 ) -> Image:
     """Check an image of any dtype and layout and bring it to the unit range.
 
@@ -142,6 +143,8 @@ def as_image(
         0.1 and 99.9 percentiles. Values outside are not clipped.
     argument : str
         Name of the argument in error messages.
+    may_be_missing : bool
+        Whether all pixels may be NaN or hidden: they are then 0 in the unit range, and none is valid.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def as_image(
     Raises
     ------
     InputError
-        For anything that is not such an image, or whose pixels are all NaN.
+        For anything that is not such an image, or whose pixels are all NaN where they may not be.
     """
     array = _numeric(image, argument)
     channel_axis = _check_axes(array, channel_axis, argument)
@@ -170,14 +173,16 @@ def as_image(
         mask = np.isfinite(colours).all(axis=0)
         if hidden is not None:
             mask &= ~(hidden if channel_axis is None else hidden.any(axis=channel_axis))
-        if not mask.any():
+        if not mask.any() and not may_be_missing:
             raise InputError(argument, "an image without a finite value", "at least one finite pixel")
         if not mask.all():
-            finite, colours = mask, _fill(colours, mask)
+            finite, colours = mask, _fill(colours, mask) if mask.any() else np.zeros_like(colours)
     low, high = _range(colours, value_range, argument)
     floats = np.issubdtype(array.dtype, np.floating) and (low, high) == (0.0, 1.0)
     bounded = bool(floats and colours.min() >= 0 and colours.max() <= 1)
     pixels = torch.from_numpy(_to_unit(colours, low, high))
+    if finite is not None and not finite.any():
+        pixels.zero_()
     return Image(
         pixels=pixels,
         valid=None if finite is None else torch.from_numpy(finite),

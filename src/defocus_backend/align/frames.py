@@ -91,17 +91,23 @@ class Frames(Sequence[NDArray[Any]]):
         """One frame as it is registered: gray, reduced by a whole factor."""
         import cv2
 
-        frame = np.asarray(self[number])
-        planes = frame if self.channel_axis is None else np.moveaxis(frame, self.channel_axis, -1)
+        frame = self[number]
+        hidden = hidden_pixels(frame, self.channel_axis)
+        values = np.asarray(frame)
+        planes = values if self.channel_axis is None else np.moveaxis(values, self.channel_axis, -1)
         factor = -(-max(self.shape) // side)
         height, width = (max(1, n // factor) for n in self.shape)
         reduced = cv2.resize(
             for_opencv(planes[: height * factor, : width * factor]), (width, height), interpolation=cv2.INTER_AREA
         )
+        reduced = reduced.reshape(height, width, -1).astype(np.float32)
+        if hidden is not None:
+            blocks = hidden[: height * factor, : width * factor].reshape(height, factor, width, factor)
+            reduced[blocks.any((1, 3))] = np.nan
         low, high = self.value_range
         scale = 255.0 if self.dtype == np.bool_ else 1.0
         image = as_image(
-            reduced.reshape(height, width, -1).astype(np.float32),
+            reduced,
             channel_axis=-1,
             value_range=(low * scale, high * scale),
             argument=f"stack[{number}]",
@@ -138,6 +144,14 @@ class SmallFrame:
     colours: NDArray[np.float32]
     shape: tuple[int, int]
     factor: int
+
+
+def hidden_pixels(frame: NDArray[Any], channel_axis: int | None) -> NDArray[np.bool_] | None:
+    """Where a masked frame hides a pixel (H, W), in whichever channel; None if it hides nothing."""
+    if not isinstance(frame, np.ma.MaskedArray) or not np.ma.is_masked(frame):
+        return None
+    mask = np.ma.getmaskarray(frame)
+    return np.asarray(mask if channel_axis is None else mask.any(channel_axis))
 
 
 def for_opencv(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.area import Window
-from defocus_backend.align.frames import Frames, StackLike, for_opencv
+from defocus_backend.align.frames import Frames, StackLike, for_opencv, hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
 
@@ -25,8 +25,8 @@ class AlignedStack(Sequence[NDArray[Any]]):
     """The frames of a stack as they lie on the reference; memory holds one at a time.
 
     `fuse` reads it like any other stack. Each frame is resampled once, from its original pixels, and keeps its
-    dtype. With ``border="mark"``, pixels that a frame does not cover are NaN in floats; other dtypes come as
-    masked arrays.
+    dtype. Pixels that a masked frame hides, and with ``border="mark"`` those that a frame does not cover, are NaN in
+    floats; other dtypes come as masked arrays.
 
     Attributes
     ----------
@@ -59,36 +59,47 @@ class AlignedStack(Sequence[NDArray[Any]]):
         frame = self._frames[number]
         axis = self.channel_axis
         planes = np.asarray(frame)[..., None] if axis is None else np.moveaxis(np.asarray(frame), axis, -1)
-        moved = self._resample(planes, number)
-        covered = self.alignment.covered(number)[self.window] if self._mark else None
-        if covered is not None and np.issubdtype(moved.dtype, np.floating):
-            moved[~covered] = np.nan
+        moved, lost = self._resample(planes, hidden_pixels(frame, axis), number)
+        if self._mark:
+            uncovered = ~self.alignment.covered(number)[self.window]
+            lost = uncovered if lost is None else lost | uncovered
+        floats = np.issubdtype(moved.dtype, np.floating)
+        if lost is not None and floats:
+            moved[lost] = np.nan
         result = moved[..., 0] if axis is None else np.moveaxis(moved, -1, axis)
-        if covered is not None and not covered.all() and not np.issubdtype(moved.dtype, np.floating):
-            missing = ~covered if axis is None else np.expand_dims(~covered, axis)
-            return np.ma.MaskedArray(result, np.broadcast_to(missing, result.shape))
+        if lost is not None and lost.any() and not floats:
+            lost = lost if axis is None else np.expand_dims(lost, axis)
+            return np.ma.MaskedArray(result, np.broadcast_to(lost, result.shape))
         return np.ascontiguousarray(result)
 
-    def _resample(self, planes: NDArray[Any], number: int) -> NDArray[Any]:
-        """The window (h, w, C) of one frame (H, W, C), exposure matched."""
+    def _resample(
+        self, planes: NDArray[Any], missing: NDArray[np.bool_] | None, number: int
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """The window (h, w, C) of one frame (H, W, C), exposure matched, and where pixels of it are `missing`."""
         gain = _channel_gains(self.alignment.gains[number], planes.shape[-1])
         if self.alignment.is_still(number) and (gain == 1).all():
-            return planes[self.window].copy()
-        missing = None
-        limits = _limits(planes)
-        if np.issubdtype(planes.dtype, np.floating):
+            return planes[self.window].copy(), None if missing is None else missing[self.window]
+        floats = np.issubdtype(planes.dtype, np.floating)
+        if floats:
             finite = np.isfinite(planes).all(-1)
             if not finite.all():
-                missing, planes = ~finite, np.where(finite[..., None], planes, 0)
+                missing = ~finite if missing is None else missing | ~finite
+        limits = _limits(planes if missing is None or not floats else planes[~missing])
+        # Floats in the unit range stay there, as whole numbers stay in that of their dtype.
+        bound = (min(0.0, limits[0]), max(1.0, limits[1])) if self._frames.value_range == (0, 1) else None
+        if missing is not None and floats:
+            planes = np.where(missing[..., None], planes.dtype.type(0), planes)
         result = np.empty((*self.shape, planes.shape[-1]), planes.dtype)
         for top in range(0, self.shape[0], _BAND):
             bottom = min(top + _BAND, self.shape[0])
             band = self._band(planes, number, top, bottom)
+            if floats:  # against overshooting: the limits are those of the frame before its exposure is matched
+                np.clip(band, *limits, out=band)
             band /= gain
+            if floats and bound is not None:
+                np.clip(band, *bound, out=band)
             result[top:bottom] = _as_dtype(band, planes.dtype, limits)
-        if missing is not None:
-            result[self._touched(missing, number)] = np.nan
-        return result
+        return result, None if missing is None else self._touched(missing, number)
 
     def _band(self, planes: NDArray[Any], number: int, top: int, bottom: int) -> NDArray[Any]:
         """Rows `top` to `bottom` of the result as floats, from the rows of the frame that they need."""
@@ -190,14 +201,13 @@ def _channel_gains(gains: NDArray[np.float64], channels: int) -> NDArray[np.floa
 
 
 def _limits(planes: NDArray[Any]) -> tuple[float, float]:
-    """Values that interpolation must not leave: the dtype's, or for floats those of the frame."""
+    """Values that interpolation must not leave: the dtype's, or for floats those of the frame's known pixels."""
     if planes.dtype == np.bool_:
         return 0.0, 1.0
     if np.issubdtype(planes.dtype, np.integer):
         info = np.iinfo(planes.dtype)
         return float(info.min), float(info.max)
-    finite = planes[np.isfinite(planes)]
-    return float(finite.min()), float(finite.max())
+    return (float(planes.min()), float(planes.max())) if planes.size else (0.0, 0.0)
 
 
 def _as_dtype(values: NDArray[Any], dtype: np.dtype[Any], limits: tuple[float, float]) -> NDArray[Any]:
@@ -206,4 +216,4 @@ def _as_dtype(values: NDArray[Any], dtype: np.dtype[Any], limits: tuple[float, f
     if np.issubdtype(dtype, np.integer):
         highest = np.nextafter(values.dtype.type(limits[1]) + 1, 0, dtype=values.dtype)
         return np.clip(np.rint(values), limits[0], highest).astype(dtype)
-    return np.clip(values, *limits).astype(dtype)
+    return values.astype(dtype)

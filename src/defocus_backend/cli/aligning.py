@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import numpy as np
 
-from defocus_backend.cli.options import option
+from defocus_backend.cli.options import option, refuse_given
 from defocus_backend.errors import InputError
 from defocus_backend.io import Stack
 from defocus_backend.params import ALIGN_MODELS, AlignParams
@@ -130,9 +130,10 @@ class AlignOptions:
         return self.align in ALIGN_MODELS or any(p is not None for p in (self.transforms, self.known, self.export))
 
     def refuse(self, reason: str) -> None:
-        """Raise `InputError` if an alignment was asked for where there can be none."""
+        """Raise `InputError` if an alignment was asked for, or its settings were given, where there can be none."""
         if self.asked_for:
             raise InputError("--align", f"an alignment {reason}", "single pictures as slices, or no --align")
+        refuse_given(reason, "it only where frames are aligned", sections=(ALIGN_SECTION,), but=("align",))
 
     @property
     def folders(self) -> list[Path]:

@@ -103,13 +103,34 @@ def refuse_settings(
     InputError
         That names the first such option on the command line.
     """
-    context = click.get_current_context()
     owner = only or OWN_METHODS[operation].name
+    refuse_given(f"with --method {method}", f"it only with --method {owner}", sections=sections, but=but)
+
+
+def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tuple[str, ...] = ()) -> None:
+    """Refuse options that the user has set where they would be ignored.
+
+    Parameters
+    ----------
+    where, wanted : str
+        For the message: "with --align off", "it only with --align".
+    sections : tuple of str
+        Headings of the options.
+    but : tuple of str
+        Names of options under them that count there too.
+
+    Raises
+    ------
+    InputError
+        That names the first such option on the command line.
+    """
+    context = click.get_current_context()
     for param in context.command.params:
         name = param.name or ""
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and name not in but and getattr(param, "section", "") in sections:
-            raise InputError(param.opts[0], f"it with --method {method}", f"it only with --method {owner}")
+            off = param.secondary_opts and context.params.get(name) is False
+            raise InputError((param.secondary_opts if off else param.opts)[0], f"it {where}", wanted)
 
 
 def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:

@@ -21,6 +21,7 @@ from defocus_backend.cli.options import (
     output_options,
     params_options,
     picture_format_option,
+    refuse_given,
     refuse_settings,
     run_options,
     sigma_map_options,
@@ -73,8 +74,10 @@ class _Job:
         self.value_range: tuple[float, float] | None = options.pop("value_range")
         self.map_file: Path | None = options.pop("map_file", None)
         self.run_options = {name: options.pop(name) for name in ("device", "quiet", "as_json")}
-        if self.map_file is not None and len(files) != 1:
-            raise InputError("--map", f"{len(files)} pictures", "one picture, to which the map belongs")
+        if self.map_file is not None:
+            refuse_given("with --map", "it only where a map is made", sections=(MAP_SECTION,), but=("map_file",))
+            if len(files) != 1:
+                raise InputError("--map", f"{len(files)} pictures", "one picture, to which the map belongs")
 
     def each(self, parameters: dict[str, Any]) -> Iterator[tuple[Run, Picture, Path]]:
         """Every picture with the stem of its results; all files appear after the last."""

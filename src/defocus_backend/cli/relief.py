@@ -56,6 +56,9 @@ class ReliefOptions:
             raise InputError("--z-step", repr(found.z_step), "a finite distance other than 0")
         if found.z_unit is not None and found.z_step is None:
             raise InputError("--z-unit", found.z_unit, "it together with --z-step")
+        for name in ("mesh_step", "exaggerate"):
+            if found.mesh is None and getattr(found, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')}", f"{getattr(found, name):g}", "it together with --mesh")
         return found
 
     @property
@@ -87,11 +90,13 @@ class ReliefOptions:
         """Whether any file is asked for."""
         return bool(self.height or self.shaded or self.mesh or self.coverage)
 
-    def refuse(self, where: str) -> None:
-        """Raise `InputError` if anything was asked for that cannot be had there."""
-        for name in ("height", "shaded", "mesh", "coverage", "cull"):
+    def refuse(self, where: str, *, settings: bool = False) -> None:
+        """Raise `InputError` if anything was asked for that cannot be had there, with `settings` or merely set."""
+        results = ("height", "shaded", "mesh", "coverage", "cull")
+        for name in (*results, *(self.__dataclass_fields__ if settings else ())):
             if getattr(self, name):
-                raise InputError(f"--{name}", f"it {where}", "it with our own method and the slices of one stack")
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(flag, f"it {where}", "it with our own method and the slices of one stack")
 
 
 def relief_options(function: F) -> F:

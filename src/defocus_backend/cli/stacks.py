@@ -89,7 +89,7 @@ def fuse_command(
     if relief.cull and keep_slices:
         raise InputError("--keep-slices", "it with --cull", "one of them: culled slices have no maps")
     if axes.apply_to(files, suffix):
-        aligning.refuse("of a file of several axes")
+        aligning.refuse("with a file of several axes")
         for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
             if refused:
                 raise InputError(flag, "it with a file of several axes", "it with single pictures as slices")
@@ -115,7 +115,7 @@ def fuse_command(
         raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
     folder = files[0].parent if out is None else out
     if method != OWN_METHODS["fuse"].name:
-        relief.refuse(f"with --method {method}")
+        relief.refuse(f"with --method {method}", settings=True)
         for flag, refused in (("--keep-slices", keep_slices), ("--confidence", confidence)):
             if refused:
                 raise InputError(flag, f"it with --method {method}", "our own method, which has maps")

@@ -16,7 +16,7 @@ import click
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
 from defocus_backend.cli.interrupt import stop_on_interrupt
-from defocus_backend.cli.options import SectionCommand, option, run_options
+from defocus_backend.cli.options import SectionCommand, option, refuse_given, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.io import check_folder
@@ -29,6 +29,7 @@ from defocus_backend.training.train import StepReport, TrainingParams, score, tr
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RECIPE = "Recipe"
+_TEST_SET = "Test set"
 _BENCHMARK = "Benchmark of maps"
 _PLAINER = {
     "network": "Architecture.",
@@ -196,7 +197,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    section="Test set",
+    section=_TEST_SET,
     help="Photographs that were not trained on.",
 )
 @option(
@@ -204,7 +205,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     type=click.IntRange(1),
     default=12,
     show_default=True,
-    section="Test set",
+    section=_TEST_SET,
     help="Sharp places taken from each photograph, at most.",
 )
 @option(
@@ -254,12 +255,12 @@ def evaluate_command(
     --device, the published methods on the CPU.
     """
     if benchmark:
+        refuse_given("with --benchmark", "it only without --benchmark", sections=(_TEST_SET,), but=("photos",))
         _benchmark(weights, photos, scenes=scenes, seed=seed, out=out, device=device, quiet=quiet, as_json=as_json)
         return
     if len(weights) != 1:
         raise InputError("WEIGHTS", f"{len(weights)} names", "one; several only with --benchmark")
-    if out is not None:
-        raise InputError("--out", str(out), "it only with --benchmark")
+    refuse_given("without --benchmark", "it only with --benchmark", sections=(_BENCHMARK,))
     _evaluate_patches(weights[0], photos, per_photo=per_photo, device=device, quiet=quiet, as_json=as_json)
 
 

@@ -116,6 +116,9 @@ def _plane_shape(stack: Any, channel_axis: int | None) -> tuple[int, int] | None
 class _Rows:
     """The rows of one band of every slice, masked where a slice is."""
 
+    partial = True
+    """A slice that has pixels elsewhere may have none in a band."""
+
     def __init__(self, stack: Any, count: int, band: Band, axis: int) -> None:
         self._stack, self._count = stack, count
         self._key = (slice(None),) * axis + (slice(band.first, band.last),)

@@ -115,12 +115,15 @@ class StackPlan:
         fixed = dict(zip(self.loop, index, strict=True)) | ({"C": channel} if "C" in self.axes else {})
         return Slices(self._image, self.axes, fixed, self.sizes["Z"], alone=alone)
 
-    def judged(self, index: tuple[int, ...], *, alone: bool = False) -> Sequence[NDArray[Any]]:
-        """The slices of one stack on which focus is judged."""
+    def judged(
+        self, index: tuple[int, ...], *, value_range: tuple[float, float] | None = None, alone: bool = False
+    ) -> tuple[Sequence[NDArray[Any]], tuple[float, float] | None]:
+        """The slices of one stack on which focus is judged, and their value range; the given one is each channel's."""
         channels = [self.slices(index, c, alone=alone) for c in self.focus or {0: 1.0}]
         if len(channels) == 1:
-            return channels[0]
-        return _Mixed(channels, list(self.focus.values()), self.channel_axis)
+            return channels[0], value_range
+        mixed = _Mixed(channels, list(self.focus.values()), self.channel_axis, value_range)
+        return mixed, None if value_range is None else (0.0, 1.0)
 
     def _sharpest(self) -> int:
         index = (0,) * len(self.loop)
@@ -172,11 +175,17 @@ class Slices(Sequence[NDArray[Any]]):
 
 
 class _Mixed(Sequence[NDArray[Any]]):
-    """Weighted sum of several channels, each on the unit range of its own values in the stack."""
+    """Weighted sum of several channels, each on the unit range: the given one, or that of its values in the stack."""
 
-    def __init__(self, channels: list[Slices], weights: list[float], channel_axis: int | None) -> None:
+    def __init__(
+        self,
+        channels: list[Slices],
+        weights: list[float],
+        channel_axis: int | None,
+        value_range: tuple[float, float] | None,
+    ) -> None:
         self._channels, self._weights = channels, weights
-        self._ranges = [FocalStack(c, channel_axis=channel_axis).value_range for c in channels]
+        self._ranges = [FocalStack(c, channel_axis=channel_axis, value_range=value_range).value_range for c in channels]
 
     def __len__(self) -> int:
         return len(self._channels[0])
@@ -218,7 +227,7 @@ def fuse_nd(
     progress, cancel : callable or None
         See `defocus_backend.progress`; not used if `lazy`.
     **options
-        Those of `fuse`, except `channel_axis`. `value_range` is that of the deciding channels.
+        Those of `fuse`, except `channel_axis`. `value_range` is that of each deciding channel.
 
     Returns
     -------
@@ -302,8 +311,9 @@ def _fuse_one(
     *,
     alone: bool = False,
 ) -> Fusion:
-    judged = plan.judged(index, alone=alone)
-    found = fuse(judged, channel_axis=plan.channel_axis, progress=progress(0), cancel=cancel, **options)
+    judged, value_range = plan.judged(index, value_range=options.get("value_range"), alone=alone)
+    said = {**options, "value_range": value_range}
+    found = fuse(judged, channel_axis=plan.channel_axis, progress=progress(0), cancel=cancel, **said)
     if "C" not in plan.axes:
         return found
     allowed = set(inspect.signature(fuse_by_index).parameters) - {"value_range"}

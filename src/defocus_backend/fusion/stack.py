@@ -24,7 +24,8 @@ class FocalStack:
     ----------
     stack : array, list, dask array, re-iterable or callable
         ``(N, H, W[, C])``; anything that can be iterated twice; or a function without arguments that
-        returns an iterator of slices. A plain iterator is kept in memory, since fusion reads twice.
+        returns an iterator of slices. A plain iterator is kept in memory, since fusion reads twice. Slices of a
+        stack that has a true attribute `partial`, as a band of a larger one, may be missing altogether.
     channel_axis : int or None
         Channel axis of one slice.
     value_range : (float, float) or None
@@ -45,7 +46,8 @@ class FocalStack:
         self._read, self._length, self._item = _reader(stack, argument)
         self._channel_axis = channel_axis
         self._argument = argument
-        first = self._first()
+        self._partial = bool(getattr(stack, "partial", False))
+        first = self._first(value_range)
         self.shape = first.shape
         self.channels = int(first.pixels.shape[0])
         self.dtype = first.dtype
@@ -81,6 +83,8 @@ class FocalStack:
     def sample(self, count: int, pixels: int) -> Iterator[Image]:
         """Pairs of neighbouring rows of some slices, both evenly spread, the same ones in whatever form it comes.
 
+        A slice that is missing in all of these rows is left out.
+
         Parameters
         ----------
         count : int
@@ -97,20 +101,25 @@ class FocalStack:
         found = enumerate(self._read()) if item is None else ((n, item(n)) for n in numbers)
         for number, values in found:
             if number in numbers:
-                yield self._as_image(np.asanyarray(values).take(rows, row_axis), number, self.value_range)
+                image = self._as_image(np.asanyarray(values).take(rows, row_axis), number, self.value_range, part=True)
+                if image.valid is None or bool(image.valid.any()):
+                    yield image
 
-    def _first(self) -> Image:
+    def _first(self, value_range: tuple[float, float] | None) -> Image:
         values = next(iter(self._read()), None)
         if values is None:
             raise InputError(self._argument, "no slices", "at least one")
-        return self._as_image(values, 0, None)
+        return self._as_image(values, 0, value_range)
 
-    def _as_image(self, values: ArrayLike, number: int, value_range: tuple[float, float] | None) -> Image:
+    def _as_image(
+        self, values: ArrayLike, number: int, value_range: tuple[float, float] | None, *, part: bool = False
+    ) -> Image:
         return as_image(
             values,
             channel_axis=self._channel_axis,
             value_range=value_range,
             argument=f"{self._argument}[{number}]",
+            may_be_missing=part or self._partial,
         )
 
     def _find_range(self, first: Image) -> tuple[float, float]:

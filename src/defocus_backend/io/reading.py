@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from defocus_backend.io.exif import exif_of_tiff
 from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance, read_raw
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
     from tifffile import TiffFile, TiffPage
 
 T = TypeVar("T")
@@ -30,6 +32,8 @@ WRITTEN_SUFFIXES = PNG_SUFFIXES + JPEG_SUFFIXES + TIFF_SUFFIXES
 READ_SUFFIXES = WRITTEN_SUFFIXES + RAW_SUFFIXES
 """Suffixes of the formats that are read as pictures."""
 
+_PILLOW_LIMIT = threading.Lock()
+"""Held while Pillow's limit, which is one for the whole process, is lifted."""
 _ORIENTATION = 0x0112
 _UNITS = {1: "", 2: "inch", 3: "cm"}
 _MICRONS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -164,19 +168,34 @@ def _read_png(data: bytes) -> tuple[NDArray[Any], Metadata]:
     return turn_upright(np.asarray(imagecodecs.png_decode(data)), orientation), metadata
 
 
-def _read_jpeg(data: bytes) -> tuple[NDArray[Any], Metadata]:
+def open_pillow(file: Path | BinaryIO, formats: tuple[str, ...] | None = None) -> PillowImage:
+    """Open a picture with Pillow, however large: stitched photographs and slide scans are no attacks.
+
+    Parameters
+    ----------
+    file : Path or binary file
+    formats : tuple of str or None
+        Pillow's names of the formats to try; by default all.
+    """
     from PIL import Image
 
+    with _PILLOW_LIMIT:
+        most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = most
+
+
+def _read_jpeg(data: bytes) -> tuple[NDArray[Any], Metadata]:
     metadata, orientation = _pillow_metadata(data)
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+    with open_pillow(io.BytesIO(data), ("JPEG",)) as picture:
         pixels = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
     return turn_upright(pixels, orientation), metadata
 
 
 def _pillow_metadata(data: bytes) -> tuple[Metadata, int]:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+    with open_pillow(io.BytesIO(data), ("PNG", "JPEG")) as picture:
         dpi, icc = picture.info.get("dpi"), picture.info.get("icc_profile")
         exif = picture.getexif()
         orientation = int(exif.get(_ORIENTATION, 1))

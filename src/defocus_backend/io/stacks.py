@@ -19,6 +19,7 @@ from defocus_backend.io.reading import (
     Picture,
     check_complete,
     check_suffix,
+    open_pillow,
     page_pixels,
     read_image,
     read_tiff,
@@ -156,10 +157,8 @@ def _peek(path: Path, wanted: _Kind) -> _Kind:
         return _Kind.of(read_image(path).array)
     if suffix in RAW_SUFFIXES and path.is_file():
         return wanted  # developing takes seconds; checked when it is read
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with open_pillow(path) as picture:
             width, height = picture.size
             turned = picture.getexif().get(0x0112, 1) >= 5
             channels = {"L": 1, "1": 1, "RGB": 3, "RGBA": 4, "LA": 2}.get(picture.mode, wanted.channels)

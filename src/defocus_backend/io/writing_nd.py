@@ -56,6 +56,10 @@ class WriterND:
         if isinstance(self._target, np.memmap):
             self._target.flush()
 
+    def close(self) -> None:
+        """Let go of the file; nothing can be put afterwards."""
+        self._target = None
+
 
 def write_nd(
     path: str | Path,
@@ -125,7 +129,7 @@ def create_nd(
     calibration: Calibration,
     name: str = "",
 ) -> Iterator[WriterND]:
-    """Make a file or folder under a hidden name, to be filled within the ``with`` block.
+    """Make a file or folder under a hidden name, to be filled within the ``with`` block; then nothing holds it open.
 
     Parameters
     ----------
@@ -151,10 +155,12 @@ def create_nd(
     if "P" in axes:
         raise InputError("axes", repr(axes), f"no axis P ({AXES['P']}): both formats keep positions as images")
     dtype = np.dtype(dtype)
+    target: Any = None
+    writer: WriterND | None = None
     try:
         if kind == OME_TIFF:
             order = "".join(a for a in _OME_ORDER if a in axes) + ("S" if "S" in axes else "")
-            target: Any = _create_tiff(part, order, [shape[axes.index(a)] for a in order], dtype, calibration, name)
+            target = _create_tiff(part, order, [shape[axes.index(a)] for a in order], dtype, calibration, name)
         else:
             order, calibration = _colour_as_channels(axes, shape, calibration)
             target = create_zarr(
@@ -173,6 +179,11 @@ def create_nd(
         if isinstance(error, FileError):
             raise
         raise FileError(f"{part.name}: cannot be written ({reason(error)})") from error
+    finally:
+        # Windows does not rename a file that is still mapped.
+        target = None
+        if writer is not None:
+            writer.close()
 
 
 def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -> tuple[str, Calibration]:

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from defocus_backend.arrays import as_image
 from defocus_backend.classifier.networks import LEVELS, WINDOW
 from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.reading import open_pillow
 from defocus_backend.training.degrade import (
     Degradation,
     Gray,
@@ -54,14 +55,15 @@ def list_photos(folder: Path) -> list[Path]:
 
 
 def load_gray(path: Path) -> Gray:
-    """Read a picture as gray values (H, W) float32 in 0..255; more than 8 bits are scaled, not clipped."""
-    from PIL import Image
+    """Read a picture as gray values (H, W) float32 in 0..255.
 
+    Of more than 8 bits the 0.1 and 99.9 percentiles become 0 and 255, and what lies beyond them is clipped.
+    """
     try:
-        with Image.open(path) as picture:
+        with open_pillow(path) as picture:
             if picture.mode.startswith(("I", "F")):
                 deep = as_image(np.asarray(picture), argument=str(path))
-                return np.asarray((deep.gray * 255).round().numpy())
+                return np.asarray((deep.gray * 255).round().clamp(0, 255).numpy())
             return np.asarray(picture.convert("L"), dtype=np.float32)
     except OSError as error:
         raise FileError(f"{path}: cannot be read as a picture ({error})") from error

@@ -336,7 +336,8 @@ def _save(path: Path, state: dict[str, Any], params: TrainingParams, step: int) 
 
 def _restore(path: Path, state: dict[str, Any], params: TrainingParams) -> int:
     try:
-        stored = torch.load(path, weights_only=True)
+        # On the CPU first, from where each part goes to the device of this run, whichever wrote the file.
+        stored = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise FileError(f"resume: {path} cannot be read ({type(error).__name__})") from error
     changed = sorted(k for k, v in asdict(params).items() if stored["params"].get(k) != v)

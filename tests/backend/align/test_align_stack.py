@@ -164,9 +164,10 @@ def test_dtype_and_layout_are_kept(scene: np.ndarray, make: Make, dtype: Any, ch
     assert all(f.dtype == frames.dtype for f in stack)
     shape = (*stack.shape, 3) if channel_axis == -1 else (3, *stack.shape) if channel_axis == 0 else stack.shape
     assert all(f.shape == shape for f in stack)
-    if not np.issubdtype(dtype, np.integer):
-        assert frames[0].min() <= stack[0].min()
-        assert stack[0].max() <= frames[0].max()
+    if np.issubdtype(dtype, np.floating):
+        gain = stack.alignment.gains[0].max()
+        assert frames[0].min() * (1 - 1e-6) <= stack[0].min() * gain
+        assert stack[0].max() * gain <= frames[0].max() * (1 + 1e-6)
     difference = np.abs(stack[0].astype(float) - stack[1].astype(float)).mean() / np.ptp(frames.astype(float))
     before = np.abs(frames[0].astype(float) - frames[1].astype(float)).mean() / np.ptp(frames.astype(float))
     assert difference < before / 3
@@ -287,3 +288,44 @@ def test_the_missing_extra_is_named(focusing: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(InputError, match=r"napari-defocus\[align\]"):
         align_stack(focusing.frames)
+
+
+def test_floats_of_a_darker_frame_reach_the_reference(scene: np.ndarray, make: Make) -> None:
+    """The kernel must not overshoot the frame, but matching its exposure may go beyond its own brightest value."""
+    shades = make(scene, [STILL, (0.4, 0.3, 1, 0), STILL], side=128).frames.astype(np.float32)
+    shades *= np.float32([1, 0.8, 1])[:, None, None]
+    stack = align_stack(shades, reference=0)
+    assert stack.alignment.gains[1] == pytest.approx(0.8, rel=0.01)
+    brightest = shades[0] > 0.9
+    np.testing.assert_allclose(stack[1][stack[0] > 0.9].mean(), shades[0][brightest].mean(), atol=0.01)
+    assert stack[1].max() <= 1, "the unit range is kept"
+    large = align_stack(3000 * shades, reference=0)
+    assert large[1].max() == pytest.approx(3000 * shades[1].max() / large.alignment.gains[1, 0], rel=0.01)
+    assert large[1].max() > 1.1 * 3000 * shades[1].max()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("channel_axis", [None, -1, 0])
+def test_what_a_masked_frame_hides_stays_hidden_and_misleads_nothing(
+    scene: np.ndarray, make: Make, dtype: Any, channel_axis: int | None
+) -> None:
+    drift = make(scene, walk_of_three(), side=160)
+    frames = (drift.frames * 3000).astype(dtype)
+    missing = np.zeros(frames.shape, bool)
+    missing[:, :, 60:100] = True  # a fixed bar, brighter than anything else, as a marker on the sensor is
+    frames[missing] = 60_000
+    if channel_axis is not None:
+        axis = channel_axis if channel_axis < 0 else 1
+        frames, missing = np.stack([frames] * 3, axis), np.stack([missing] * 3, axis)
+    masked = [np.ma.MaskedArray(values, hidden) for values, hidden in zip(frames, missing, strict=True)]
+    stack = align_stack(masked, channel_axis=channel_axis, model="similarity")
+    assert drift.errors(stack.alignment.matrices).max() < 0.2
+    for frame in stack:
+        if dtype is np.uint16:
+            assert isinstance(frame, np.ma.MaskedArray)
+        known = np.ma.masked_invalid(frame)
+        assert known.max() <= 4000
+        hidden = np.ma.getmaskarray(known)
+        assert 0.2 < hidden.mean() < 0.4
+        if channel_axis is not None:
+            assert (hidden == hidden.all(channel_axis, keepdims=True)).all()

@@ -110,6 +110,10 @@ def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
         (("--no-exposure", "--apply-transforms", "t.json"), "--no-exposure"),
         (("--apply-transforms", "absent.json"), "absent.json: cannot be read"),
         (("--method", "mean", "--border", "mark"), "--border"),
+        (("--align", "off", "--lock", "scale"), "--lock: got it with --align off"),
+        (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got it with --align off"),
+        (("--align", "off", "--no-exposure"), "--no-exposure: got it with --align off"),
+        (("--align", "off", "--border", "mark"), "--border: got it with --align off"),
     ],
 )
 def test_refusals(defocus: Invoke, moving: list[Path], options: tuple[str, ...], words: str) -> None:

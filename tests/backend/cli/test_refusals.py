@@ -67,10 +67,44 @@ class TestRefusals:
 
     def test_map_of_another_size(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
         write_map(tmp_path / "mine.tif", np.zeros((64, 79)))
-        refused(defocus("sharpen", picture, "--map", tmp_path / "mine.tif"), "mine.tif", "79x64", "80x64")
-        refused(defocus("sharpen", picture, picture, "--map", tmp_path / "mine.tif"), "--map")
-        refused(defocus("shallow", picture, "--map", picture), "no map")
+        given = ("--map", tmp_path / "mine.tif")
+        refused(defocus("sharpen", picture, *given, weights=False), "mine.tif", "79x64", "80x64")
+        refused(defocus("sharpen", picture, picture, *given, weights=False), "--map: got 2 pictures")
+        refused(defocus("shallow", picture, "--map", picture, weights=False), "no map")
         assert names(picture.parent) == {"photo.png"}
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ("--weights", "blurnet"),
+            ("--map-method", "blurnet"),
+            ("--refine-radius", 9),
+            ("--no-refine",),
+            ("--tile", 256),
+        ],
+    )
+    def test_how_a_map_is_made_where_one_is_given(
+        self, defocus: Invoke, picture: Path, tmp_path: Path, option: tuple[object, ...]
+    ) -> None:
+        write_map(tmp_path / "mine.tif", np.zeros((64, 80)))
+        for command in (("sharpen",), ("shallow",), ("shallow", "--method", "lens")):
+            result = defocus(*command, picture, "--map", tmp_path / "mine.tif", *option, weights=False)
+            refused(result, f"{option[0]}: got it with --map")
+        assert names(picture.parent) == {"photo.png"}
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            (("--benchmark", "--per-photo", 12), "--per-photo: got it with --benchmark"),
+            (("--scenes", 2), "--scenes: got it without --benchmark"),
+            (("--seed", 0), "--seed: got it without --benchmark"),
+            (("--out", "a.md"), "--out: got it without --benchmark"),
+        ],
+    )
+    def test_options_of_the_other_evaluation(
+        self, defocus: Invoke, photos: Path, given: tuple[object, ...], words: str
+    ) -> None:
+        refused(defocus("evaluate", "blurnet", "--photos", photos, *given, weights=False), words)
 
     def test_targets_that_cannot_be_written(self, defocus: Invoke, slices: list[Path], tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")

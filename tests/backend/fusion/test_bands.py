@@ -143,3 +143,45 @@ def test_fusion_in_bands_is_that_at_once(
     assert (parts.index == whole.index).mean() > 0.97
     assert np.abs(parts.image.astype(int) - whole.image).mean() < 0.5
     assert parts.image.shape == whole.image.shape
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacking", "blend"),
+    [("nan", [0], "soft"), ("masked", [2], "decision"), ("masked", [0, 1, 2], "soft"), ("nan", [0, 1, 2], "pyramid")],
+)
+@pytest.mark.usefixtures("small_bands")
+def test_a_band_that_a_slice_lacks_comes_from_the_others(
+    random_weights: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    photo: np.ndarray,
+    kind: str,
+    lacking: list[int],
+    blend: str,
+) -> None:
+    """As after alignment, a slice may end above the last bands; where all do, nothing is known."""
+    values = np.stack([photo[100:400, 100 + n : 160 + n] / np.float32(255) for n in range(3)])
+    missing = np.zeros(values.shape, bool)
+    missing[lacking, 120:] = True
+    stack: Any = values * 200
+    if kind == "masked":
+        stack = [np.ma.MaskedArray(v.astype(np.uint8), m) for v, m in zip(stack, missing, strict=True)]
+    else:
+        stack[missing] = np.nan
+    assert min(b.first for b in bands_of((300, 60)) if b.first >= 120) < 300, "some band lies below"
+    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "refine": False, "blend": blend}
+    parts = fuse(stack, keep_slices=True, **options)
+    monkeypatch.setattr(bands, "WHOLE_PIXELS", 10**9)
+    whole = fuse(stack, keep_slices=True, **options)
+    nowhere = missing.all(0)
+    np.testing.assert_array_equal(np.isnan(parts.sigma), nowhere)
+    np.testing.assert_array_equal(np.isnan(whole.sigma), nowhere)
+    assert parts.sigmas is not None
+    np.testing.assert_array_equal(np.isnan(parts.sigmas), missing)
+    for name in ("height", "height_error"):
+        assert not np.isfinite(getattr(parts, name)[nowhere]).any()
+    assert not missing[parts.index, *np.indices(nowhere.shape)][~nowhere].any()
+    assert np.isfinite(parts.confidence).all()
+    difference = np.abs(parts.image.astype(float) - whole.image)[~nowhere]
+    assert difference.mean() < 1
+    if kind == "nan":
+        np.testing.assert_array_equal(np.isnan(parts.image), nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,20 @@ def test_a_weighted_set_of_channels_is_their_sum_on_unit_ranges(options: dict[st
     expected = fuse(mixed.astype(np.float32), **options)
     assert (found.index == expected.index).mean() > 0.99  # but for ties that rounding decides
     assert found.image.dtype == np.uint8
+
+
+def test_the_range_of_values_is_that_of_each_deciding_channel(options: dict[str, Any]) -> None:
+    """Two equal channels, or more of them, decide as one of them does."""
+    one = image("ZYX")
+    whole = np.stack([one, one], axis=0)
+    alone = fuse(one, value_range=(0, 4095), **options)
+    for lazy in (False, True) if find_spec("dask") else (False,):
+        found = fuse_nd(whole, axes="CZYX", focus_channels=[0, 1], value_range=(0, 4095), lazy=lazy, **options)
+        assert (np.asarray(found.index) == alone.index).mean() > 0.99  # but for ties that rounding decides
+        np.testing.assert_allclose(np.asarray(found.sigma), alone.sigma, atol=0.01)
+        assert found.image.dtype == np.uint16
+    with pytest.raises(InputError, match="value_range"):
+        fuse_nd(whole, axes="CZYX", focus_channels=[0, 1], value_range=(9, 9), **options)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])

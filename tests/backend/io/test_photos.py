@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,23 @@ def camera_exif() -> Image.Exif:
     inner = exif.get_ifd(EXIF_IFD)
     inner[EXPOSURE], inner[ISO], inner[TAKEN] = IFDRational(1, 125), 200, "2020:01:02 03:04:05"
     return exif
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_pictures_beyond_pillows_limit_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """It takes what is large for an attack; the limit of the process is left as it was, whichever thread reads."""
+    array = np.full((30, 40, 3), 90, np.uint8)
+    paths = [tmp_path / f"a{n}.{suffix}" for n in range(8)]
+    for path in paths:
+        write_image(path, array)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert len(open_stack(paths)) == 8
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(read_image, paths * 4):
+            np.testing.assert_allclose(found.array, array, atol=2)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(paths[0])
 
 
 @pytest.mark.parametrize("source", ["jpg", "png", "tif"])

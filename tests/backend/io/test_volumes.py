@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
+import weakref
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import tifffile
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import Calibration, Channel, WholeFiles, is_nd, open_nd, open_stack, write_image, write_nd
 from defocus_backend.io.volumes import check_axes
+from defocus_backend.io.writing_nd import create_nd
 
 RNG = np.random.default_rng(0)
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 13, "X": 17, "S": 3}
@@ -282,6 +285,21 @@ def test_a_store_appears_whole_or_not_at_all(tmp_path: Path, suffix: str) -> Non
     write_nd(path, before[:2], axes="ZYX")  # one store takes the place of another
     assert open_nd(path).shape[0] == 2
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_holds_a_written_file_open(tmp_path: Path, fails: bool) -> None:
+    """Windows does not rename what is mapped into memory, and `WholeFiles` renames after the inner block."""
+    part = tmp_path / "a.part"
+    known: dict[str, Any] = {"axes": "ZYX", "shape": (2, 5, 6), "dtype": np.dtype(np.uint8), "calibration": CALIBRATION}
+    with contextlib.suppress(ZeroDivisionError), create_nd(part, ".ome.tif", **known) as writer:
+        mapped = weakref.ref(writer._target)
+        assert isinstance(mapped(), np.memmap)
+        writer.put(np.full((5, 6), 7, np.uint8), Z=1)
+        if fails:
+            raise ZeroDivisionError
+    assert mapped() is None
+    np.testing.assert_array_equal(tifffile.imread(part)[:, 0, 0], [0, 7])
 
 
 def test_a_full_disk_is_an_error_not_the_end_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

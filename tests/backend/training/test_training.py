@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,6 +211,22 @@ def test_resumed_run_equals_uninterrupted_run(photos: Path, tmp_path: Path, name
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to go back to")
+def test_a_run_begun_on_a_gpu_goes_on_without_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    options: dict[str, Any] = {"workers": 0, "report": lambda r: steps.append(r.step)}
+    with monkeypatch.context() as there:
+        there.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")  # what the file says of its tensors
+        with pytest.raises(Cancelled):
+            train(photos, SMALL, tmp_path, cancel=lambda: len(steps) == 2, **options)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    train(photos, SMALL, tmp_path, resume=True, **options)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_run_is_neither_overwritten_nor_mixed(photos: Path, tmp_path: Path) -> None:
     train(photos, SMALL, tmp_path, workers=0)
     with pytest.raises(FileError, match="exists"):
@@ -250,6 +267,27 @@ def test_photos_of_16_bits_are_scaled_not_clipped(photo: np.ndarray, tmp_path: P
     assert found.dtype == np.float32
     assert np.corrcoef(found.ravel(), photo[:64, :64].ravel())[0, 1] > 0.99
     assert (found == 255).mean() < 0.1
+
+
+def test_what_lies_beyond_the_percentiles_is_white_or_black_not_the_other(photo: np.ndarray, tmp_path: Path) -> None:
+    deep = photo[:160, :160].astype(np.uint16) * 20 + 2000
+    deep[70, 80], deep[90, 80] = 65_000, 0
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    found = load_gray(tmp_path / "deep.png")
+    assert (found[70, 80], found[90, 80]) == (255, 0)
+    assert (found.min(), found.max()) == (0, 255)
+    crop, _ = SharpPictures([tmp_path / "deep.png"], 96).draw(np.random.default_rng(0))
+    # Turned and mirrored, but all of it: no value has wrapped around on the way through 8 bits.
+    np.testing.assert_array_equal(np.sort(crop.ravel()), np.sort(found.ravel()))
+
+
+def test_a_photo_beyond_pillows_limit_is_read(
+    photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(photo[:40, :50]).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(load_gray(tmp_path / "large.png"), photo[:40, :50])
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 @pytest.mark.parametrize(
