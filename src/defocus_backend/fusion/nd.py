@@ -171,7 +171,7 @@ class Slices(Sequence[NDArray[Any]]):
         plane = self._image[key]
         if self._alone and hasattr(plane, "compute"):
             plane = plane.compute(scheduler="synchronous")
-        return np.asarray(plane).transpose(self._turn)
+        return np.asanyarray(plane).transpose(self._turn)  # a mask stays
 
 
 class _Mixed(Sequence[NDArray[Any]]):

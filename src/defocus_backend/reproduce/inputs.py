@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import read_image
+from defocus_backend.io.reading import open_pillow
 from defocus_backend.scenes import focal_stack, garage_scene, stepped_depth, tilted_depth
 
 Pixels = NDArray[np.uint8]
@@ -180,9 +181,7 @@ class Inputs:
 
 def _read_rgb(path: Path) -> Pixels:
     """A photograph as (H, W, 3) uint8, halved until its longer side is at most 768 pixels, both sides even."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with open_pillow(path) as picture:
         image = np.asarray(picture.convert("RGB"))
     while max(image.shape) > _LONGEST:
         image = _halve(image)

@@ -168,6 +168,13 @@ def test_progress_counts_the_whole_job_and_cancel_stops_it(options: dict[str, An
         fuse_nd(image("TZYX"), axes="TZYX", cancel=lambda: True, **options)
 
 
+def test_what_a_mask_hides_is_missing(options: dict[str, Any]) -> None:
+    hidden = np.zeros_like(image("TZYX"), dtype=bool)
+    hidden[1, :, 4:12, 6:20] = True
+    found = fuse_nd(np.ma.MaskedArray(image("TZYX"), hidden), axes="TZYX", **options)
+    np.testing.assert_array_equal(np.isnan(found.sigma), hidden[:, 0])
+
+
 @pytest.mark.parametrize(("axes", "focus"), [("ZYX", None), ("CZYX", 1), ("CZYX", [0, 1])])
 def test_progress_ends_at_its_total(options: dict[str, Any], axes: str, focus: Any) -> None:
     seen: list[tuple[int, int]] = []
