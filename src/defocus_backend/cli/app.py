@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from defocus_backend.cli.interrupt import remember_interrupt
 from defocus_backend.errors import Cancelled, DefocusError
 from defocus_backend.threads import spin_briefly
 
@@ -53,7 +54,8 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         spin_briefly()
         try:
-            return super().invoke(ctx)
+            with remember_interrupt():
+                return super().invoke(ctx)
         except Cancelled as error:
             _say(str(error))
             ctx.exit(INTERRUPTED)

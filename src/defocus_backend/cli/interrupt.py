@@ -1,4 +1,4 @@
-"""Ctrl-C for work that can be stopped between two steps and gone on with later."""
+"""Ctrl-C that is not lost, and for work that can be stopped between two steps and gone on with later."""
 
 from __future__ import annotations
 
@@ -6,6 +6,39 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+_pressed = False
+
+
+@contextlib.contextmanager
+def remember_interrupt() -> Iterator[None]:
+    """Let Ctrl-C interrupt at once, as always, and remember it for `check_interrupt`.
+
+    A library that is just being loaded, or a callback from one, may swallow the exception.
+    """
+    global _pressed
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        global _pressed
+        _pressed = True
+        signal.default_int_handler(number, frame)
+
+    try:
+        previous = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not in the main thread, which alone receives signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        _pressed = False
+        signal.signal(signal.SIGINT, previous)
+
+
+def check_interrupt() -> None:
+    """Interrupt now if Ctrl-C was pressed and its exception did not arrive."""
+    if _pressed:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

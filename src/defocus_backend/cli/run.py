@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from defocus_backend.cli.interrupt import check_interrupt
 from defocus_backend.errors import FileError
 from defocus_backend.io import WRITTEN_SUFFIXES, WholeFiles, check_folder, encode_image, encode_map, is_store
 from defocus_backend.params import Params
@@ -124,6 +125,7 @@ class Run:
         with tqdm(desc=text, disable=hidden, leave=False, file=sys.stderr, dynamic_ncols=True) as bar:
 
             def show(done: int, total: int, what: str) -> None:
+                check_interrupt()
                 bar.total, bar.unit = total, f" {what}"
                 bar.update(done - bar.n)
 

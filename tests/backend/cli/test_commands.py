@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,9 @@ import tifffile
 from click.testing import Result
 
 from defocus_backend.cli import main
-from defocus_backend.io import read_image, read_map, write_image, write_map
+from defocus_backend.cli.interrupt import check_interrupt, remember_interrupt
+from defocus_backend.cli.run import Run
+from defocus_backend.io import WholeFiles, read_image, read_map, write_image, write_map
 from defocus_backend.params import (
     DefocusParams,
     FusionParams,
@@ -247,6 +250,20 @@ class TestTraining:
         again = defocus("train", photos, "--out", out, *recipe, weights=False)
         assert again.exit_code == 2
         assert "resume" in again.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_ctrl_c_that_a_library_swallows_ends_the_next_step() -> None:
+    with remember_interrupt():
+        with contextlib.suppress(KeyboardInterrupt):  # as a callback from C does
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        with (
+            pytest.raises(KeyboardInterrupt),
+            Run("map", [], WholeFiles(), device="cpu", quiet=True, as_json=False).progress("tiles") as progress,
+        ):
+            progress(1, 2, "tiles")
+    check_interrupt()  # the next command begins anew
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
