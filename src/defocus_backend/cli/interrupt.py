@@ -14,9 +14,13 @@ _pressed = False
 def remember_interrupt() -> Iterator[None]:
     """Let Ctrl-C interrupt at once, as always, and remember it for `check_interrupt`.
 
-    A library that is just being loaded, or a callback from one, may swallow the exception.
+    A library that is just being loaded, or a callback from one, may swallow the exception. A job that a script has put
+    in the background ignores Ctrl-C, and goes on doing so.
     """
     global _pressed
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
 
     def handler(number: int, frame: FrameType | None) -> None:
         global _pressed

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -252,7 +252,25 @@ class TestTraining:
         assert "resume" in again.stderr
 
 
+@pytest.fixture
+def heeded_ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: where the tests run in the background it is ignored, by the processes they start too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.usefixtures("heeded_ctrl_c")
+def test_a_job_in_the_background_goes_on_ignoring_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with remember_interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        check_interrupt()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_that_a_library_swallows_ends_the_next_step() -> None:
     with remember_interrupt():
         with contextlib.suppress(KeyboardInterrupt):  # as a callback from C does
@@ -267,6 +285,7 @@ def test_ctrl_c_that_a_library_swallows_ends_the_next_step() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_ends_cleanly(tmp_path: Path, photo: np.ndarray, random_weights: dict[str, Path]) -> None:
     write_image(tmp_path / "large.png", np.tile(photo, (6, 6)))
     before = names(tmp_path)
