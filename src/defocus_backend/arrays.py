@@ -167,21 +167,22 @@ def as_image(
         )
     alpha = np.array(channels[-1]) if count in (2, 4) else None
     colours = channels[:-1] if alpha is not None else channels
-    finite = None
-    hidden = np.ma.getmaskarray(image) if isinstance(image, np.ma.MaskedArray) else None
+    finite, missing = None, False
+    hidden = hidden_pixels(image, channel_axis)
     if hidden is not None or np.issubdtype(array.dtype, np.floating):
         mask = np.isfinite(colours).all(axis=0)
         if hidden is not None:
-            mask &= ~(hidden if channel_axis is None else hidden.any(axis=channel_axis))
-        if not mask.any() and not may_be_missing:
+            mask &= ~hidden
+        missing = not mask.any()
+        if missing and not may_be_missing:
             raise InputError(argument, "an image without a finite value", "at least one finite pixel")
         if not mask.all():
-            finite, colours = mask, _fill(colours, mask) if mask.any() else np.zeros_like(colours)
+            finite, colours = mask, np.zeros_like(colours) if missing else _fill(colours, mask)
     low, high = _range(colours, value_range, argument)
     floats = np.issubdtype(array.dtype, np.floating) and (low, high) == (0.0, 1.0)
     bounded = bool(floats and colours.min() >= 0 and colours.max() <= 1)
     pixels = torch.from_numpy(_to_unit(colours, low, high))
-    if finite is not None and not finite.any():
+    if missing:
         pixels.zero_()
     return Image(
         pixels=pixels,
@@ -193,6 +194,14 @@ def as_image(
         channel_axis=channel_axis,
         bounded=bounded,
     )
+
+
+def hidden_pixels(image: ArrayLike, channel_axis: int | None) -> NDArray[np.bool_] | None:
+    """Where a masked image hides a pixel (H, W), in whichever channel; None if it hides nothing."""
+    if not isinstance(image, np.ma.MaskedArray) or not np.ma.is_masked(image):
+        return None
+    mask = np.ma.getmaskarray(image)
+    return np.asarray(mask if channel_axis is None else mask.any(axis=channel_axis))
 
 
 def as_map(values: ArrayLike, shape: tuple[int, int], *, argument: str = "sigma") -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.align.register import Pyramid
-from defocus_backend.arrays import Image, as_image
+from defocus_backend.arrays import Image, as_image, hidden_pixels
 from defocus_backend.errors import InputError
 
 StackLike = ArrayLike | Iterable[ArrayLike] | Callable[[], Iterable[ArrayLike]]
@@ -144,14 +144,6 @@ class SmallFrame:
     colours: NDArray[np.float32]
     shape: tuple[int, int]
     factor: int
-
-
-def hidden_pixels(frame: NDArray[Any], channel_axis: int | None) -> NDArray[np.bool_] | None:
-    """Where a masked frame hides a pixel (H, W), in whichever channel; None if it hides nothing."""
-    if not isinstance(frame, np.ma.MaskedArray) or not np.ma.is_masked(frame):
-        return None
-    mask = np.ma.getmaskarray(frame)
-    return np.asarray(mask if channel_axis is None else mask.any(channel_axis))
 
 
 def for_opencv(pixels: NDArray[Any]) -> NDArray[Any]:

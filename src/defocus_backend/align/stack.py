@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.area import Window
-from defocus_backend.align.frames import Frames, StackLike, for_opencv, hidden_pixels
+from defocus_backend.align.frames import Frames, StackLike, for_opencv
+from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
 
