@@ -223,14 +223,14 @@ def compose(
     kind = kind or str(rng.choice(["uniform", "ramp", "layered"], p=[0.2, 0.25, 0.55]))
     drawn = rng.random() < synthetic
     lens = _Lens(psf, in_light=not drawn and rng.random() < 0.3)
-    front, trust = _crop(pictures, drawn, rng)
+    front, trust = _crop(pictures, drawn, degradation.tone, rng)
     near, far = sigmas or _draw_pair(kind, rng)
     if kind == "uniform":
         light, sigma = lens.blur(lens.spectrum(front), near), np.full_like(front, near)
     elif kind == "ramp":
         light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
     else:
-        back, back_trust = _crop(pictures, drawn, rng)
+        back, back_trust = _crop(pictures, drawn, degradation.tone, rng)
         mask = half_plane(pictures.side, rng) if kind == "step" else draw_mask(pictures.side, rng)
         light, sigma, trust = _layers(lens, (front, trust), (back, back_trust), mask, near, far)
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
@@ -239,11 +239,22 @@ def compose(
     return Scene(picture, told, np.ascontiguousarray(trust[inner]), kind, psf)
 
 
-def _crop(pictures: SharpPictures, drawn: bool, rng: np.random.Generator) -> tuple[Gray, Gray]:
+def _crop(pictures: SharpPictures, drawn: bool, tone: float, rng: np.random.Generator) -> tuple[Gray, Gray]:
     if drawn:
         picture = draw_filaments(pictures.side, rng)
         return picture, np.ones_like(picture)
-    return pictures.draw(rng)
+    picture, trust = pictures.draw(rng)
+    return (retone(picture, tone, rng) if tone else picture), trust
+
+
+def retone(picture: Gray, share: float, rng: np.random.Generator) -> Gray:
+    """Give a share of the pictures (H, W) another tone curve and turn some negative, in gray values.
+
+    There are more textures than photographs to learn from: a bright stone in a dark joint is seen as its opposite.
+    """
+    if rng.random() < share:
+        picture = np.asarray(255 * (picture / 255) ** np.float32(np.exp(rng.uniform(-0.7, 0.7))), dtype=np.float32)
+    return 255 - picture if rng.random() < 0.3 * share else picture
 
 
 def _draw_pair(kind: str, rng: np.random.Generator) -> tuple[float, float]:

@@ -18,13 +18,15 @@ Gray = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """How often and how strongly a training picture is degraded after it was blurred.
+    """How often and how strongly a training picture is changed before it is blurred (tone) and after.
 
     Attributes
     ----------
     disc, mixed : float
         Shares of pictures blurred with a disc (a lens), or with a disc followed by a Gaussian of the same
         variance (a lens that is not perfect), instead of with a Gaussian alone.
+    tone : float
+        Share of scenes whose sharp pictures get another tone curve first; some are turned negative.
     contrast : float
         Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
     min_contrast : float
@@ -33,21 +35,25 @@ class Degradation:
         Share of pictures with Poisson-Gaussian noise.
     max_noise : float
         Largest noise standard deviation at mid-gray, in gray values; weak noise is drawn more often.
+    grain : float
+        Share of the noisy pictures whose noise is correlated between neighbouring pixels.
     jpeg : float
         Share of pictures compressed with a quality between 60 and 100.
     """
 
-    disc: float = 0.4
+    disc: float = 0.5
     mixed: float = 0.15
+    tone: float = 0.5
     contrast: float = 0.5
     min_contrast: float = 0.15
     noise: float = 0.6
     max_noise: float = 12.0
+    grain: float = 0.35
     jpeg: float = 0.2
 
 
-CLEAN = Degradation(disc=0.0, mixed=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
-LIGHT = Degradation(disc=0.3, mixed=0.0, contrast=0.35, noise=0.35, max_noise=5.0, jpeg=0.1)
+CLEAN = Degradation(disc=0.0, mixed=0.0, tone=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
+LIGHT = Degradation(disc=0.3, mixed=0.0, tone=0.0, contrast=0.35, noise=0.35, max_noise=5.0, grain=0.0, jpeg=0.1)
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
@@ -118,13 +124,32 @@ def compress(image: Gray, quality: int) -> Gray:
     return np.asarray(Image.open(buffer), dtype=np.float32)
 
 
-def add_noise(image: Gray, level: float, rng: np.random.Generator) -> Gray:
+def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float = 0.0) -> Gray:
     """Poisson-Gaussian noise: half its variance at mid-gray is photon noise, which grows with the signal.
 
-    `level` is the standard deviation at gray 128, in gray values.
+    Parameters
+    ----------
+    image : (H, W) float32 array
+        Gray values 0..255.
+    level : float
+        Standard deviation at gray 128, in gray values.
+    rng : numpy.random.Generator
+        Source of all chance.
+    grain : float
+        Sigma in pixels of the Gaussian that smooths the noise: demosaicing, denoising and alignment leave
+        it correlated between neighbours. Its standard deviation stays `level`.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Not clipped.
     """
-    deviation = level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32)
-    return image + deviation * rng.standard_normal(image.shape, dtype=np.float32)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    if grain > 0:
+        height, width = image.shape
+        passed = transfer(height, width, grain)
+        noise = blur(noise, grain) / np.sqrt(np.mean(passed**2))
+    return image + level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32) * noise
 
 
 def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
@@ -149,7 +174,8 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
         offset = np.float32(rng.uniform(0, 255 * (1 - factor)))
         image = image * factor + offset
     if rng.random() < how.noise:
-        image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng)
+        grain = rng.uniform(0.3, 1.0) if how.grain and rng.random() < how.grain else 0.0
+        image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng, grain)
     if rng.random() < how.jpeg:
         return compress(image, int(rng.integers(60, 101)))
     return quantise(image)

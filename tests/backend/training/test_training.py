@@ -14,7 +14,7 @@ from scipy import ndimage
 from defocus_backend.classifier.networks import PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.training import degrade
-from defocus_backend.training.compositions import KINDS, SharpPictures, compose, draw_blur, trust_map
+from defocus_backend.training.compositions import KINDS, SharpPictures, compose, draw_blur, retone, trust_map
 from defocus_backend.training.evaluate import evaluate, expected_sigma
 from defocus_backend.training.patches import (
     ContextPatches,
@@ -68,6 +68,30 @@ def test_noise_has_the_level_asked_for() -> None:
         assert noisy.std() == pytest.approx(level, rel=0.02)
     bright, dark = (degrade.add_noise(np.full((300, 300), g, np.float32), 4, rng).std() for g in (240, 10))
     assert bright > 1.2 * dark
+
+
+def test_grain_is_noise_of_the_same_level_that_neighbours_share() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((300, 300), 128, np.float32)
+    for grain, shared in ((0.0, 0.0), (0.5, 0.37), (1.0, 0.78)):
+        noise = degrade.add_noise(flat, 5, rng, grain) - 128
+        assert noise.std() == pytest.approx(5, rel=0.04)
+        # Neighbours of white noise smoothed by a Gaussian correlate by exp(-1 / (4 grain^2)).
+        assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] == pytest.approx(shared, abs=0.03)
+
+
+def test_a_tone_curve_keeps_order_or_turns_it_round(photo: np.ndarray) -> None:
+    picture, rng = photo[:64, :64].astype(np.float32), np.random.default_rng(0)
+    signs = []
+    for _ in range(200):
+        changed = retone(picture, 0.5, rng)
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+        ranks = np.corrcoef(picture.ravel().argsort().argsort(), changed.ravel().argsort().argsort())[0, 1]
+        assert abs(ranks) > 0.95
+        signs.append(ranks < 0)
+    assert 0.08 < np.mean(signs) < 0.23, "some pictures are turned negative"
+    assert retone(picture, 0.0, rng) is picture
 
 
 def test_texture_is_equation_5(photo: np.ndarray) -> None:

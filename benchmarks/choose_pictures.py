@@ -1,0 +1,104 @@
+"""Choose sharp, photographic pictures to train on out of folders full of pictures, such as unpacked packages.
+
+    python benchmarks/choose_pictures.py FOLDER ... --out pictures [--most 28]
+
+A picture is halved until it is at most 2400 px long and three quarters of its structure are sharp. It is kept, in
+gray, if at least half of that structure is sharp then, if it has structure on two fifths of its area and many gray
+values (drawings, icons and screenshots have not), and if no picture like it has been kept before. Wide parts of a
+photograph may be out of focus all the same: training trusts them less (`defocus_backend.training.compositions`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import uniform_filter
+
+from defocus_backend.errors import FileError
+from defocus_backend.training.compositions import trust_map
+from defocus_backend.training.patches import list_photos, load_gray, shrink
+
+LARGE, SMALL = 2400, 320
+SHARP_ENOUGH, SHARP_LEAST = 0.75, 0.5
+STRUCTURE_LEAST, FLAT_MOST, BITS_LEAST = 0.4, 0.35, 6.0
+ALIKE = 5
+"""Bits by which the difference hashes of two pictures may differ that count as one."""
+
+
+def shares(gray: np.ndarray) -> tuple[float, float, float]:
+    """Of a picture (H, W): sharp share of what has structure, share that has structure, share that is flat."""
+    mean = uniform_filter(gray, 17)
+    variance = uniform_filter(gray**2, 17) - mean**2
+    structure = variance > 16
+    sharp = float(trust_map(gray)[structure].mean()) if structure.any() else 0.0
+    return sharp, float(structure.mean()), float((variance < 1).mean())
+
+
+def entropy(gray: np.ndarray) -> float:
+    """Of the gray values, in bits."""
+    share = np.bincount(gray.astype(np.uint8).ravel(), minlength=256) / gray.size
+    share = share[share > 0]
+    return float(-(share * np.log2(share)).sum())
+
+
+def choose(path: Path) -> np.ndarray | None:
+    """The picture as it would be trained on (H, W) uint8, or None."""
+    try:
+        gray = load_gray(path)
+    except FileError:
+        return None
+    while max(gray.shape) > LARGE:
+        gray = shrink(gray)
+    if min(gray.shape) < SMALL:
+        return None
+    sharp, structure, flat = shares(gray)
+    while sharp < SHARP_ENOUGH and min(gray.shape) >= 2 * SMALL:
+        gray = np.rint(shrink(gray))
+        sharp, structure, flat = shares(gray)
+    good = sharp > SHARP_LEAST and structure > STRUCTURE_LEAST and flat < FLAT_MOST and entropy(gray) > BITS_LEAST
+    return gray.astype(np.uint8) if good else None
+
+
+def difference_hash(gray: np.ndarray) -> np.ndarray:
+    """64 bits: where a tiny copy of the picture gets brighter from left to right."""
+    tiny = np.asarray(Image.fromarray(gray).resize((9, 8), Image.Resampling.BOX), dtype=int)
+    return np.diff(tiny) > 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=10**6, help="most pictures of one folder, drawn by chance")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    seen: list[np.ndarray] = []
+    with ProcessPoolExecutor() as pool:
+        for folder in options.folders:
+            kept = []
+            try:
+                paths = list_photos(folder)
+            except FileError as error:
+                parser.exit(1, f"{error}\n")
+            for path, gray in zip(paths, pool.map(choose, paths, chunksize=4), strict=True):
+                if gray is None:
+                    continue
+                bits = difference_hash(gray)
+                if all(np.count_nonzero(bits != other) > ALIKE for other in seen):
+                    seen.append(bits)
+                    kept.append((path, gray))
+            random.seed(0)
+            for path, gray in random.sample(kept, min(options.most, len(kept))):
+                name = hashlib.sha256(str(path.relative_to(folder)).encode()).hexdigest()[:8]
+                Image.fromarray(gray).save(options.out / f"{folder.name}_{name}.png")
+            print(f"{folder}: {min(options.most, len(kept))} of {len(paths)} pictures")
+
+
+if __name__ == "__main__":
+    main()
