@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
+from skimage.measure import shannon_entropy
 
 from defocus_backend.errors import FileError
 from defocus_backend.training.compositions import trust_map
@@ -40,13 +41,6 @@ def shares(gray: np.ndarray) -> tuple[float, float, float]:
     return sharp, float(structure.mean()), float((variance < 1).mean())
 
 
-def entropy(gray: np.ndarray) -> float:
-    """Of the gray values, in bits."""
-    share = np.bincount(gray.astype(np.uint8).ravel(), minlength=256) / gray.size
-    share = share[share > 0]
-    return float(-(share * np.log2(share)).sum())
-
-
 def choose(path: Path) -> np.ndarray | None:
     """The picture as it would be trained on (H, W) uint8, or None."""
     try:
@@ -61,7 +55,12 @@ def choose(path: Path) -> np.ndarray | None:
     while sharp < SHARP_ENOUGH and min(gray.shape) >= 2 * SMALL:
         gray = np.rint(shrink(gray))
         sharp, structure, flat = shares(gray)
-    good = sharp > SHARP_LEAST and structure > STRUCTURE_LEAST and flat < FLAT_MOST and entropy(gray) > BITS_LEAST
+    good = (
+        sharp > SHARP_LEAST
+        and structure > STRUCTURE_LEAST
+        and flat < FLAT_MOST
+        and shannon_entropy(gray.astype(np.uint8)) > BITS_LEAST
+    )
     return gray.astype(np.uint8) if good else None
 
 
@@ -94,10 +93,11 @@ def main() -> None:
                     seen.append(bits)
                     kept.append((path, gray))
             random.seed(0)
-            for path, gray in random.sample(kept, min(options.most, len(kept))):
+            drawn = random.sample(kept, min(options.most, len(kept)))
+            for path, gray in drawn:
                 name = hashlib.sha256(str(path.relative_to(folder)).encode()).hexdigest()[:8]
                 Image.fromarray(gray).save(options.out / f"{folder.name}_{name}.png")
-            print(f"{folder}: {min(options.most, len(kept))} of {len(paths)} pictures")
+            print(f"{folder}: {len(drawn)} of {len(paths)} pictures")
 
 
 if __name__ == "__main__":

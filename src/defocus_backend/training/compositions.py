@@ -244,14 +244,17 @@ def _crop(pictures: SharpPictures, drawn: bool, tone: float, rng: np.random.Gene
         picture = draw_filaments(pictures.side, rng)
         return picture, np.ones_like(picture)
     picture, trust = pictures.draw(rng)
-    return (retone(picture, tone, rng) if tone else picture), trust
+    return retone(picture, tone, rng), trust
 
 
 def retone(picture: Gray, share: float, rng: np.random.Generator) -> Gray:
     """Give a share of the pictures (H, W) another tone curve and turn some negative, in gray values.
 
     There are more textures than photographs to learn from: a bright stone in a dark joint is seen as its opposite.
+    Without a share nothing is drawn, so that degradations without tone keep their scenes.
     """
+    if not share:
+        return picture
     if rng.random() < share:
         picture = np.asarray(255 * (picture / 255) ** np.float32(np.exp(rng.uniform(-0.7, 0.7))), dtype=np.float32)
     return 255 - picture if rng.random() < 0.3 * share else picture

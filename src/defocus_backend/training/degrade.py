@@ -26,7 +26,7 @@ class Degradation:
         Shares of pictures blurred with a disc (a lens), or with a disc followed by a Gaussian of the same
         variance (a lens that is not perfect), instead of with a Gaussian alone.
     tone : float
-        Share of scenes whose sharp pictures get another tone curve first; some are turned negative.
+        Share of sharp pictures that get another tone curve first; three tenths as many are turned negative.
     contrast : float
         Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
     min_contrast : float
@@ -144,12 +144,13 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
     (H, W) float32 array
         Not clipped.
     """
+    deviation = level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
     if grain > 0:
         height, width = image.shape
         passed = transfer(height, width, grain)
-        noise = blur(noise, grain) / np.sqrt(np.mean(passed**2))
-    return image + level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32) * noise
+        noise = fft.idctn(spectrum(noise) * passed, norm="ortho") / np.sqrt(np.mean(passed**2))
+    return image + deviation * noise
 
 
 def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
@@ -174,6 +175,7 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
         offset = np.float32(rng.uniform(0, 255 * (1 - factor)))
         image = image * factor + offset
     if rng.random() < how.noise:
+        # Without grain nothing is drawn for it: older recipes keep their batches.
         grain = rng.uniform(0.3, 1.0) if how.grain and rng.random() < how.grain else 0.0
         image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng, grain)
     if rng.random() < how.jpeg:
