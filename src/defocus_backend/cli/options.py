@@ -107,7 +107,9 @@ def refuse_settings(
     refuse_given(f"with --method {method}", f"it only with --method {owner}", sections=sections, but=but)
 
 
-def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tuple[str, ...] = ()) -> None:
+def refuse_given(
+    where: str, wanted: str, *, sections: tuple[str, ...], also: tuple[str, ...] = (), but: tuple[str, ...] = ()
+) -> None:
     """Refuse options that the user has set where they would be ignored.
 
     Parameters
@@ -116,8 +118,10 @@ def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tup
         For the message: "with --align off", "it only with --align".
     sections : tuple of str
         Headings of the options.
+    also : tuple of str
+        Names of options under other headings.
     but : tuple of str
-        Names of options under them that count there too.
+        Names of options under these headings that count there too.
 
     Raises
     ------
@@ -128,7 +132,8 @@ def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tup
     for param in context.command.params:
         name = param.name or ""
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name not in but and getattr(param, "section", "") in sections:
+        ignored = name in also or (getattr(param, "section", "") in sections and name not in but)
+        if given and ignored:
             off = param.secondary_opts and context.params.get(name) is False
             raise InputError((param.secondary_opts if off else param.opts)[0], f"it {where}", wanted)
 

@@ -75,7 +75,8 @@ class _Job:
         self.map_file: Path | None = options.pop("map_file", None)
         self.run_options = {name: options.pop(name) for name in ("device", "quiet", "as_json")}
         if self.map_file is not None:
-            refuse_given("with --map", "it only where a map is made", sections=(MAP_SECTION,), but=("map_file",))
+            made = "it only where a map is made"
+            refuse_given("with --map", made, sections=(MAP_SECTION,), also=("colours",), but=("map_file",))
             if len(files) != 1:
                 raise InputError("--map", f"{len(files)} pictures", "one picture, to which the map belongs")
 

@@ -59,6 +59,8 @@ class ReliefOptions:
         for name in ("mesh_step", "exaggerate"):
             if found.mesh is None and getattr(found, name) is not None:
                 raise InputError(f"--{name.replace('_', '-')}", f"{getattr(found, name):g}", "it together with --mesh")
+        if found.pixel_size is not None and found.mesh is None and not found.coverage:
+            raise InputError("--pixel-size", f"{found.pixel_size:g}", "it together with --mesh or --coverage")
         return found
 
     @property

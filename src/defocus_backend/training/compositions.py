@@ -6,23 +6,29 @@ common edge is blurred as a lens does: the front layer's coverage is blurred wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import fft
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from defocus_backend.errors import InputError
-from defocus_backend.training.degrade import Degradation, Gray, degrade, transfer
+from defocus_backend.training.degrade import Degradation, Gray, degrade, quantise, transfer
+from defocus_backend.training.drawn import draw_mask, draw_texture, half_plane
 from defocus_backend.training.patches import MAX_SIGMA, load_gray, shrink, texture
 
 KINDS = ("uniform", "ramp", "step", "layered")
 _BORDER = 32
 _TONE = 2.2
+_LARGEST_ZOOM = 1.5
+_NATIVE = 0.5
+"""Sigma in px that a sharp photograph has of its own, which counts as 0 until the photograph is enlarged."""
+
 _BEYOND = 32.0
 """Largest sigma in px that is drawn; what lies beyond the levels is to be called the last of them, not a lower one."""
 
@@ -89,59 +95,6 @@ def trust_map(image: Gray, side: int = 17) -> Gray:
     sharp = np.clip((phi / (variance + 4) - 0.003) / 0.009, 0, 1)
     flat = np.clip((4 - variance) / 3, 0, 1)
     return np.asarray(np.maximum(np.maximum(sharp, flat), 0.05), dtype=np.float32)
-
-
-def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
-    """Bright threads and dots on a dark ground, like a fluorescence picture (side, side), gray values."""
-    points = []
-    for _ in range(int(rng.integers(3, 30))):
-        length = int(rng.integers(50, 3 * side))
-        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, rng.uniform(0.01, 0.12), length))
-        path = rng.uniform(0, side, 2) + 0.7 * np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), 0)
-        points.append(np.column_stack([path, np.full(length, rng.uniform(0.3, 1))]))
-    dots = int(rng.integers(0, 150))
-    points.append(np.column_stack([rng.uniform(0, side, (dots, 2)), rng.uniform(0.5, 4, dots)]))
-    every = np.concatenate(points)
-    cell = np.floor(every[:, :2]).astype(int)
-    picture = np.zeros((side, side), dtype=np.float32)
-    # Bilinear splatting keeps threads at sub-pixel places instead of on stairs.
-    for dy in (0, 1):
-        for dx in (0, 1):
-            share = np.prod(1 - np.abs(every[:, :2] - cell - (dy, dx)), axis=1) * every[:, 2]
-            np.add.at(picture, tuple(np.mod(cell + np.array([dy, dx]), side).T), share)
-    low = rng.uniform(2, 40)
-    return np.asarray(np.clip(low + picture * rng.uniform(40, 160), 0, 255), dtype=np.float32)
-
-
-def draw_mask(side: int, rng: np.random.Generator) -> Gray:
-    """Shape of a front layer (side, side), 0 or 1: a half-plane, a blob, bars or discs."""
-    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
-    kind = rng.integers(4)
-    if kind == 0:
-        return half_plane(side, rng)
-    if kind == 1:
-        width = rng.uniform(8, 40)
-        noise = fft.dctn(rng.standard_normal((side, side)).astype(np.float32), norm="ortho")
-        smooth = fft.idctn(noise * transfer(side, side, width), norm="ortho")
-        return (smooth > np.quantile(smooth, rng.uniform(0.3, 0.7))).astype(np.float32)
-    mask = np.zeros((side, side), dtype=bool)
-    for _ in range(int(rng.integers(1, 6))):
-        if kind == 2:
-            angle = rng.uniform(0, np.pi)
-            across = (xx - rng.uniform(0, side)) * np.cos(angle) + (yy - rng.uniform(0, side)) * np.sin(angle)
-            mask |= np.abs(across) < np.exp(rng.uniform(0, np.log(16)))
-        else:
-            radius = rng.uniform(10, 90)
-            mask |= (xx - rng.uniform(0, side)) ** 2 + (yy - rng.uniform(0, side)) ** 2 < radius**2
-    return mask.astype(np.float32)
-
-
-def half_plane(side: int, rng: np.random.Generator) -> Gray:
-    """A straight edge of any direction through the middle part of a square (side, side), 0 or 1."""
-    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
-    angle = rng.uniform(0, 2 * np.pi)
-    across = (xx - side / 2) * np.cos(angle) + (yy - side / 2) * np.sin(angle)
-    return (across + rng.uniform(-0.2, 0.2) * side > 0).astype(np.float32)
 
 
 def draw_blur(rng: np.random.Generator) -> float:
@@ -213,7 +166,7 @@ def compose(
         One of `KINDS`; one of `degrade.transfer`; sigma of the front and the back layer (for a
         uniform scene the first). Drawn where not given.
     synthetic : float
-        Share of scenes made of drawn filaments instead of photographs.
+        Share of scenes made of drawn textures instead of photographs.
 
     Returns
     -------
@@ -236,12 +189,36 @@ def compose(
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
     picture = degrade(lens.develop(light)[inner], degradation, rng)
     told = np.ascontiguousarray(sigma[inner]).clip(max=np.float32(MAX_SIGMA))
-    return Scene(picture, told, np.ascontiguousarray(trust[inner]), kind, psf)
+    scene = Scene(picture, told, np.ascontiguousarray(trust[inner]), kind, psf)
+    if degradation.resampled and rng.random() < degradation.resampled:
+        return enlarge(scene, float(np.exp(rng.uniform(0, np.log(_LARGEST_ZOOM)))), rng)
+    return scene
+
+
+def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
+    """A part of a scene enlarged to the size of the whole, as digital zoom and alignment do it.
+
+    Blur grows with the picture; so does what a sharp photograph has of its own (`_NATIVE`), so that a sharp
+    pixel enlarged twice is one of sigma sqrt(2^2 - 1) / 2 = 0.9 px.
+    """
+    side = scene.picture.shape[0]
+    left, top = rng.uniform(0, side - side / factor, 2)
+    box = (left, top, left + side / factor, top + side / factor)
+
+    def part(of: Gray, how: Image.Resampling) -> Gray:
+        return np.asarray(Image.fromarray(of).resize((side, side), how, box=box), dtype=np.float32)
+
+    sigma, trust = (part(of, Image.Resampling.NEAREST) for of in (scene.sigma, scene.trust))
+    sigma = np.sqrt((factor * sigma) ** 2 + (factor**2 - 1) * _NATIVE**2).clip(max=np.float32(MAX_SIGMA))
+    picture = part(scene.picture, Image.Resampling.BICUBIC).clip(0, 255)
+    if not np.any(scene.picture % 1):
+        picture = quantise(picture)
+    return replace(scene, picture=picture, sigma=sigma.astype(np.float32), trust=trust)
 
 
 def _crop(pictures: SharpPictures, drawn: bool, tone: float, rng: np.random.Generator) -> tuple[Gray, Gray]:
     if drawn:
-        picture = draw_filaments(pictures.side, rng)
+        picture = draw_texture(pictures.side, rng)
         return picture, np.ones_like(picture)
     picture, trust = pictures.draw(rng)
     return retone(picture, tone, rng), trust

@@ -7,7 +7,7 @@ exact for a picture mirrored at its border and costs the same for every sigma.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,25 +39,31 @@ class Degradation:
         Share of the noisy pictures whose noise is correlated between neighbouring pixels.
     jpeg : float
         Share of pictures compressed with a quality between 60 and 100.
+    deep : float
+        Share of the other pictures that have 16 bits: they are not rounded to 256 gray values.
+    resampled : float
+        Share of scenes that are enlarged, see `compositions.enlarge`.
     """
 
     disc: float = 0.5
     mixed: float = 0.15
     tone: float = 0.5
-    contrast: float = 0.5
+    contrast: float = 0.3
     min_contrast: float = 0.15
-    noise: float = 0.6
-    max_noise: float = 12.0
+    noise: float = 0.5
+    max_noise: float = 10.0
     grain: float = 0.35
     jpeg: float = 0.2
+    deep: float = 0.15
+    resampled: float = 0.1
 
 
-CLEAN = Degradation(disc=0.0, mixed=0.0, tone=0.0, contrast=0.0, noise=0.0, jpeg=0.0)
-LIGHT = Degradation(disc=0.3, mixed=0.0, tone=0.0, contrast=0.35, noise=0.35, max_noise=5.0, grain=0.0, jpeg=0.1)
+CLEAN = Degradation(disc=0.0, mixed=0.0, tone=0.0, contrast=0.0, noise=0.0, jpeg=0.0, deep=0.0, resampled=0.0)
+LIGHT = replace(CLEAN, disc=0.3, contrast=0.35, noise=0.35, max_noise=5.0, grain=0.0, jpeg=0.1)
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
-"""Degradations by the name that the command line takes; all but "clean" still round to 8 bits."""
+"""Degradations by the name that the command line takes; only "full" has pictures that are not rounded to 8 bits."""
 
 
 def spectrum(image: Gray) -> Gray:
@@ -154,7 +160,7 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
 
 
 def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
-    """Contrast, offset, noise, compression and 8-bit rounding, each with its own chance.
+    """Contrast, offset, noise, compression and rounding to 8 bits, each with its own chance.
 
     Parameters
     ----------
@@ -168,7 +174,7 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
     Returns
     -------
     (H, W) float32 array
-        Whole gray values 0..255.
+        Gray values 0..255, whole unless the picture is one of 16 bits.
     """
     if rng.random() < how.contrast:
         factor = np.float32(np.exp(rng.uniform(np.log(how.min_contrast), 0)))
@@ -180,4 +186,6 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
         image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng, grain)
     if rng.random() < how.jpeg:
         return compress(image, int(rng.integers(60, 101)))
+    if how.deep and rng.random() < how.deep:
+        return image.clip(0, 255)
     return quantise(image)

@@ -57,6 +57,8 @@ class TrainingParams:
         that has not begun to fall may be resumed with another number of steps.
     expectation_weight : float
         Weight of the absolute error of the expected sigma beside the cross-entropy.
+    ranked_weight : float
+        Weight of the ranked probability score beside the cross-entropy, see `ranked_score`.
     average_decay : float
         Decay of the running average of the weights, which is what is kept in the end.
     seed : int
@@ -73,6 +75,7 @@ class TrainingParams:
     side: int = 256
     learning_rate: float = 3e-3
     expectation_weight: float = 0.2
+    ranked_weight: float = 0.0
     average_decay: float = 0.998
     seed: int = 0
     start: str = ""
@@ -117,6 +120,25 @@ def soft_labels(sigma: Tensor) -> Tensor:
     target = sigma.new_zeros(len(sigma), LEVELS, *sigma.shape[2:])
     target.scatter_(1, low.long(), 1 - upper)
     return target.scatter_(1, low.long() + 1, upper)
+
+
+def ranked_score(found: Tensor, target: Tensor) -> Tensor:
+    """Ranked probability score (Epstein 1969): the summed squared differences of two cumulated distributions.
+
+    Like the cross-entropy it is least on average where `found` is the truth's own distribution, but a wrong
+    level costs by its distance.
+
+    Parameters
+    ----------
+    found, target : (N, 20, ...) tensor
+        Distributions over the levels.
+
+    Returns
+    -------
+    (N, 1, ...) tensor
+        In pixels: the distance where both are certain.
+    """
+    return (found - target).cumsum(1).square().sum(1, keepdim=True)
 
 
 def train(
@@ -192,7 +214,7 @@ def train(
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=device.type == "cuda", dtype=torch.bfloat16):
             logits = model(pictures)
-        loss, accuracy, mae = _loss(logits.float(), sigma, trust, params.expectation_weight)
+        loss, accuracy, mae = _loss(logits.float(), sigma, trust, params)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -291,16 +313,20 @@ def _falling(steps: int) -> int:
     return max(1, steps // 2)
 
 
-def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, expectation_weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy with soft labels plus the error of the expectation, both weighted by trust."""
+def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, params: TrainingParams) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss by the recipe, accuracy of the likeliest level and error of the expectation, all weighted by trust."""
     logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
     sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
     share = trust / trust.sum()
-    entropy = -(soft_labels(sigma) * logits.log_softmax(1)).sum(1, keepdim=True)
-    error = ((expected_sigma(logits.softmax(1))[:, None] - sigma).abs() * share).sum()
+    target, found = soft_labels(sigma), logits.softmax(1)
+    entropy = -(target * logits.log_softmax(1)).sum(1, keepdim=True)
+    error = ((expected_sigma(found)[:, None] - sigma).abs() * share).sum()
+    loss = (entropy * share).sum() + params.expectation_weight * error
+    if params.ranked_weight:
+        loss = loss + params.ranked_weight * (ranked_score(found, target) * share).sum()
     with torch.no_grad():
         accuracy = ((logits.argmax(1, keepdim=True) == sigma.round()) * share).sum()
-    return (entropy * share).sum() + expectation_weight * error, accuracy, error
+    return loss, accuracy, error
 
 
 def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

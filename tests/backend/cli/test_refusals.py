@@ -81,6 +81,7 @@ class TestRefusals:
             ("--refine-radius", 9),
             ("--no-refine",),
             ("--tile", 256),
+            ("--colours", 0, 9),
         ],
     )
     def test_how_a_map_is_made_where_one_is_given(

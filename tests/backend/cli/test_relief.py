@@ -80,7 +80,8 @@ def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
         (("--exaggerate", "2.5", "--shaded"), "--exaggerate: got 2.5; expected it together with --mesh"),
         (("--z-step", "2", "--method", "gff"), "--z-step: got it with --method gff"),
         (("--never-above", "2", "--method", "gff"), "--never-above: got it with --method gff"),
-        (("--pixel-size", "2", "--method", "gff"), "--pixel-size: got it with --method gff"),
+        (("--pixel-size", "2", "--height"), "--pixel-size: got 2; expected it together with --mesh or --coverage"),
+        (("--pixel-size", "2", "--mesh", "a.ply", "--method", "gff"), "--mesh: got it with --method gff"),
     ],
 )
 def test_what_cannot_be_had_is_refused(

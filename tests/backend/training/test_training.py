@@ -14,7 +14,7 @@ from scipy import ndimage
 from defocus_backend.classifier.networks import PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.training import degrade
-from defocus_backend.training.compositions import KINDS, SharpPictures, compose, draw_blur, retone, trust_map
+from defocus_backend.training.compositions import SharpPictures
 from defocus_backend.training.evaluate import evaluate, expected_sigma
 from defocus_backend.training.patches import (
     ContextPatches,
@@ -26,18 +26,7 @@ from defocus_backend.training.patches import (
     load_gray,
     texture,
 )
-from defocus_backend.training.train import TrainingParams, score, soft_labels, train
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photographs of scikit-image in a folder, halved: at full size neither is sharp by eq 5."""
-    from skimage import data
-
-    folder = tmp_path_factory.mktemp("photos")
-    for name, picture in (("camera", data.camera()), ("astronaut", data.astronaut())):
-        Image.fromarray(picture).convert("L").reduce(2).save(folder / f"{name}.png")
-    return folder
+from defocus_backend.training.train import TrainingParams, ranked_score, score, soft_labels, train
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 6.0, 19.0])
@@ -78,20 +67,6 @@ def test_grain_is_noise_of_the_same_level_that_neighbours_share() -> None:
         assert noise.std() == pytest.approx(5, rel=0.04)
         # Neighbours of white noise smoothed by a Gaussian correlate by exp(-1 / (4 grain^2)).
         assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] == pytest.approx(shared, abs=0.03)
-
-
-def test_a_tone_curve_keeps_order_or_turns_it_round(photo: np.ndarray) -> None:
-    picture, rng = photo[:64, :64].astype(np.float32), np.random.default_rng(0)
-    signs = []
-    for _ in range(200):
-        changed = retone(picture, 0.5, rng)
-        assert changed.min() >= 0
-        assert changed.max() <= 255
-        ranks = np.corrcoef(picture.ravel().argsort().argsort(), changed.ravel().argsort().argsort())[0, 1]
-        assert abs(ranks) > 0.95
-        signs.append(ranks < 0)
-    assert 0.08 < np.mean(signs) < 0.23, "some pictures are turned negative"
-    assert retone(picture, 0.0, rng) is picture
 
 
 def test_texture_is_equation_5(photo: np.ndarray) -> None:
@@ -139,45 +114,6 @@ def test_held_out_patches_have_every_level_equally(photos: Path) -> None:
         held_out_patches(list_photos(photos), "both")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_scenes_sigma_is_that_of_its_layers(photos: Path, kind: str) -> None:
-    pictures = SharpPictures(list_photos(photos), 128)
-    scene = compose(pictures, np.random.default_rng(3), degrade.CLEAN, kind=kind, sigmas=(1.0, 6.0), psf="gaussian")
-    assert scene.picture.shape == scene.sigma.shape == scene.trust.shape == (128, 128)
-    levels = np.unique(scene.sigma)
-    if kind == "uniform":
-        assert levels.tolist() == [1]
-    elif kind == "ramp":
-        assert 1 <= levels.min() < levels.max() <= 6
-        assert len(levels) > 50
-    else:
-        assert set(levels.tolist()) <= {1, 6}
-        fine = ndimage.gaussian_filter(ndimage.laplace(scene.picture) ** 2, 4)
-        inside = [ndimage.binary_erosion(scene.sigma == s, iterations=12) for s in (1, 6)]
-        if all(i.any() for i in inside):
-            assert np.median(fine[inside[0]]) > 5 * np.median(fine[inside[1]])
-
-
-def test_a_blur_beyond_the_levels_is_called_the_last_of_them(photos: Path) -> None:
-    """Far from focus a stack is blurred by more than 19 px: nothing else tells the network what to say there."""
-    rng = np.random.default_rng(0)
-    drawn = np.array([draw_blur(rng) for _ in range(2000)])
-    assert 0.05 < (drawn > 19).mean() < 0.12
-    pictures = SharpPictures(list_photos(photos), 128)
-    scene = compose(pictures, rng, degrade.CLEAN, kind="ramp", sigmas=(10.0, 30.0))
-    assert scene.sigma.max() == 19
-    assert scene.sigma.min() < 18
-
-
-def test_trust_is_low_where_a_photo_is_out_of_focus_itself(photo: np.ndarray) -> None:
-    image = photo.astype(np.float32)
-    blurred = ndimage.gaussian_filter(image, 4)
-    structured = ndimage.gaussian_filter((blurred - ndimage.gaussian_filter(blurred, 12)) ** 2, 8) > 60
-    assert trust_map(image)[structured].mean() > 0.8
-    assert trust_map(blurred)[structured].mean() < 0.4
-    assert trust_map(np.full((40, 40), 90, np.float32)).min() == 1
-
-
 def test_soft_labels_have_sigma_as_their_mean() -> None:
     sigma = torch.tensor([0.0, 0.25, 7.5, 18.99, 19.0])[:, None]
     labels = soft_labels(sigma)
@@ -185,6 +121,19 @@ def test_soft_labels_have_sigma_as_their_mean() -> None:
     assert torch.allclose(labels.sum(1), torch.ones(5))
     assert torch.allclose(expected_sigma(labels), sigma[:, 0], atol=1e-5)
     assert ((labels > 0).sum(1) <= 2).all()
+
+
+def test_ranked_score_counts_distance_and_is_least_at_the_truth() -> None:
+    certain = torch.eye(20)
+    for found, true in ((3, 3), (3, 4), (17, 2)):
+        assert ranked_score(certain[found][None], certain[true][None]).item() == pytest.approx(abs(found - true))
+    truth = torch.rand(20, generator=torch.Generator().manual_seed(0)).softmax(0)
+
+    def expected(claim: torch.Tensor) -> float:
+        return float((ranked_score(claim.expand(20, -1), certain)[:, 0] * truth).sum())
+
+    for level in range(20):
+        assert expected(0.9 * truth + 0.1 * certain[level]) > expected(truth)
 
 
 def test_scores_of_a_perfect_and_of_an_ignorant_classifier() -> None:

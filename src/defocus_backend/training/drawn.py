@@ -1,0 +1,81 @@
+"""Drawn parts of training scenes: textures like those under a microscope, and the shapes of front layers."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+from defocus_backend.training.degrade import Gray, transfer
+
+
+def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
+    """Bright threads and dots on a dark ground, like a fluorescence picture (side, side), gray values."""
+    points = []
+    for _ in range(int(rng.integers(3, 30))):
+        length = int(rng.integers(50, 3 * side))
+        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, rng.uniform(0.01, 0.12), length))
+        path = rng.uniform(0, side, 2) + 0.7 * np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), 0)
+        points.append(np.column_stack([path, np.full(length, rng.uniform(0.3, 1))]))
+    dots = int(rng.integers(0, 150))
+    points.append(np.column_stack([rng.uniform(0, side, (dots, 2)), rng.uniform(0.5, 4, dots)]))
+    every = np.concatenate(points)
+    cell = np.floor(every[:, :2]).astype(int)
+    picture = np.zeros((side, side), dtype=np.float32)
+    # Bilinear splatting keeps threads at sub-pixel places instead of on stairs.
+    for dy in (0, 1):
+        for dx in (0, 1):
+            share = np.prod(1 - np.abs(every[:, :2] - cell - (dy, dx)), axis=1) * every[:, 2]
+            np.add.at(picture, tuple(np.mod(cell + np.array([dy, dx]), side).T), share)
+    low = rng.uniform(2, 40)
+    return np.asarray(np.clip(low + picture * rng.uniform(40, 160), 0, 255), dtype=np.float32)
+
+
+def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
+    """Dark bodies and threads with bright halos on gray, like a phase contrast picture (side, side), gray values."""
+    threads = draw_filaments(side, rng)
+    bodies = draw_blob(side, rng) * rng.uniform(0.2, 1) + threads / threads.max() * rng.uniform(0.2, 1)
+    # The phase ring lets a share of the low frequencies through that are to be missing: hence the halo.
+    widths = transfer(side, side, float(rng.uniform(3, 15)))
+    phase = bodies - fft.idctn(fft.dctn(bodies, norm="ortho") * widths, norm="ortho") * rng.uniform(0.6, 1)
+    return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
+
+
+def draw_texture(side: int, rng: np.random.Generator) -> Gray:
+    """A drawn picture of microscopy, fluorescence or phase contrast alike (side, side), gray values."""
+    return draw_filaments(side, rng) if rng.random() < 0.5 else draw_phase_contrast(side, rng)
+
+
+def draw_blob(side: int, rng: np.random.Generator) -> Gray:
+    """Shape with a smooth random outline (side, side), 0 or 1."""
+    width = rng.uniform(8, 40)
+    noise = fft.dctn(rng.standard_normal((side, side)).astype(np.float32), norm="ortho")
+    smooth = fft.idctn(noise * transfer(side, side, width), norm="ortho")
+    return (smooth > np.quantile(smooth, rng.uniform(0.3, 0.7))).astype(np.float32)
+
+
+def draw_mask(side: int, rng: np.random.Generator) -> Gray:
+    """Shape of a front layer (side, side), 0 or 1: a half-plane, a blob, bars or discs."""
+    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
+    kind = rng.integers(4)
+    if kind == 0:
+        return half_plane(side, rng)
+    if kind == 1:
+        return draw_blob(side, rng)
+    mask = np.zeros((side, side), dtype=bool)
+    for _ in range(int(rng.integers(1, 6))):
+        if kind == 2:
+            angle = rng.uniform(0, np.pi)
+            across = (xx - rng.uniform(0, side)) * np.cos(angle) + (yy - rng.uniform(0, side)) * np.sin(angle)
+            mask |= np.abs(across) < np.exp(rng.uniform(0, np.log(16)))
+        else:
+            radius = rng.uniform(10, 90)
+            mask |= (xx - rng.uniform(0, side)) ** 2 + (yy - rng.uniform(0, side)) ** 2 < radius**2
+    return mask.astype(np.float32)
+
+
+def half_plane(side: int, rng: np.random.Generator) -> Gray:
+    """A straight edge of any direction through the middle part of a square (side, side), 0 or 1."""
+    yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    across = (xx - side / 2) * np.cos(angle) + (yy - side / 2) * np.sin(angle)
+    return (across + rng.uniform(-0.2, 0.2) * side > 0).astype(np.float32)

@@ -1,0 +1,127 @@
+"""Composed scenes: their blur is known, and they look as cameras and microscopes make them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from defocus_backend.training import degrade
+from defocus_backend.training.compositions import (
+    KINDS,
+    Scene,
+    SharpPictures,
+    compose,
+    draw_blur,
+    enlarge,
+    retone,
+    trust_map,
+)
+from defocus_backend.training.drawn import draw_filaments, draw_phase_contrast
+from defocus_backend.training.patches import list_photos
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scenes_sigma_is_that_of_its_layers(photos: Path, kind: str) -> None:
+    pictures = SharpPictures(list_photos(photos), 128)
+    scene = compose(pictures, np.random.default_rng(3), degrade.CLEAN, kind=kind, sigmas=(1.0, 6.0), psf="gaussian")
+    assert scene.picture.shape == scene.sigma.shape == scene.trust.shape == (128, 128)
+    levels = np.unique(scene.sigma)
+    if kind == "uniform":
+        assert levels.tolist() == [1]
+    elif kind == "ramp":
+        assert 1 <= levels.min() < levels.max() <= 6
+        assert len(levels) > 50
+    else:
+        assert set(levels.tolist()) <= {1, 6}
+        fine = ndimage.gaussian_filter(ndimage.laplace(scene.picture) ** 2, 4)
+        inside = [ndimage.binary_erosion(scene.sigma == s, iterations=12) for s in (1, 6)]
+        if all(i.any() for i in inside):
+            assert np.median(fine[inside[0]]) > 5 * np.median(fine[inside[1]])
+
+
+def test_a_blur_beyond_the_levels_is_called_the_last_of_them(photos: Path) -> None:
+    """Far from focus a stack is blurred by more than 19 px: nothing else tells the network what to say there."""
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_blur(rng) for _ in range(2000)])
+    assert 0.05 < (drawn > 19).mean() < 0.12
+    pictures = SharpPictures(list_photos(photos), 128)
+    scene = compose(pictures, rng, degrade.CLEAN, kind="ramp", sigmas=(10.0, 30.0))
+    assert scene.sigma.max() == 19
+    assert scene.sigma.min() < 18
+
+
+def test_trust_is_low_where_a_photo_is_out_of_focus_itself(photo: np.ndarray) -> None:
+    image = photo.astype(np.float32)
+    blurred = ndimage.gaussian_filter(image, 4)
+    structured = ndimage.gaussian_filter((blurred - ndimage.gaussian_filter(blurred, 12)) ** 2, 8) > 60
+    assert trust_map(image)[structured].mean() > 0.8
+    assert trust_map(blurred)[structured].mean() < 0.4
+    assert trust_map(np.full((40, 40), 90, np.float32)).min() == 1
+
+
+def test_a_tone_curve_keeps_order_or_turns_it_round(photo: np.ndarray) -> None:
+    picture, rng = photo[:64, :64].astype(np.float32), np.random.default_rng(0)
+    signs = []
+    for _ in range(200):
+        changed = retone(picture, 0.5, rng)
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+        ranks = np.corrcoef(picture.ravel().argsort().argsort(), changed.ravel().argsort().argsort())[0, 1]
+        assert abs(ranks) > 0.95
+        signs.append(ranks < 0)
+    assert 0.08 < np.mean(signs) < 0.23, "some pictures are turned negative"
+    assert retone(picture, 0.0, rng) is picture
+
+
+@pytest.mark.parametrize("factor", [1.2, 1.5])
+def test_blur_grows_with_an_enlarged_scene(factor: float) -> None:
+    """Measured by the width of an edge: the edge of a blurred step is the blur's own distribution."""
+    side, sigma = 256, 3.0
+    step = np.zeros((side, side), np.float32)
+    step[:, side // 2 :] = 200
+    even = np.full((side, side), sigma, np.float32)
+    scene = Scene(degrade.blur(step, sigma), even, np.ones_like(even), "uniform", "gaussian")
+    larger = enlarge(scene, factor, np.random.default_rng(0))
+    assert larger.picture.shape == (side, side)
+    density = np.diff(larger.picture.mean(0))
+    x = np.arange(len(density))
+    centre = (density * x).sum() / density.sum()
+    width = np.sqrt((density * (x - centre) ** 2).sum() / density.sum())
+    assert width == pytest.approx(factor * sigma, rel=0.02)
+    assert larger.sigma.mean() == pytest.approx(width, rel=0.04)
+
+
+def test_a_sharp_scene_enlarged_is_a_little_blurred(photo: np.ndarray) -> None:
+    picture = photo[:128, :128].astype(np.float32)
+    sharp = Scene(picture, np.zeros_like(picture), np.ones_like(picture), "uniform", "gaussian")
+    assert np.unique(enlarge(sharp, 1.0, np.random.default_rng(0)).sigma).tolist() == [0]
+    sigmas = [float(enlarge(sharp, f, np.random.default_rng(0)).sigma.mean()) for f in (1.1, 1.3, 1.5)]
+    assert sigmas == sorted(sigmas)
+    assert 0 < sigmas[0] < sigmas[-1] < 1
+    far = Scene(picture, np.full_like(picture, 18), np.ones_like(picture), "uniform", "gaussian")
+    assert enlarge(far, 1.5, np.random.default_rng(0)).sigma.max() == 19
+
+
+def test_pictures_of_16_bits_keep_fractions_of_gray_values(photo: np.ndarray) -> None:
+    picture = degrade.blur(photo[:64, :64].astype(np.float32), 4)
+    deep = degrade.degrade(picture, replace(degrade.CLEAN, deep=1.0), np.random.default_rng(0))
+    np.testing.assert_array_equal(deep, picture.clip(0, 255))
+    assert not (degrade.degrade(picture, degrade.CLEAN, np.random.default_rng(0)) % 1).any()
+
+
+def test_drawn_microscopy_is_dark_with_bright_threads_or_gray_with_halos() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        threads = draw_filaments(160, rng)
+        assert threads.max() > np.median(threads) + 30
+        assert np.median(threads) - threads.min() < 30
+        phase = draw_phase_contrast(160, rng)
+        ground = np.median(phase)
+        assert 20 < ground < 235
+        # Beyond a dark rim there is a bright one, and the other way round.
+        assert phase.max() > ground + 10
+        assert phase.min() < ground - 10
