@@ -1,11 +1,14 @@
 """Choose sharp, photographic pictures to train on out of folders full of pictures, such as unpacked packages.
 
-    python benchmarks/choose_pictures.py FOLDER ... --out pictures [--most 28]
+    python benchmarks/choose_pictures.py FOLDER ... --out pictures [--most 28] [--skies]
 
 A picture is halved until it is at most 2400 px long and three quarters of its structure are sharp. It is kept, in
 gray, if at least half of that structure is sharp then, if it has structure on two fifths of its area and many gray
 values (drawings, icons and screenshots have not), and if no picture like it has been kept before. Wide parts of a
 photograph may be out of focus all the same: training trusts them less (`defocus_backend.training.compositions`).
+
+With --skies photographs with wide flat parts are kept too, and some drawings and screenshots with them, to be sorted
+out by hand. A network that has seen few sharp pictures with a sky calls the sky blurred.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import argparse
 import hashlib
 import random
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,9 +32,19 @@ from defocus_backend.training.patches import list_photos, load_gray, shrink
 
 LARGE, SMALL = 2400, 320
 SHARP_ENOUGH, SHARP_LEAST = 0.75, 0.5
-STRUCTURE_LEAST, FLAT_MOST, BITS_LEAST = 0.4, 0.35, 6.0
 ALIKE = 5
 """Bits by which the difference hashes of two pictures may differ that count as one."""
+
+
+class Limits(NamedTuple):
+    """Least share of a picture that has structure, largest that is flat, least entropy of its gray values in bits."""
+
+    structure: float
+    flat: float
+    bits: float
+
+
+TEXTURED, WITH_SKIES = Limits(0.4, 0.35, 6.0), Limits(0.12, 0.8, 5.5)
 
 
 def shares(gray: np.ndarray) -> tuple[float, float, float]:
@@ -41,7 +56,7 @@ def shares(gray: np.ndarray) -> tuple[float, float, float]:
     return sharp, float(structure.mean()), float((variance < 1).mean())
 
 
-def choose(path: Path) -> np.ndarray | None:
+def choose(path: Path, limits: Limits) -> np.ndarray | None:
     """The picture as it would be trained on (H, W) uint8, or None."""
     try:
         gray = load_gray(path)
@@ -57,9 +72,9 @@ def choose(path: Path) -> np.ndarray | None:
         sharp, structure, flat = shares(gray)
     good = (
         sharp > SHARP_LEAST
-        and structure > STRUCTURE_LEAST
-        and flat < FLAT_MOST
-        and shannon_entropy(gray.astype(np.uint8)) > BITS_LEAST
+        and structure > limits.structure
+        and flat < limits.flat
+        and shannon_entropy(gray.astype(np.uint8)) > limits.bits
     )
     return gray.astype(np.uint8) if good else None
 
@@ -75,8 +90,10 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, default=10**6, help="most pictures of one folder, drawn by chance")
+    parser.add_argument("--skies", action="store_true", help="keep pictures with wide flat parts too")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    chosen = partial(choose, limits=WITH_SKIES if options.skies else TEXTURED)
     seen: list[np.ndarray] = []
     with ProcessPoolExecutor() as pool:
         for folder in options.folders:
@@ -85,7 +102,7 @@ def main() -> None:
                 paths = list_photos(folder)
             except FileError as error:
                 parser.exit(1, f"{error}\n")
-            for path, gray in zip(paths, pool.map(choose, paths, chunksize=4), strict=True):
+            for path, gray in zip(paths, pool.map(chosen, paths, chunksize=4), strict=True):
                 if gray is None:
                     continue
                 bits = difference_hash(gray)
