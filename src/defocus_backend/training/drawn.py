@@ -35,8 +35,8 @@ def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
     threads = draw_filaments(side, rng)
     bodies = draw_blob(side, rng) * rng.uniform(0.2, 1) + threads / threads.max() * rng.uniform(0.2, 1)
     # The phase ring lets a share of the low frequencies through that are to be missing: hence the halo.
-    widths = transfer(side, side, float(rng.uniform(3, 15)))
-    phase = bodies - fft.idctn(fft.dctn(bodies, norm="ortho") * widths, norm="ortho") * rng.uniform(0.6, 1)
+    low = transfer(side, side, float(rng.uniform(3, 15)))
+    phase = bodies - fft.idctn(fft.dctn(bodies, norm="ortho") * low, norm="ortho") * rng.uniform(0.6, 1)
     return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
 
 
