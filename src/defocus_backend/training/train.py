@@ -58,7 +58,7 @@ class TrainingParams:
     expectation_weight : float
         Weight of the absolute error of the expected sigma beside the cross-entropy.
     ranked_weight : float
-        Weight of the ranked probability score beside the cross-entropy, see `ranked_score`.
+        Weight of the ranked probability score beside the cross-entropy: a wrong level costs by its distance.
     average_decay : float
         Decay of the running average of the weights, which is what is kept in the end.
     seed : int

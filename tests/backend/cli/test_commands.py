@@ -224,7 +224,8 @@ def test_models_lists_the_cards(defocus: Invoke) -> None:
     result = defocus("models", weights=False)
     assert result.exit_code == 0
     for name in cards:
-        assert f"{name}: " in result.stdout
+        told = result.stdout.split(f"{name}: ", 1)[1].split("made by: ")[0]
+        assert "MAE" in told, "every card says how large its errors are"
     found = json.loads(defocus("models", "--json", weights=False).stdout)["models"]
     assert {n: c["sha256"] for n, c in found.items()} == {n: c.sha256 for n, c in cards.items()}
 
