@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 
-from defocus_backend.training.degrade import Gray, transfer
+from defocus_backend.training.degrade import Gray, blur
 
 
 def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
@@ -35,8 +34,7 @@ def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
     threads = draw_filaments(side, rng)
     bodies = draw_blob(side, rng) * rng.uniform(0.2, 1) + threads / threads.max() * rng.uniform(0.2, 1)
     # The phase ring lets a share of the low frequencies through that are to be missing: hence the halo.
-    low = transfer(side, side, float(rng.uniform(3, 15)))
-    phase = bodies - fft.idctn(fft.dctn(bodies, norm="ortho") * low, norm="ortho") * rng.uniform(0.6, 1)
+    phase = bodies - blur(bodies, float(rng.uniform(3, 15))) * rng.uniform(0.6, 1)
     return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
 
 
@@ -48,8 +46,7 @@ def draw_texture(side: int, rng: np.random.Generator) -> Gray:
 def draw_blob(side: int, rng: np.random.Generator) -> Gray:
     """Shape with a smooth random outline (side, side), 0 or 1."""
     width = rng.uniform(8, 40)
-    noise = fft.dctn(rng.standard_normal((side, side)).astype(np.float32), norm="ortho")
-    smooth = fft.idctn(noise * transfer(side, side, width), norm="ortho")
+    smooth = blur(rng.standard_normal((side, side)).astype(np.float32), width)
     return (smooth > np.quantile(smooth, rng.uniform(0.3, 0.7))).astype(np.float32)
 
 
