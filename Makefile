@@ -2,7 +2,7 @@
 #
 #   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
 #   make test     all tests; make lint, make types: the linter and the type checker
-#   make test-pyside   the plugin's tests with PySide6, in .venv-pyside
+#   make test-pyside   the plugin's tests with PySide6
 #
 # PYTHON chooses the interpreter; PIP_INSTALL_ARGS is passed to every pip install.
 
@@ -11,7 +11,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
 PIP := $(BIN)/python $(PIP_INSTALL)
-PYSIDE := .venv-pyside
 # Tests of the plugin open a real viewer, which needs a display. They have a process of their own: thread pools, a
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
@@ -25,8 +24,8 @@ test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --ignore tests/napari
 	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
 
-test-pyside: $(PYSIDE)/.ready
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(PYSIDE)/bin/python -m pytest tests/napari
+test-pyside: $(VENV)/.ready-pyside
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -39,7 +38,7 @@ screenshots: $(VENV)/.ready-test
 	QT_API=pyqt6 xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/make_screenshots.py
 
 clean:
-	rm -rf $(VENV) $(PYSIDE) demo-output build dist
+	rm -rf $(VENV) demo-output build dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,8 +55,8 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.ready-test $(VENV)/.ready-run
 
-# Qt's essentials alone: the web engine that comes with all of PySide6 is larger than everything else here.
-$(PYSIDE)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(PYSIDE)
-	$(PYSIDE)/bin/python $(PIP_INSTALL) -e '.[test]' napari PySide6-Essentials
+# Qt's essentials alone: the web engine that comes with all of PySide6 is larger than everything else here. Beside
+# PyQt6 in one environment, which QT_API tells apart: an environment of its own would hold torch and napari twice.
+$(VENV)/.ready-pyside: $(VENV)/.ready-test
+	$(PIP) PySide6-Essentials
 	touch $@

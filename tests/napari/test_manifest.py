@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import npe2
 import pytest
+import qtpy
 from napari.components import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent
@@ -35,6 +37,13 @@ SCREEN = 900
 @pytest.fixture(scope="module")
 def manifest():
     return npe2.PluginManifest.from_file(MANIFEST)
+
+
+def test_the_binding_asked_for_runs_and_it_alone():
+    # Both may be installed: an import of the other one would go unnoticed, and two of them in one process crash.
+    assert os.environ["QT_API"] == qtpy.API
+    loaded = {name for name in ("PyQt5", "PyQt6", "PySide2", "PySide6") if name in sys.modules}
+    assert loaded == {qtpy.API_NAME}
 
 
 def test_manifest_is_valid_and_every_command_can_be_imported(manifest):
