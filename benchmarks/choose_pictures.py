@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter
 from skimage.measure import shannon_entropy
 
+from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import FileError
 from defocus_backend.training.compositions import trust_map
 from defocus_backend.training.patches import list_photos, load_gray, shrink
@@ -49,8 +49,7 @@ TEXTURED, WITH_SKIES = Limits(0.4, 0.35, 6.0), Limits(0.12, 0.8, 5.5)
 
 def shares(gray: np.ndarray) -> tuple[float, float, float]:
     """Of a picture (H, W): sharp share of what has structure, share that has structure, share that is flat."""
-    mean = uniform_filter(gray, 17)
-    variance = uniform_filter(gray**2, 17) - mean**2
+    variance = window_variance(gray, 17)
     structure = variance > 16
     sharp = float(trust_map(gray)[structure].mean()) if structure.any() else 0.0
     return sharp, float(structure.mean()), float((variance < 1).mean())
