@@ -7,6 +7,9 @@ is followed through the slices. A minimum is clear if sigma rises on both of its
 stack) by a quarter of the tile's range and by half a pixel. A tile with several such minima is not V-shaped, nor is
 one whose sigma changes by less than a pixel. Left out are tiles without texture above the noise in any slice, and
 those that no slice holds below `--sharp` pixels: what is never in focus has no minimum inside the stack.
+
+Printed for all slices, and for those alone in which the median confidence of the tile is at least `--confidence`: a
+tile that is blurred away in a slice has no texture there, and its sigma is a guess which the map says not to trust.
 """
 
 from __future__ import annotations
@@ -55,15 +58,15 @@ def detail(gray: np.ndarray, side: int) -> np.ndarray:
     return power / (0.066 * (floor + 1 / 12))
 
 
-def follow(files: list[Path], side: int, align: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Median sigma and texture of every tile, (N, rows, columns) each."""
+def follow(files: list[Path], side: int, align: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median sigma, median confidence and texture of every tile, (N, rows, columns) each."""
     stack = open_stack(files)
     slices = stack
     if align:
         from defocus_backend.align import align_stack
 
         slices = align_stack(stack, channel_axis=stack.channel_axis)
-    sigmas, details = [], []
+    sigmas, confidences, details = [], [], []
     high = None
     for pixels in slices:
         values = np.asarray(pixels)
@@ -73,7 +76,18 @@ def follow(files: list[Path], side: int, align: bool) -> tuple[np.ndarray, np.nd
         gray = (values if values.ndim == 2 else values.mean(-1)).astype(np.float32)
         details.append(detail((gray - high[0]) * np.float32(255 / (high[1] - high[0])), side))
         sigmas.append(tile_medians(found.sigma, side))
-    return np.stack(sigmas), np.stack(details)
+        confidences.append(tile_medians(found.confidence, side))
+    return np.stack(sigmas), np.stack(confidences), np.stack(details)
+
+
+def describe(sigma: np.ndarray, told: np.ndarray, sharp: float) -> tuple[str, np.ndarray]:
+    """Shares of tiles with one minimum, several and none, over the slices that count; and which were judged."""
+    judged = np.where(told, sigma, np.inf).min(0) < sharp
+    if not judged.any():
+        return "no tile to judge", judged
+    counts = np.array([minima(s[t]) for s, t in zip(sigma[:, judged].T, told[:, judged].T, strict=True)])
+    shares = (f"{np.mean(counts == 1):.1%}", f"{np.mean(counts > 1):.1%}", f"{np.mean(counts == 0):.1%}")
+    return f"{judged.sum()} held in focus; one minimum, several, hardly any change: {shares}", judged
 
 
 def main() -> None:
@@ -83,6 +97,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64, help="side of a tile in pixels")
     parser.add_argument("--texture", type=float, default=8.0, help="least signal to noise (in power) in the best slice")
     parser.add_argument("--sharp", type=float, default=4.0, help="least sigma over z that counts as held in focus, px")
+    parser.add_argument("--confidence", type=float, default=0.5, help="least median confidence of a tile in a slice")
     parser.add_argument(
         "--align", nargs="*", default=["scorpion", "depthmap"], metavar="STACK", help="stacks to align first"
     )
@@ -95,16 +110,12 @@ def main() -> None:
             f for f in (options.stacks / name).iterdir() if f.suffix.lower() in (".jpg", ".png", ".tif", ".tiff")
         )
         files = files[FRAMES.get(name, slice(None))]
-        sigma, signal = follow(files, options.side, name in options.align)
+        sigma, confidence, signal = follow(files, options.side, name in options.align)
         textured = signal.max(0) > options.texture
-        judged = textured & (sigma.min(0) < options.sharp)
-        if not judged.any():
-            print(f"{name}: {len(files)} slices, no tile to judge")
-            continue
-        counts = np.array([minima(s) for s in sigma[:, judged].T])
-        tiles = f"{len(files)} slices, {textured.sum()} textured tiles of {options.side} px"
-        shares = (f"{np.mean(counts == 1):.1%}", f"{np.mean(counts > 1):.1%}", f"{np.mean(counts == 0):.1%}")
-        print(f"{name}: {tiles}, {judged.sum()} held in focus; one minimum, several, hardly any change: {shares}")
+        found, judged = describe(sigma, np.broadcast_to(textured, sigma.shape), options.sharp)
+        print(f"{name}: {len(files)} slices, {textured.sum()} textured tiles of {options.side} px, {found}")
+        told = textured & (confidence >= options.confidence)
+        print(f"    where the map is confident: {describe(sigma, told, options.sharp)[0]}")
         if options.out:
             draw(options.out / f"{name}.png", sigma, judged)
 

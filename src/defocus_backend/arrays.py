@@ -204,8 +204,10 @@ def hidden_pixels(image: ArrayLike, channel_axis: int | None) -> NDArray[np.bool
     return np.asarray(mask if channel_axis is None else mask.any(axis=channel_axis))
 
 
-def as_map(values: ArrayLike, shape: tuple[int, int], *, argument: str = "sigma") -> Tensor:
+def as_map(values: ArrayLike, shape: tuple[int, int] | None = None, *, argument: str = "sigma") -> Tensor:
     """Check a map (H, W), such as sigma in pixels, and return it as float32; NaN stays NaN.
+
+    Without a `shape` it may have any.
 
     Raises
     ------
@@ -213,9 +215,29 @@ def as_map(values: ArrayLike, shape: tuple[int, int], *, argument: str = "sigma"
         If it is not two-dimensional numbers of the image's shape.
     """
     array = _numeric(values, argument)
-    if array.shape != shape:
+    if array.ndim != 2:
+        raise InputError(argument, f"shape {array.shape}", "two dimensions (H, W)")
+    if shape is not None and array.shape != shape:
         raise InputError(argument, f"shape {array.shape}", f"the image's shape {shape}")
     return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def as_image_and_map(
+    image: ArrayLike,
+    sigma: ArrayLike,
+    *,
+    channel_axis: int | None,
+    value_range: tuple[float, float] | None,
+    device: torch.device,
+) -> tuple[Image, Tensor]:
+    """An image and its defocus map (H, W) on one device, see `as_image` and `as_map`.
+
+    Raises
+    ------
+    InputError
+    """
+    source = as_image(image, channel_axis=channel_axis, value_range=value_range)
+    return source.to(device), as_map(sigma, source.shape).to(device)
 
 
 def to_map(values: Tensor, valid: Tensor | None = None) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend.arrays import as_image, as_map, to_map
+from defocus_backend.arrays import as_image_and_map, as_map, to_map
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.filters import gaussian_blur, guided_filter
@@ -111,8 +111,7 @@ def shallow_weights(
     params = ShallowParams(
         sharp_below=sharp_below, blur_above=blur_above, sharp_weight=sharp_weight, blur_weight=blur_weight
     )
-    values = as_map(sigma, np.shape(sigma)) if np.ndim(sigma) == 2 else as_map(sigma, (0, 0))
-    return to_map(weight_curve(values, params, _check_focus(focus)))
+    return to_map(weight_curve(as_map(sigma), params, _check_focus(focus)))
 
 
 def shallow_depth_of_field(
@@ -222,10 +221,10 @@ class ShallowRenderer:
         device: str | torch.device = "auto",
     ) -> None:
         where = resolve_device(device)
-        source = as_image(image, channel_axis=channel_axis, value_range=value_range)
         with device_errors(_ADVICE):
-            self._source = source.to(where)
-            self._sigma = as_map(sigma, source.shape).to(where)
+            self._source, self._sigma = as_image_and_map(
+                image, sigma, channel_axis=channel_axis, value_range=value_range, device=where
+            )
         self._detail: Tensor | None = None
         self._sharpened = _Kept()
         self._background = _Kept()

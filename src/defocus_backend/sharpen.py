@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend.arrays import as_image, as_map, to_map
+from defocus_backend.arrays import as_image_and_map, as_map, to_map
 from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.filters import gaussian_blur
@@ -86,8 +86,7 @@ def gain_map(
         For a parameter out of its range or a map that is not two-dimensional.
     """
     params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2)
-    values = as_map(sigma, np.shape(sigma)) if np.ndim(sigma) == 2 else as_map(sigma, (0, 0))
-    return to_map(gain_curve(values, params))
+    return to_map(gain_curve(as_map(sigma), params))
 
 
 def sharpen(
@@ -171,10 +170,10 @@ class Sharpener:
         device: str | torch.device = "auto",
     ) -> None:
         where = resolve_device(device)
-        source = as_image(image, channel_axis=channel_axis, value_range=value_range)
         with device_errors(_ADVICE):
-            self._source = source.to(where)
-            self._sigma = as_map(sigma, source.shape).to(where)
+            self._source, self._sigma = as_image_and_map(
+                image, sigma, channel_axis=channel_axis, value_range=value_range, device=where
+            )
         self._low_pass = 0.0
 
     def apply(self, params: SharpenParams) -> Sharpened:

@@ -136,3 +136,6 @@ def test_value_range_is_checked(bad: tuple[float, float]) -> None:
 def test_map_must_fit_its_image() -> None:
     with pytest.raises(InputError, match=r"sigma: got shape \(3, 4\)"):
         as_map(np.zeros((3, 4)), (4, 3))
+    for shape in (None, (4, 3)):
+        with pytest.raises(InputError, match=r"sigma: .*\(4, 3, 1\).*two dimensions \(H, W\)"):
+            as_map(np.zeros((4, 3, 1)), shape)
