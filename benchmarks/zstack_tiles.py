@@ -87,7 +87,9 @@ def describe(sigma: np.ndarray, told: np.ndarray, sharp: float) -> tuple[str, np
         return "no tile to judge", judged
     counts = np.array([minima(s[t]) for s, t in zip(sigma[:, judged].T, told[:, judged].T, strict=True)])
     shares = (f"{np.mean(counts == 1):.1%}", f"{np.mean(counts > 1):.1%}", f"{np.mean(counts == 0):.1%}")
-    return f"{judged.sum()} held in focus; one minimum, several, hardly any change: {shares}", judged
+    followed = np.median(told[:, judged].sum(0))
+    text = f"{judged.sum()} held in focus, followed through {followed:g} slices (median); "
+    return f"{text}one minimum, several, hardly any change: {shares}", judged
 
 
 def main() -> None:
