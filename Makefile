@@ -9,8 +9,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
-PIP := $(BIN)/python $(PIP_INSTALL)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_INSTALL_ARGS)
 # Tests of the plugin open a real viewer, which needs a display. They have a process of their own: thread pools, a
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)

@@ -118,7 +118,7 @@ def main() -> None:
         print(f"{name}: {len(files)} slices, {textured.sum()} textured tiles of {options.side} px, {found}")
         told = textured & (confidence >= options.confidence)
         print(f"    where the map is confident: {describe(sigma, told, options.sharp)[0]}")
-        if options.out:
+        if options.out and judged.any():
             draw(options.out / f"{name}.png", sigma, judged)
 
 
