@@ -1,6 +1,7 @@
 # Everything that a fresh machine with Python needs, in .venv; each target sets up what it uses, once.
 #
 #   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
+#   make paper    the paper's tables and figures; PAPER takes its options: PAPER="--data DIR"
 #   make test     all tests; make lint, make types: the linter and the type checker
 #   make test-pyside   the plugin's tests with PySide6
 #
@@ -14,10 +15,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo test test-pyside lint types screenshots clean
+.PHONY: demo paper test test-pyside lint types screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
+
+paper: $(VENV)/.ready-run
+	$(BIN)/python -m paper $(PAPER)
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --ignore tests/napari

@@ -1,6 +1,6 @@
 """Fusion where the truth is known: python benchmarks/fusion.py PHOTOS [--stacks 6] [--pairs 6] [--side 256]
 
-PHOTOS is a folder of sharp photographs that no network was trained on. Stacks are those of `defocus_backend.truth`
+PHOTOS is a folder of sharp photographs that no network was trained on. Stacks are those of `truth.py` beside this file
 (nine slices; tilted, bumpy and terraced ground, an object and thin bars before it, a part that is never in focus;
 noise 0, 2 and 5 in turn); pairs are a photograph of which one part is in focus in the first picture and the rest in
 the second, with soft and with thin borders between. Prints Markdown tables.
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from truth import SceneWithTruth, scene_with_truth
 
 import defocus_backend as db
 from defocus_backend import metrics
@@ -29,7 +30,6 @@ from defocus_backend.io import read_image
 from defocus_backend.luma import LUMA
 from defocus_backend.params import PAPER_REFINEMENT
 from defocus_backend.training.degrade import add_noise, blur
-from defocus_backend.truth import SceneWithTruth, scene_with_truth
 
 Gray = NDArray[np.uint8]
 NOISE = (0.0, 2.0, 5.0)

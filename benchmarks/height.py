@@ -32,7 +32,7 @@ OURS = "height of `fuse`"
 APART = 6
 """Pixels around the outline of what is never in focus that are not scored."""
 TEXTURED = 4.0
-"""Least standard deviation of the Laplacian around a textured pixel in gray values, as in `defocus_backend.truth`."""
+"""Least standard deviation of the Laplacian around a textured pixel in gray values, as in `benchmarks/truth.py`."""
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

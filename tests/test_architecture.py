@@ -12,6 +12,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 BACKEND = SOURCE / "defocus_backend"
+CHECKOUT = ("paper", "benchmarks", "tests")
+"""What lies beside `src` and is not installed with it."""
+
 INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6", "napari_defocus")
 
 FLOW = (
@@ -24,15 +27,14 @@ FLOW = (
     ("compare",),
     ("defocus",),
     ("sharpen", "shallow", "fusion"),
-    ("training", "scenes", "truth", "batch"),
-    ("reproduce",),
+    ("training", "scenes", "batch"),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only.
 
-`scenes` and `truth` stand with `training`, whose blur they share.
+`scenes` stands with `training`, whose blur it shares.
 """
-SHARED = {("scenes", "training"), ("truth", "training"), ("truth", "scenes")}
+SHARED = {("scenes", "training")}
 RANK = {module: rank for rank, group in enumerate(FLOW) for module in group}
 MODULES = sorted(BACKEND.rglob("*.py"))
 
@@ -51,6 +53,11 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(BACKEND)))
 def test_the_library_imports_no_interface(path: Path) -> None:
     assert [name for name in imported(path) if name.split(".")[0] in INTERFACES] == []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_what_is_installed_imports_nothing_of_the_checkout(path: Path) -> None:
+    assert [name for name in imported(path) if name.split(".")[0] in CHECKOUT] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(BACKEND)))

@@ -18,8 +18,7 @@ from tools import NOT_TO_BE_HAD, Bench, Measured, Tool, all_tools
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fusion import run_stack, scenes_with_truth, stack_scores
-
-from defocus_backend.truth import SceneWithTruth
+from truth import SceneWithTruth
 
 FRAMES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 BASELINES = {"laplacian_argmax": "arg-max of the smoothed Laplacian", "pyramid": "Laplacian pyramid"}

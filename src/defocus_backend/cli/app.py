@@ -30,7 +30,6 @@ _COMMANDS = {
     "models": ("training", "List the weights that come with the package."),
     "train": ("training", "Train a network on a folder of photographs."),
     "evaluate": ("training", "Score weights on photographs."),
-    "reproduce": ("reproduce", "Make the tables and figures of the paper again."),
 }
 
 

@@ -10,9 +10,9 @@ from defocus_backend.fusion import fuse_by_index
 from defocus_backend.fusion.decision import decision_weight
 from defocus_backend.params import FusionParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.reproduce.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
-from defocus_backend.reproduce.inputs import Pair
-from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Picture, Table
+from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
+from paper.inputs import Pair
+from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
 
 _PAPER = FusionParams(radius=7, eps=1e-3)
 _SIGMA = Scale(low=0, high=6)

@@ -11,7 +11,7 @@ from typing import Any
 
 from defocus_backend.errors import FileError
 from defocus_backend.io import WholeFiles
-from defocus_backend.reproduce.outcome import Cell, Item, Outcome, Table
+from paper.outcome import Cell, Item, Outcome, Table
 
 PAGE = "results.md"
 
@@ -54,7 +54,7 @@ def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item],
 
 _HEAD = """# The paper's tables and figures, made again
 
-Written by `defocus reproduce`; [README.md](README.md) says where and why we differ. Each table is here as CSV and, with
+Written by `python -m paper`; [README.md](README.md) says where and why we differ. Each table is here as CSV and, with
 all else that a section says, as JSON.
 
 """
@@ -81,7 +81,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _section(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{path}: is no result of `defocus reproduce` ({error})") from error
+        raise FileError(f"{path}: is no result of `python -m paper` ({error})") from error
     return record
 
 
@@ -97,7 +97,7 @@ def _section(record: dict[str, Any]) -> str:
         parts.append(f"![{record['title']}]({picture['name']}.png)\n\n{picture['caption']}")
     if record["notes"]:
         parts.append("\n".join(f"- {note}" for note in record["notes"]))
-    parts.append(f"`defocus reproduce --only {record['key']}`, {record['seconds']:.0f} s of processor time.")
+    parts.append(f"`python -m paper --only {record['key']}`, {record['seconds']:.0f} s of processor time.")
     return "\n\n".join(parts)
 
 

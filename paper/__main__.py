@@ -1,4 +1,4 @@
-"""The command that makes the paper's tables and figures again."""
+"""The command that makes the paper's tables and figures again: ``python -m paper``, or ``make paper``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,32 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from defocus_backend.cli.app import INTERRUPTED, REFUSED
 from defocus_backend.cli.interrupt import stop_on_interrupt
 from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
-from defocus_backend.errors import Cancelled
+from defocus_backend.errors import Cancelled, DefocusError
 from defocus_backend.progress import ProgressCallback
-from defocus_backend.reproduce import ITEMS, PAGE, Inputs, Job, reproduce
-from defocus_backend.reproduce.inputs import PICTURES
+from paper import ITEMS, PAGE, Inputs, Job, reproduce
+from paper.inputs import PICTURES
 
 
-@click.command("reproduce", cls=SectionCommand)
+class _Command(SectionCommand):
+    """Turns the library's errors into one line and an exit code, as `defocus` does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DefocusError as error:
+            click.echo(f"paper: {error}", err=True)
+            ctx.exit(INTERRUPTED if isinstance(error, Cancelled) else REFUSED)
+
+
+@click.command("paper", cls=_Command)
 @click.argument("items", nargs=-1, type=click.Choice(list(ITEMS)), metavar="[ITEMS]...")
 @option(
     "--data",
@@ -76,7 +89,7 @@ from defocus_backend.reproduce.inputs import PICTURES
     help="Folder for CSV, JSON, pictures and the page; items made earlier stay on the page.",
 )
 @run_options
-def reproduce_command(
+def main(
     items: tuple[str, ...],
     data: Path | None,
     pictures: str,
@@ -112,7 +125,7 @@ def reproduce_command(
             raise Cancelled(f"interrupted; finished before: {kept}") from error
     if as_json:
         seconds = round(time.perf_counter() - started, 3)
-        click.echo(json.dumps({"command": "reproduce", "items": done, "device": job.device, "seconds": seconds}))
+        click.echo(json.dumps({"command": "paper", "items": done, "device": job.device, "seconds": seconds}))
     elif not quiet:
         click.echo(f"read {out / PAGE}")
 
@@ -130,3 +143,7 @@ def _progress(quiet: bool) -> Iterator[ProgressCallback]:
             bar.refresh()
 
         yield show
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m paper")

@@ -11,10 +11,10 @@ from torch import nn
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import ModelCard, load_network, load_trainable, shipped_weights
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Table
-from defocus_backend.reproduce.recipe import PAPER, Trained, read_trained, train_for
 from defocus_backend.training.evaluate import evaluate
 from defocus_backend.training.patches import PROTOCOLS, PatchSet, held_out_patches
+from paper.outcome import Cell, Item, Job, Outcome, Table
+from paper.recipe import PAPER, Trained, read_trained, train_for
 
 PRINTED: dict[str, tuple[float, float, float, float, int]] = {
     "mobilenetv2": (0.0123, 0.9956, 0.1610, 0.9580, 28),

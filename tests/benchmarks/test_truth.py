@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.truth import SceneWithTruth, scene_with_truth
 from defocus_backend.errors import InputError
-from defocus_backend.truth import SceneWithTruth, scene_with_truth
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from defocus_backend.errors import InputError
 from defocus_backend.io import check_folder
-from defocus_backend.reproduce import enhancement, fusion_figures, fusion_scores, map_figures, networks
-from defocus_backend.reproduce.inputs import Inputs
-from defocus_backend.reproduce.outcome import Item, Job, Outcome
-from defocus_backend.reproduce.page import PAGE, write_outcome
+from paper import enhancement, fusion_figures, fusion_scores, map_figures, networks
+from paper.inputs import Inputs
+from paper.outcome import Item, Job, Outcome
+from paper.page import PAGE, write_outcome
 
 __all__ = ["ITEMS", "PAGE", "Inputs", "Item", "Job", "Outcome", "reproduce"]
 

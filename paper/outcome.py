@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from defocus_backend.errors import Cancelled
 from defocus_backend.progress import CancelCallback, ProgressCallback
-from defocus_backend.reproduce.inputs import Inputs
+from paper.inputs import Inputs
 
 Cell = str | int | float | None
 

@@ -12,9 +12,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from defocus_backend.cli import main
 from defocus_backend.errors import Cancelled, FileError, InputError
-from defocus_backend.reproduce import (
+from paper import (
     ITEMS,
     PAGE,
     Inputs,
@@ -28,9 +27,10 @@ from defocus_backend.reproduce import (
     recipe,
     reproduce,
 )
-from defocus_backend.reproduce.inputs import Pair
-from defocus_backend.reproduce.outcome import Picture, Table
-from defocus_backend.reproduce.page import write_outcome
+from paper.__main__ import main
+from paper.inputs import Pair
+from paper.outcome import Picture, Table
+from paper.page import write_outcome
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["reproduce", *map(str, arguments)], catch_exceptions=False)
+    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
     return result.exit_code, result.output
 
 

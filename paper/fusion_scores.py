@@ -13,8 +13,8 @@ from defocus_backend.compare import fuse_with
 from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.fusion import fuse, fuse_by_index
 from defocus_backend.params import PAPER_REFINEMENT, FusionParams
-from defocus_backend.reproduce.inputs import METRICS, Inputs, Pair
-from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Table
+from paper.inputs import METRICS, Inputs, Pair
+from paper.outcome import Cell, Item, Job, Outcome, Table
 
 PRINTED: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "Cookie": {

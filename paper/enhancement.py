@@ -14,11 +14,11 @@ from defocus_backend.defocus import defocus_map
 from defocus_backend.metrics import psnr
 from defocus_backend.params import SharpenParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.reproduce.charts import draw_curves
-from defocus_backend.reproduce.inputs import KnownScene, Pixels
-from defocus_backend.reproduce.outcome import Cell, Item, Job, Outcome, Picture, Table
 from defocus_backend.shallow import shallow_depth_of_field, shallow_weights
 from defocus_backend.sharpen import gain_map, sharpen
+from paper.charts import draw_curves
+from paper.inputs import KnownScene, Pixels
+from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
 
 _LEVELS = 19.0
 _FIG10: dict[str, float] = {"max_gain": 1.0, "alpha1": 50.0, "beta1": 0.1, "alpha2": 25.0}

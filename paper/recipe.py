@@ -153,7 +153,7 @@ def _card(params: TrainingParams, photos: Path, patches: int, made: Trained) -> 
         network=params.network,
         description="For Table 2 of Galetto and Deng (2021) only: trained on patches blurred alone.",
         recipe=asdict(replace(params, steps=made.steps)),
-        command=f"defocus reproduce --only table2 --train-minutes {made.seconds / 60:.1f}",
+        command=f"python -m paper --only table2 --train-minutes {made.seconds / 60:.1f}",
         data=f"{patches} sharp patches at {LEVELS} levels from {len(list_photos(photos))} photographs",
         scores={"training": asdict(made)},
         limits="A few minutes of training; the borders of its patches betrayed their level.",
@@ -167,4 +167,4 @@ def read_trained(weights: Path) -> Trained:
         noted: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["scores"]["training"]
         return Trained(**noted)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{card}: is no model card of `defocus reproduce --train-minutes` ({error})") from error
+        raise FileError(f"{card}: is no model card of `python -m paper --train-minutes` ({error})") from error
