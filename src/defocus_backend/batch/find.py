@@ -17,7 +17,8 @@ from defocus_backend.batch.journal import RECORD
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES
 from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
-from defocus_backend.io.reading import TIFF_SUFFIXES, read_tiff
+from defocus_backend.io.picture import TIFF_SUFFIXES
+from defocus_backend.io.tiff import read_tiff
 
 if TYPE_CHECKING:
     from tifffile import TiffFile

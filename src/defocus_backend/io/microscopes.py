@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason
-from defocus_backend.io.reading import READ_SUFFIXES
+from defocus_backend.io.picture import READ_SUFFIXES
 from defocus_backend.io.tiff_nd import choose_scene
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND
 

@@ -9,7 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError
-from defocus_backend.io.reading import READ_SUFFIXES, TIFF_SUFFIXES, read_image, read_tiff
+from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES
+from defocus_backend.io.reading import read_image
+from defocus_backend.io.tiff import read_tiff
 from defocus_backend.io.volumes import ImageND
 
 

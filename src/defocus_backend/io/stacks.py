@@ -12,20 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, Picture, check_suffix, unreadable
 from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
-from defocus_backend.io.reading import (
-    READ_SUFFIXES,
-    TIFF_SUFFIXES,
-    Picture,
-    check_complete,
-    check_suffix,
-    open_pillow,
-    page_pixels,
-    read_image,
-    read_tiff,
-    tiff_metadata,
-    unreadable,
-)
+from defocus_backend.io.reading import open_pillow, read_image
+from defocus_backend.io.tiff import check_complete, page_pixels, read_tiff, tiff_metadata
 
 if TYPE_CHECKING:
     from tifffile import TiffFile

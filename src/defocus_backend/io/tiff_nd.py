@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io.reading import check_complete, page_pixels, tiff_metadata, unreadable
+from defocus_backend.io.picture import unreadable
+from defocus_backend.io.tiff import check_complete, page_pixels, tiff_metadata
 from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND
 
 if TYPE_CHECKING:

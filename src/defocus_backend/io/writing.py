@@ -15,13 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
 from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, tiff_tags
-from defocus_backend.io.reading import (
-    JPEG_SUFFIXES,
-    PNG_SUFFIXES,
-    Metadata,
-    Picture,
-    check_suffix,
-)
+from defocus_backend.io.picture import JPEG_SUFFIXES, PNG_SUFFIXES, Metadata, Picture, check_suffix
 
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 3

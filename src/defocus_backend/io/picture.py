@@ -1,0 +1,100 @@
+"""A picture in memory with what its file says beside the pixels, and what all readers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.errors import FileError
+from defocus_backend.io.atomic import reason
+from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance
+
+PNG_SUFFIXES = (".png",)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+TIFF_SUFFIXES = (".tif", ".tiff")
+WRITTEN_SUFFIXES = PNG_SUFFIXES + JPEG_SUFFIXES + TIFF_SUFFIXES
+"""Suffixes of the formats that are read and written."""
+READ_SUFFIXES = WRITTEN_SUFFIXES + RAW_SUFFIXES
+"""Suffixes of the formats that are read as pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a picture file says beside its pixels.
+
+    Attributes
+    ----------
+    resolution : (float, float) or None
+        Pixels per unit along x and y.
+    unit : str
+        Unit of the resolution: ``"inch"``, ``"cm"``, another name that ImageJ wrote, or ``""``.
+    icc : bytes or None
+        Colour profile.
+    exif : bytes or None
+        EXIF block; its orientation is set to upright, as the pixels are.
+    white_balance : four floats or None
+        Multipliers with which a RAW file was developed, to be used for the other frames of its stack.
+    """
+
+    resolution: tuple[float, float] | None = None
+    unit: str = ""
+    icc: bytes | None = None
+    exif: bytes | None = None
+    white_balance: WhiteBalance | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture from a file.
+
+    Attributes
+    ----------
+    array : (H, W) or (H, W, C) array
+        Upright, in the file's own dtype.
+    channel_axis : int or None
+        -1 for a colour picture or one with alpha, None for a gray one.
+    metadata : Metadata
+    path : Path
+        Where it came from.
+    """
+
+    array: NDArray[Any]
+    channel_axis: int | None
+    metadata: Metadata
+    path: Path
+
+
+def check_suffix(path: Path, known: tuple[str, ...] = WRITTEN_SUFFIXES) -> str:
+    """The suffix in lower case; raise `FileError` for a format that is not handled."""
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(known)}")
+    return suffix
+
+
+def unreadable(path: Path, error: Exception) -> FileError:
+    """A `FileError` that names the file and says why it cannot be read."""
+    if isinstance(error, OSError) and error.strerror:
+        return FileError(f"{path}: cannot be read ({error.strerror})")
+    kind = "TIFF" if path.suffix.lower() in TIFF_SUFFIXES else path.suffix.lower().lstrip(".").upper()
+    # Pillow's own text names the memory address of a buffer.
+    why = "unknown contents" if type(error).__name__ == "UnidentifiedImageError" else reason(error)
+    return FileError(f"{path}: cannot be read, damaged or no {kind} file ({why})")
+
+
+def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo the turns and mirrorings 2 to 8 of the EXIF and TIFF orientation tag."""
+    turns = {
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+        7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
+        8: lambda a: a.swapaxes(0, 1)[::-1],
+    }
+    return np.ascontiguousarray(turns.get(orientation, lambda a: a)(pixels))
