@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import re
 import sys
@@ -44,9 +45,10 @@ _SCORES = ("mae", "bias", "accuracy", "within_one", "calibration_error", "patche
 
 def attribute_texts(documented: type) -> dict[str, tuple[str, str]]:
     """Type and text of every attribute in a numpydoc docstring; a line may name several."""
-    section = (documented.__doc__ or "").partition("Attributes\n    ----------\n")[2]
+    # Python 3.13 strips the indentation of docstrings, earlier versions keep it.
+    section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes\n----------\n")[2]
     found = {}
-    for names, kind, text in re.findall(r"^    (\w[\w, ]*) : (.*)\n((?:        .*\n?)+)", section, re.MULTILINE):
+    for names, kind, text in re.findall(r"^(\w[\w, ]*) : (.*)\n((?:    .*\n?)+)", section, re.MULTILINE):
         for name in names.split(","):
             found[name.strip()] = (kind, " ".join(text.split()).replace("`", ""))
     return found
