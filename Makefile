@@ -3,7 +3,8 @@
 #   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
 #   make paper    the paper's tables and figures; PAPER takes its options: PAPER="--data DIR"
 #   make test     all tests; make lint, make types: the linter and the type checker
-#   make test-pyside   the plugin's tests with PySide6
+#   make test-pyside   the plugin's tests with PySide6; make coverage: all tests, with what they cover
+#   make dist     wheel and source distribution, checked; make changelog VERSION=...: the next release's notes
 #
 # PYTHON chooses the interpreter; PIP_INSTALL_ARGS is passed to every pip install.
 
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo paper test test-pyside lint types screenshots clean
+.PHONY: demo paper test test-pyside coverage lint types dist changelog screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
@@ -30,12 +31,28 @@ test: $(VENV)/.ready-test
 test-pyside: $(VENV)/.ready-pyside
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
 
+coverage: $(VENV)/.ready-test
+	$(BIN)/python -m pytest --cov --cov-report= --ignore tests/napari
+	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
+	$(BIN)/python -m coverage report
+
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
+
+dist: $(VENV)/.ready-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+changelog: $(VENV)/.ready-dev
+	$(BIN)/towncrier build --yes --version $(VERSION)
 
 screenshots: $(VENV)/.ready-test
 	QT_API=pyqt6 xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/make_screenshots.py

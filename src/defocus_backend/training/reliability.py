@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say, and what does confidence buy?"""
+"""Whether the probabilities are calibrated, and what the confidence is worth."""
 
 from __future__ import annotations
 
