@@ -87,3 +87,17 @@ def give_back_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def computes_bfloat16(device: torch.device | str) -> bool:
+    """Whether networks run faster on a device in bfloat16 than in float32, without emulating it.
+
+    True on CUDA from compute capability 8 and on processors with matrix units for it (AMX or AVX512-BF16).
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu":
+        return False
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(check() for check in checks if check is not None)

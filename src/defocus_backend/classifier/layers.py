@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class ZeroMeanConv2d(nn.Conv2d):
+class ExactConv2d(nn.Conv2d):
+    """A convolution that stays in float32 under autocast, for the first layer: a picture has up to 16 bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x)
+
+
+class ZeroMeanConv2d(ExactConv2d):
     """A convolution whose kernels sum to zero, so that its output ignores a constant added to the image.
 
     Blur does not depend on brightness; built in, the network need not learn it from examples.
@@ -14,7 +23,8 @@ class ZeroMeanConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight - self.weight.mean(dim=(2, 3), keepdim=True)
-        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+        with torch.autocast(x.device.type, enabled=False):
+            return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
 def conv_bn_relu(

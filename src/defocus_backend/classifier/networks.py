@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from defocus_backend.classifier.layers import ZeroMeanConv2d, conv_bn_relu
+from defocus_backend.classifier.layers import ExactConv2d, ZeroMeanConv2d, conv_bn_relu
+from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.zoo import densenet121, efficientnet_b0, nasnet_mobile, shufflenetv2
 from defocus_backend.errors import InputError
@@ -136,12 +137,15 @@ class Network:
         Where the architecture is described.
     per_pixel : bool
         True if the network gives a distribution for pixels instead of for 32x32 windows.
+    levels : tuple of float
+        Sigma in pixels of each of its classes, rising.
     """
 
     build: Callable[[], nn.Module]
     dense_stride: int | None
     citation: str
     per_pixel: bool = False
+    levels: tuple[float, ...] = tuple(float(n) for n in range(LEVELS))
 
 
 NETWORKS: dict[str, Network] = {
@@ -149,7 +153,13 @@ NETWORKS: dict[str, Network] = {
     "mobilenetv2": Network(
         build=MobileNetV2, dense_stride=None, citation="Sandler et al. 2018, doi:10.1109/CVPR.2018.00474"
     ),
-    "pixelnet": Network(build=PixelNet, dense_stride=None, citation="napari-defocus, docs/networks.md", per_pixel=True),
+    "pixelnet": Network(
+        build=PixelNet,
+        dense_stride=None,
+        citation="napari-defocus, docs/networks.md",
+        per_pixel=True,
+        levels=PIXEL_LEVELS,
+    ),
     "efficientnet_b0": Network(
         build=partial(efficientnet_b0, LEVELS), dense_stride=None, citation="Tan and Le 2019, arXiv:1905.11946"
     ),
@@ -218,7 +228,8 @@ def _merge(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     assert norm.running_var is not None
     assert norm.running_mean is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    merged = nn.Conv2d(
+    kind = ExactConv2d if isinstance(conv, ExactConv2d) else nn.Conv2d
+    merged = kind(
         conv.in_channels,
         conv.out_channels,
         conv.kernel_size,  # type: ignore[arg-type]

@@ -8,6 +8,10 @@ from torch.nn import functional
 
 from defocus_backend.classifier.layers import conv_bn_relu
 
+LEVELS = (*(n / 4 for n in range(13)), 3.5, 4.0, 4.5, *(float(n) for n in range(5, 20)))
+"""Sigmas in pixels of the levels that a pixel is sorted into: a quarter of a pixel apart up to 3 px, a whole one
+from 5 px on. A blur of 1 px is judged to a few hundredths of a pixel, one of 15 px to a pixel or two."""
+
 
 class EncoderDecoder(nn.Module):
     """Encoder-decoder with skip connections and strides down to 32, about 12 thousand multiply-adds per pixel.
@@ -47,8 +51,11 @@ class PixelNet(EncoderDecoder):
     """Per-pixel network: one encoder-decoder on the picture, one on the picture at half size, one head for both.
 
     A blur of 12 px is one of 6 px at half size, where less of the picture is needed to tell it. Takes
-    ``(N, 1, H, W)`` with sides that are multiples of 64 and returns logits ``(N, 20, H / 2, W / 2)``, at about 16
+    ``(N, 1, H, W)`` with sides that are multiples of 64 and returns logits ``(N, 31, H / 2, W / 2)``, one for each of `LEVELS`, at about 16
     thousand multiply-adds per pixel.
+
+    Under autocast the body computes in bfloat16; the first convolution and the head stay in float32, since
+    bfloat16 has 8 bits of mantissa and the picture up to 16.
     """
 
     align = 64
@@ -58,7 +65,7 @@ class PixelNet(EncoderDecoder):
     margin = 32
     """Mirrored pixels put around a picture, which keep the zero padding of the layers away from it."""
 
-    def __init__(self, levels: int = 20, widths: tuple[int, ...] = (16, 32, 64, 128, 192), hidden: int = 48) -> None:
+    def __init__(self, levels: int = len(LEVELS), widths: tuple[int, ...] = (16, 32, 64, 128, 192), hidden: int = 48) -> None:
         super().__init__(widths)
         self.coarse = EncoderDecoder(widths)
         self.head = nn.Sequential(*conv_bn_relu(2 * self.channels, hidden, 1, 1), nn.Conv2d(hidden, levels, 1))
@@ -68,5 +75,6 @@ class PixelNet(EncoderDecoder):
         fine = self.features(x)
         coarse = self.coarse.features(functional.avg_pool2d(x, 2))
         up = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
-        logits: Tensor = self.head(torch.cat([fine, up], dim=1))
+        with torch.autocast(x.device.type, enabled=False):
+            logits: Tensor = self.head(torch.cat([fine, up], dim=1).float())
         return logits

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from defocus_backend.classifier.networks import LEVELS, NETWORKS, WINDOW
+from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.filters.gaussian import border_index
@@ -21,7 +22,7 @@ from defocus_backend.params import TileParams
 from defocus_backend.progress import Reporter
 
 UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
-"""Standard deviation in pixels of a classifier that cannot tell at all: the uniform distribution."""
+"""Standard deviation in pixels of a classifier that cannot tell at all: uniform from 0 to 19 px."""
 
 TILE = TileParams.tile
 """Side of a tile in pixels, by default."""
@@ -229,14 +230,16 @@ def _pixel_moments(logits: Tensor) -> Tensor:
     peaks: the median takes a side, the mean invents a third blur.
     """
     probability = logits.permute(1, 2, 0).softmax(2)
-    levels = torch.arange(LEVELS, dtype=probability.dtype, device=probability.device)
+    levels = torch.tensor(PIXEL_LEVELS, dtype=probability.dtype, device=probability.device)
+    count = len(levels)
     # One product gives the distribution function at every centre, the mean and the mean square.
-    reach = (levels[:, None] < levels[None, :]) + 0.5 * torch.eye(LEVELS, device=levels.device, dtype=levels.dtype)
+    reach = (levels[:, None] < levels[None, :]) + 0.5 * torch.eye(count, device=levels.device, dtype=levels.dtype)
     sums = probability @ torch.cat([reach, levels[:, None], levels[:, None] ** 2], dim=1)
-    reached, mean, square = sums[..., :LEVELS], sums[..., LEVELS], sums[..., LEVELS + 1]
-    above = (reached < 0.5).sum(2, keepdim=True).clamp(1, LEVELS - 1)
+    reached, mean, square = sums[..., :count], sums[..., count], sums[..., count + 1]
+    above = (reached < 0.5).sum(2, keepdim=True).clamp(1, count - 1)
     low, high = (reached.gather(2, above - n)[..., 0] for n in (1, 0))
-    median = above[..., 0] - 1 + ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    share = ((0.5 - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+    median = torch.lerp(levels[above[..., 0] - 1], levels[above[..., 0]], share)
     return torch.stack([median, *_spread(mean, square)])
 
 

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
+from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.errors import InputError
 from defocus_backend.training.patches import list_photos
-from defocus_backend.training.train import TrainingParams, soft_labels, training_data
+from defocus_backend.training.train import WHOLE_LEVELS, TrainingParams, soft_labels, training_data
 
 _GRID = 8
 """Every so manieth output of a per-pixel network along both axes is kept: neighbours say nearly the same."""
@@ -24,15 +26,16 @@ _GRID = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What a network says of many windows or pixels: logits (N, 20), true sigma (N,) in px, weight (N,)."""
+    """What a network says of many windows or pixels: logits (N, L), true sigma (N,) in px, weight (N,), levels in px."""
 
     logits: Tensor
     sigma: Tensor
     weight: Tensor
+    levels: tuple[float, ...] = WHOLE_LEVELS
 
     @property
     def probabilities(self) -> Tensor:
-        """Distribution over the levels, (N, 20)."""
+        """Distribution over the levels, (N, L)."""
         return self.logits.softmax(1)
 
 
@@ -55,14 +58,15 @@ def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
     if not rows:
         raise InputError("batches", "none", "at least one")
     logits, truth, weight = (torch.cat(part) for part in zip(*rows, strict=True))
-    return Verdicts(logits=logits, sigma=truth[:, 0], weight=weight[:, 0])
+    levels = PIXEL_LEVELS if isinstance(network, PixelNet) else WHOLE_LEVELS
+    return Verdicts(logits=logits, sigma=truth[:, 0], weight=weight[:, 0], levels=levels)
 
 
 def fit_temperature(verdicts: Verdicts) -> float:
     """The number by which the logits must be divided for the least cross-entropy; above 1 for the overconfident."""
     from scipy.optimize import minimize_scalar
 
-    target = soft_labels(verdicts.sigma[:, None])
+    target = soft_labels(verdicts.sigma[:, None], verdicts.levels)
     share = verdicts.weight / verdicts.weight.sum()
 
     def loss(log_temperature: float) -> float:

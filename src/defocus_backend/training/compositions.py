@@ -20,6 +20,13 @@ from torch.utils.data import Dataset
 from defocus_backend.errors import InputError
 from defocus_backend.training.degrade import Degradation, Gray, degrade, quantise, transfer
 from defocus_backend.training.drawn import draw_mask, draw_texture, half_plane
+from defocus_backend.training.microscope import (
+    add_haze,
+    draw_phase_object,
+    draw_specimen,
+    total_sigma,
+    widefield_transfer,
+)
 from defocus_backend.training.patches import MAX_SIGMA, load_gray, shrink, texture
 
 KINDS = ("uniform", "ramp", "step", "layered")
@@ -100,14 +107,14 @@ def trust_map(image: Gray, side: int = 17) -> Gray:
 def draw_blur(rng: np.random.Generator) -> float:
     """Sigma of a layer in pixels: often sharp, often slight, all others alike, some beyond the levels.
 
-    More than half are drawn from the whole range: with fewer, blurs beyond 12 px are not learnt.
+    Half are drawn from the whole range: with fewer, blurs beyond 12 px are not learnt.
     """
     chance = rng.random()
     if chance < 0.1:
         return 0.0
     if chance < 0.18:
         return float(rng.uniform(MAX_SIGMA, _BEYOND))
-    return float(rng.uniform(0, 4.5) if chance < 0.44 else rng.uniform(0, MAX_SIGMA))
+    return float(rng.uniform(0, 4.5) if chance < 0.52 else rng.uniform(0, MAX_SIGMA))
 
 
 def draw_psf(degradation: Degradation, rng: np.random.Generator) -> str:
@@ -119,10 +126,13 @@ def draw_psf(degradation: Degradation, rng: np.random.Generator) -> str:
 
 
 class _Lens:
-    """Blurs pictures of one size with one kind of point spread function, in gray values or in light."""
+    """Blurs pictures of one size with one kind of point spread function, in gray values or in light.
 
-    def __init__(self, psf: str, in_light: bool) -> None:
-        self.psf, self.in_light = psf, in_light
+    A microscope has a `core` in pixels as well, which is there even in focus.
+    """
+
+    def __init__(self, psf: str, in_light: bool, core: float = 0.0) -> None:
+        self.psf, self.in_light, self.core = psf, in_light, core
 
     def spectrum(self, picture: Gray) -> Gray:
         values = 255 * (picture / 255) ** _TONE if self.in_light else picture
@@ -130,7 +140,9 @@ class _Lens:
         return transformed
 
     def blur(self, transformed: Gray, sigma: float) -> Gray:
-        if sigma >= 0.05:
+        if self.core:
+            transformed = transformed * widefield_transfer(*transformed.shape, sigma, self.core)
+        elif sigma >= 0.05:
             transformed = transformed * transfer(transformed.shape[0], transformed.shape[1], sigma, self.psf)
         blurred: Gray = fft.idctn(transformed, norm="ortho")
         return blurred
@@ -172,6 +184,8 @@ def compose(
     -------
     Scene
     """
+    if degradation.specimens and rng.random() < degradation.specimens:
+        return _under_microscope(pictures.side, degradation, rng)
     psf = psf or draw_psf(degradation, rng)
     kind = kind or str(rng.choice(["uniform", "ramp", "layered"], p=[0.2, 0.25, 0.55]))
     drawn = rng.random() < synthetic
@@ -186,13 +200,51 @@ def compose(
         back, back_trust = _crop(pictures, drawn, degradation.tone, rng)
         mask = half_plane(pictures.side, rng) if kind == "step" else draw_mask(pictures.side, rng)
         light, sigma, trust = _layers(lens, (front, trust), (back, back_trust), mask, near, far)
-    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
-    picture = degrade(lens.develop(light)[inner], degradation, rng)
-    told = np.ascontiguousarray(sigma[inner]).clip(max=np.float32(MAX_SIGMA))
-    scene = Scene(picture, told, np.ascontiguousarray(trust[inner]), kind, psf)
+    scene = _finish(lens.develop(light), sigma, trust, degradation, rng, kind, psf)
     if degradation.resampled and rng.random() < degradation.resampled:
         return enlarge(scene, float(np.exp(rng.uniform(0, np.log(_LARGEST_ZOOM)))), rng)
     return scene
+
+
+def _finish(
+    picture: Gray,
+    sigma: Gray,
+    trust: Gray,
+    degradation: Degradation,
+    rng: np.random.Generator,
+    kind: str,
+    psf: str,
+) -> Scene:
+    """Cut off the border, which keeps mirrored pixels out of the scene, and degrade what is left."""
+    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
+    told = np.ascontiguousarray(sigma[inner]).clip(max=np.float32(MAX_SIGMA))
+    return Scene(degrade(picture[inner], degradation, rng), told, np.ascontiguousarray(trust[inner]), kind, psf)
+
+
+def _under_microscope(side: int, degradation: Degradation, rng: np.random.Generator) -> Scene:
+    """A drawn specimen through a widefield microscope; sigma holds the width of its focus too."""
+    core = float(rng.uniform(0.3, 1.3))
+    lens = _Lens("widefield", in_light=False, core=core)
+    chance = rng.random()
+    kind = "uniform" if chance < 0.45 else "ramp" if chance < 0.75 else "layered"
+    near, far = _draw_pair(kind, rng)
+    trust = np.ones((side, side), dtype=np.float32)
+    if rng.random() < 0.12:
+        side_of_focus = 1 if rng.random() < 0.5 else -1
+        light = draw_phase_object(side, side_of_focus * near, core, rng)
+        return _finish(light, np.full_like(trust, total_sigma(near, core)), trust, degradation, rng, "uniform", "phase")
+    front = draw_specimen(side, rng)
+    if kind == "uniform":
+        light, sigma = lens.blur(lens.spectrum(front), near), np.full_like(front, near)
+    elif kind == "ramp":
+        light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
+    else:
+        # Light of both depths adds up under a microscope: nothing hides what lies behind it.
+        light, sigma = lens.blur(lens.spectrum(front), min(near, far)), np.full_like(front, min(near, far))
+        light = 0.5 * (light + lens.blur(lens.spectrum(draw_specimen(side, rng)), max(near, far, 6.0)))
+    if rng.random() < 0.4:
+        light = add_haze(light, rng)
+    return _finish(light, total_sigma(sigma, core), trust, degradation, rng, kind, lens.psf)
 
 
 def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
@@ -289,7 +341,7 @@ class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
         side: int,
         degradation: Degradation,
         seed: int,
-        synthetic: float = 0.12,
+        synthetic: float = 0.08,
     ) -> None:
         self.pictures = SharpPictures(photos, side)
         if not len(self.pictures):

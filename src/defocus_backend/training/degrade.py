@@ -31,35 +31,67 @@ class Degradation:
         Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
     min_contrast : float
         Lowest contrast factor.
+    empty : float
+        Share of pictures in which nothing but an even ground is left, always with noise: no blur can be seen.
     noise : float
-        Share of pictures with Poisson-Gaussian noise.
-    max_noise : float
-        Largest noise standard deviation at mid-gray, in gray values; weak noise is drawn more often.
+        Share of pictures with noise.
+    min_noise, max_noise : float
+        Least and largest noise standard deviation at mid-gray in gray values; its logarithm is drawn evenly.
+    photons : float
+        Share of the noisy pictures that are counts of 1 to 1,000 photons with an offset and read noise.
     grain : float
         Share of the noisy pictures whose noise is correlated between neighbouring pixels.
+    denoised : float
+        Share of the noisy pictures that went through a median filter.
+    hot : float
+        Share of pictures with hot pixels.
     jpeg : float
         Share of pictures compressed with a quality between 60 and 100.
     deep : float
-        Share of the other pictures that have 16 bits: they are not rounded to 256 gray values.
+        Share of the other pictures that have 16 bits: they are not rounded to 256 gray values, and their 0.1 and
+        99.9 percentiles become black and white, as the library does it.
     resampled : float
         Share of scenes that are enlarged, see `compositions.enlarge`.
+    specimens : float
+        Share of scenes that are drawn specimens under a microscope, see `microscope`.
     """
 
-    disc: float = 0.5
+    disc: float = 0.45
     mixed: float = 0.15
-    tone: float = 0.5
-    contrast: float = 0.3
-    min_contrast: float = 0.15
-    noise: float = 0.5
-    max_noise: float = 10.0
-    grain: float = 0.35
-    jpeg: float = 0.2
-    deep: float = 0.15
-    resampled: float = 0.1
+    tone: float = 0.4
+    contrast: float = 0.35
+    min_contrast: float = 0.04
+    empty: float = 0.04
+    noise: float = 0.55
+    min_noise: float = 0.4
+    max_noise: float = 60.0
+    photons: float = 0.3
+    grain: float = 0.3
+    denoised: float = 0.08
+    hot: float = 0.08
+    jpeg: float = 0.15
+    deep: float = 0.3
+    resampled: float = 0.08
+    specimens: float = 0.16
 
 
-CLEAN = Degradation(disc=0.0, mixed=0.0, tone=0.0, contrast=0.0, noise=0.0, jpeg=0.0, deep=0.0, resampled=0.0)
-LIGHT = replace(CLEAN, disc=0.3, contrast=0.35, noise=0.35, max_noise=5.0, grain=0.0, jpeg=0.1)
+CLEAN = Degradation(
+    disc=0.0,
+    mixed=0.0,
+    tone=0.0,
+    contrast=0.0,
+    empty=0.0,
+    noise=0.0,
+    photons=0.0,
+    grain=0.0,
+    denoised=0.0,
+    hot=0.0,
+    jpeg=0.0,
+    deep=0.0,
+    resampled=0.0,
+    specimens=0.0,
+)
+LIGHT = replace(CLEAN, disc=0.3, contrast=0.35, min_contrast=0.15, noise=0.35, max_noise=5.0, jpeg=0.1)
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
@@ -159,8 +191,45 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
     return image + deviation * noise
 
 
+def count_photons(image: Gray, photons: float, rng: np.random.Generator) -> Gray:
+    """The image as a camera counts it: Poisson noise of the signal and of an offset, and read noise.
+
+    Parameters
+    ----------
+    image : (H, W) float32 array
+        Gray values 0..255.
+    photons : float
+        Mean count at gray 128.
+    rng : numpy.random.Generator
+        Source of all chance; offset (up to half of that count) and read noise (up to 3 photons) too.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Gray values, not clipped.
+    """
+    gain = photons / 128
+    mean = np.maximum(image, 0) * gain + rng.uniform(0, 0.5) * photons
+    counts = rng.poisson(mean) + rng.uniform(0, 3) * rng.random() * rng.standard_normal(image.shape)
+    return np.asarray((counts - (mean.mean() - image.mean() * gain)) / gain, dtype=np.float32)
+
+
+def add_hot_pixels(image: Gray, rng: np.random.Generator) -> Gray:
+    """Up to one pixel in a thousand, brighter than all others."""
+    hot = rng.random(image.shape) < 10 ** rng.uniform(-4.5, -3)
+    return np.where(hot, image + np.float32(rng.uniform(60, 400)), image)
+
+
+def _add_some_noise(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
+    level = float(np.exp(rng.uniform(np.log(how.min_noise), np.log(how.max_noise))))
+    if rng.random() < how.photons:
+        return count_photons(image, float(np.exp(rng.uniform(0, np.log(1000)))), rng)
+    grain = rng.uniform(0.3, 1.2) if rng.random() < how.grain else 0.0
+    return add_noise(image, level, rng, grain)
+
+
 def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
-    """Contrast, offset, noise, compression and rounding to 8 bits, each with its own chance.
+    """Contrast, offset, noise, compression, stretching and rounding to 8 bits, each with its own chance.
 
     Parameters
     ----------
@@ -176,16 +245,23 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
     (H, W) float32 array
         Gray values 0..255, whole unless the picture is one of 16 bits.
     """
-    if rng.random() < how.contrast:
+    empty = rng.random() < how.empty
+    if empty:
+        image = np.full_like(image, rng.uniform(0, 250))
+    elif rng.random() < how.contrast:
         factor = np.float32(np.exp(rng.uniform(np.log(how.min_contrast), 0)))
-        offset = np.float32(rng.uniform(0, 255 * (1 - factor)))
-        image = image * factor + offset
-    if rng.random() < how.noise:
-        # Without grain nothing is drawn for it: older recipes keep their batches.
-        grain = rng.uniform(0.3, 1.0) if how.grain and rng.random() < how.grain else 0.0
-        image = add_noise(image, how.max_noise * rng.random() ** 1.5, rng, grain)
+        image = image * factor + np.float32(rng.uniform(0, 255 * (1 - factor)))
+    if empty or rng.random() < how.noise:
+        image = _add_some_noise(image, how, rng)
+        if rng.random() < how.denoised:
+            from scipy import ndimage
+
+            image = ndimage.median_filter(image, 3)
+    if rng.random() < how.hot:
+        image = add_hot_pixels(image, rng)
+    if rng.random() < how.deep:
+        low, high = np.percentile(image, (0.1, 99.9))
+        return np.clip((image - low) * np.float32(255 / max(high - low, 1e-3)), 0, 255).astype(np.float32)
     if rng.random() < how.jpeg:
         return compress(image, int(rng.integers(60, 101)))
-    if how.deep and rng.random() < how.deep:
-        return image.clip(0, 255)
     return quantise(image)

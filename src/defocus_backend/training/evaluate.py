@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -59,10 +60,10 @@ def class_probabilities(network: nn.Module, patches: Tensor, *, batch_size: int 
     return torch.cat([row.reshape(*row.shape[:2], -1).mean(2).cpu() for row in rows])
 
 
-def expected_sigma(probabilities: Tensor) -> Tensor:
-    """Expectation over the levels along dimension 1, in pixels."""
-    levels = torch.arange(LEVELS, dtype=probabilities.dtype, device=probabilities.device)
-    return torch.tensordot(probabilities, levels, dims=([1], [0]))
+def expected_sigma(probabilities: Tensor, levels: Sequence[float] = tuple(range(LEVELS))) -> Tensor:
+    """Expectation over the levels (their sigmas in pixels) along dimension 1, in pixels."""
+    centres = torch.tensor(levels, dtype=probabilities.dtype, device=probabilities.device)
+    return torch.tensordot(probabilities, centres, dims=([1], [0]))
 
 
 def evaluate(network: nn.Module, test: PatchSet) -> Scores:

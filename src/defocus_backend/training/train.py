@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from defocus_backend.classifier.networks import LEVELS, channels_last, network
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
+from defocus_backend.device import computes_bfloat16
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.progress import CancelCallback
 from defocus_backend.training.compositions import ComposedScenes
@@ -103,26 +104,33 @@ class StepReport:
     mae: float
 
 
-def soft_labels(sigma: Tensor) -> Tensor:
-    """Distribution over the levels whose mean is sigma: shared between its two whole neighbours.
+WHOLE_LEVELS = tuple(float(n) for n in range(LEVELS))
+"""The paper's levels: sigmas of 0 to 19 px."""
+
+
+def soft_labels(sigma: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
+    """Distribution over the levels whose mean is sigma: shared between its two neighbours.
 
     Parameters
     ----------
     sigma : (N, 1, ...) tensor
         In pixels, 0 to 19.
+    levels : sequence of L floats
+        Sigma of each level in pixels, rising.
 
     Returns
     -------
-    (N, 20, ...) tensor
+    (N, L, ...) tensor
     """
-    low = sigma.floor().clamp(0, LEVELS - 2)
-    upper = sigma - low
-    target = sigma.new_zeros(len(sigma), LEVELS, *sigma.shape[2:])
-    target.scatter_(1, low.long(), 1 - upper)
-    return target.scatter_(1, low.long() + 1, upper)
+    centres = torch.tensor(levels, dtype=sigma.dtype, device=sigma.device)
+    low = (torch.searchsorted(centres, sigma.contiguous(), right=True) - 1).clamp(0, len(levels) - 2)
+    upper = ((sigma - centres[low]) / (centres[low + 1] - centres[low])).clamp(0, 1)
+    target = sigma.new_zeros(len(sigma), len(levels), *sigma.shape[2:])
+    target.scatter_(1, low, 1 - upper)
+    return target.scatter_(1, low + 1, upper)
 
 
-def ranked_score(found: Tensor, target: Tensor) -> Tensor:
+def ranked_score(found: Tensor, target: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
     """Ranked probability score (Epstein 1969): the summed squared differences of two cumulated distributions.
 
     Like the cross-entropy it is least on average where `found` is the truth's own distribution, but a wrong
@@ -130,15 +138,19 @@ def ranked_score(found: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    found, target : (N, 20, ...) tensor
+    found, target : (N, L, ...) tensor
         Distributions over the levels.
+    levels : sequence of L floats
+        Sigma of each level in pixels, rising.
 
     Returns
     -------
     (N, 1, ...) tensor
         In pixels: the distance where both are certain.
     """
-    return (found - target).cumsum(1).square().sum(1, keepdim=True)
+    centres = torch.tensor(levels, dtype=found.dtype, device=found.device)
+    squares = (found - target).cumsum(1)[:, :-1].square()
+    return torch.tensordot(squares, centres.diff(), dims=([1], [0]))[:, None]
 
 
 def train(
@@ -166,7 +178,7 @@ def train(
     resume : bool
         Go on from the checkpoint in `run` if there is one; its recipe must be the same.
     device : torch.device or str
-        On CUDA the forward pass runs in mixed precision.
+        The forward pass runs in bfloat16 where `device.computes_bfloat16` says that this is faster.
     workers : int
         Processes that prepare data.
     checkpoint_seconds : float
@@ -203,16 +215,17 @@ def train(
         Subset(data, range(first, params.steps)),
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=8 if workers else None,
         pin_memory=device.type == "cuda",
     )
     running = _RunningMeans()
     saved = time.monotonic()
     model.train()
+    mixed = computes_bfloat16(device)
     for step, (pictures, sigma, trust) in enumerate(loader, start=first + 1):
         pictures = pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
-        with torch.autocast(device.type, enabled=device.type == "cuda", dtype=torch.bfloat16):
+        with torch.autocast(device.type, enabled=mixed, dtype=torch.bfloat16):
             logits = model(pictures)
         loss, accuracy, mae = _loss(logits.float(), sigma, trust, params)
         optimiser.zero_grad(set_to_none=True)
@@ -318,14 +331,16 @@ def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, params: TrainingParams) 
     logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
     sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
     share = trust / trust.sum()
-    target, found = soft_labels(sigma), logits.softmax(1)
+    levels = network(params.network).levels
+    target, found = soft_labels(sigma, levels), logits.softmax(1)
     entropy = -(target * logits.log_softmax(1)).sum(1, keepdim=True)
-    error = ((expected_sigma(found)[:, None] - sigma).abs() * share).sum()
+    error = ((expected_sigma(found, levels)[:, None] - sigma).abs() * share).sum()
     loss = (entropy * share).sum() + params.expectation_weight * error
     if params.ranked_weight:
-        loss = loss + params.ranked_weight * (ranked_score(found, target) * share).sum()
+        loss = loss + params.ranked_weight * (ranked_score(found, target, levels) * share).sum()
     with torch.no_grad():
-        accuracy = ((logits.argmax(1, keepdim=True) == sigma.round()) * share).sum()
+        likeliest, nearest = logits.argmax(1, keepdim=True), target.argmax(1, keepdim=True)
+        accuracy = ((likeliest == nearest) * share).sum()
     return loss, accuracy, error
 
 

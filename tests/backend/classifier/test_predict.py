@@ -116,17 +116,29 @@ def test_brightness_does_not_matter_to_blurnet(blurnet: torch.nn.Module) -> None
 
 
 def test_median_and_deviation_of_pixels() -> None:
+    from defocus_backend.classifier.pixelnet import LEVELS
     from defocus_backend.classifier.predict import UNIFORM_DEVIATION, _pixel_moments
 
-    certain, shared, two_peaks = torch.full((3, 20), 1e-9)
-    certain[7] = 1
-    shared[3] = shared[4] = 0.5
-    two_peaks[1], two_peaks[12] = 0.6, 0.4
-    even = torch.full((20,), 0.05)
-    probability = torch.stack([certain, shared, two_peaks, even], 1)[:, None]
+    place = {sigma: n for n, sigma in enumerate(LEVELS)}
+    certain, shared, fine, two_peaks = torch.full((4, len(LEVELS)), 1e-9)
+    certain[place[7.0]] = 1
+    shared[place[7.0]] = shared[place[8.0]] = 0.5
+    fine[place[1.0]], fine[place[1.25]] = 0.4, 0.6
+    two_peaks[place[1.0]], two_peaks[place[12.0]] = 0.6, 0.4
+    probability = torch.stack([certain, shared, fine, two_peaks], 1)[:, None]
     median, deviation, certainty = _pixel_moments(probability.log())[:, 0]
-    torch.testing.assert_close(median[[0, 1, 3]], torch.tensor([7.0, 3.5, 9.5]))
-    assert median[2] < 5, "the mean, 5.4 px, is neither of the two"
-    expected = torch.tensor([0.0, 0.5, 11 * (0.6 * 0.4) ** 0.5, UNIFORM_DEVIATION])
+    torch.testing.assert_close(median[:3], torch.tensor([7.0, 7.5, 1.15]))
+    assert median[3] < 5, "the mean, 5.4 px, is neither of the two"
+    expected = torch.tensor([0.0, 0.5, 0.25 * (0.6 * 0.4) ** 0.5, 11 * (0.6 * 0.4) ** 0.5])
     torch.testing.assert_close(deviation, expected, atol=2e-3, rtol=0)
     torch.testing.assert_close(certainty, 1 - expected / UNIFORM_DEVIATION, atol=1e-3, rtol=0)
+
+
+def test_a_distribution_that_is_even_over_all_sigmas_has_no_confidence() -> None:
+    from defocus_backend.classifier.pixelnet import LEVELS
+    from defocus_backend.classifier.predict import _pixel_moments
+
+    even = torch.gradient(torch.tensor(LEVELS))[0]
+    median, _, certainty = _pixel_moments(even.log()[:, None, None])[:, 0, 0]
+    assert float(median) == pytest.approx(9.5, abs=0.3)
+    assert float(certainty) < 0.06
