@@ -50,9 +50,9 @@ class EncoderDecoder(nn.Module):
 class PixelNet(EncoderDecoder):
     """Per-pixel network: one encoder-decoder on the picture, one on the picture at half size, one head for both.
 
-    A blur of 12 px is one of 6 px at half size, where less of the picture is needed to tell it. Takes
-    ``(N, 1, H, W)`` with sides that are multiples of 64 and returns logits ``(N, 31, H / 2, W / 2)``, one for each of `LEVELS`, at about 16
-    thousand multiply-adds per pixel.
+    A blur of 12 px is one of 6 px at half size, where less of the picture is needed to measure it. Takes
+    ``(N, 1, H, W)`` with sides that are multiples of 64 and returns logits ``(N, 31, H / 2, W / 2)``, one for each
+    of `LEVELS`, at about 16 thousand multiply-adds per pixel.
 
     Under autocast the body computes in bfloat16; the first convolution and the head stay in float32, since
     bfloat16 has 8 bits of mantissa and the picture up to 16.
@@ -65,7 +65,9 @@ class PixelNet(EncoderDecoder):
     margin = 32
     """Mirrored pixels put around a picture, which keep the zero padding of the layers away from it."""
 
-    def __init__(self, levels: int = len(LEVELS), widths: tuple[int, ...] = (16, 32, 64, 128, 192), hidden: int = 48) -> None:
+    def __init__(
+        self, levels: int = len(LEVELS), widths: tuple[int, ...] = (16, 32, 64, 128, 192), hidden: int = 48
+    ) -> None:
         super().__init__(widths)
         self.coarse = EncoderDecoder(widths)
         self.head = nn.Sequential(*conv_bn_relu(2 * self.channels, hidden, 1, 1), nn.Conv2d(hidden, levels, 1))

@@ -26,7 +26,7 @@ _GRID = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What a network says of many windows or pixels: logits (N, L), true sigma (N,) in px, weight (N,), levels in px."""
+    """Logits (N, L) of many windows or pixels, their true sigma (N,), their weight (N,) and the levels, in px."""
 
     logits: Tensor
     sigma: Tensor

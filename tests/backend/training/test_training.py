@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from defocus_backend.classifier.networks import PixelNet
+from defocus_backend.classifier.networks import PixelNet, network
 from defocus_backend.errors import Cancelled, FileError, InputError
-from defocus_backend.classifier.networks import network
 from defocus_backend.training import degrade
 from defocus_backend.training.compositions import SharpPictures
 from defocus_backend.training.evaluate import evaluate, expected_sigma
