@@ -4,6 +4,7 @@
 #   make paper    the paper's tables and figures; PAPER takes its options: PAPER="--data DIR"
 #   make test     all tests; make lint, make types: the linter and the type checker
 #   make test-pyside   the plugin's tests with PySide6; make coverage: all tests, with what they cover
+#   make results  docs/results.md from the figures in docs/results
 #   make dist     wheel and source distribution, checked; make changelog VERSION=...: the next release's notes
 #
 # PYTHON chooses the interpreter; PIP_INSTALL_ARGS is passed to every pip install.
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo paper test test-pyside coverage lint types dist changelog screenshots clean
+.PHONY: demo paper test test-pyside coverage lint types results dist changelog screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
@@ -45,6 +46,9 @@ lint: $(VENV)/.ready-dev
 
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
+
+results:
+	$(PYTHON) docs/make_results.py
 
 dist: $(VENV)/.ready-dev
 	rm -rf dist
