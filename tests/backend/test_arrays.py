@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from defocus_backend.arrays import LUMA, as_image, as_map, to_map
+from defocus_backend.arrays import as_image, as_map, to_map
 from defocus_backend.errors import InputError
+from defocus_backend.luma import LUMA
 
 DTYPES = (np.bool_, np.uint8, np.uint16, np.int16, np.int32, np.float16, np.float32, np.float64)
 

@@ -1,4 +1,4 @@
-"""The only place that knows dtype, value range, channel axis and NaN: numpy arrays in, torch out, and back.
+"""Images of any dtype as float32 tensors, and back.
 
 Inside the library an image is float32 ``(C, H, W)`` in the unit range. What the unit range means in
 the caller's own values is decided here once and undone here once.
@@ -14,13 +14,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from defocus_backend.arrays.checks import WIDEST, as_numbers, check_axes, check_range, hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.luma import LUMA
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000
-_WIDEST = 1e30
-"""Widest span of values, and largest value range: float32 has to hold what is computed from them."""
 _GRAY_LIMITS = (-1.0, 2.0)
 
 
@@ -155,8 +154,8 @@ def as_image(
     InputError
         For anything that is not such an image, or whose pixels are all NaN where they may not be.
     """
-    array = _numeric(image, argument)
-    channel_axis = _check_axes(array, channel_axis, argument)
+    array = as_numbers(image, argument)
+    channel_axis = check_axes(array, channel_axis, argument)
     channels = array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
     count = channels.shape[0]
     if count not in (1, 2, 3, 4):
@@ -196,14 +195,6 @@ def as_image(
     )
 
 
-def hidden_pixels(image: ArrayLike, channel_axis: int | None) -> NDArray[np.bool_] | None:
-    """Where a masked image hides a pixel (H, W), in whichever channel; None if it hides nothing."""
-    if not isinstance(image, np.ma.MaskedArray) or not np.ma.is_masked(image):
-        return None
-    mask = np.ma.getmaskarray(image)
-    return np.asarray(mask if channel_axis is None else mask.any(axis=channel_axis))
-
-
 def as_map(values: ArrayLike, shape: tuple[int, int] | None = None, *, argument: str = "sigma") -> Tensor:
     """Check a map (H, W), such as sigma in pixels, and return it as float32; NaN stays NaN.
 
@@ -214,7 +205,7 @@ def as_map(values: ArrayLike, shape: tuple[int, int] | None = None, *, argument:
     InputError
         If it is not two-dimensional numbers of the image's shape.
     """
-    array = _numeric(values, argument)
+    array = as_numbers(values, argument)
     if array.ndim != 2:
         raise InputError(argument, f"shape {array.shape}", "two dimensions (H, W)")
     if shape is not None and array.shape != shape:
@@ -247,33 +238,6 @@ def to_map(values: Tensor, valid: Tensor | None = None) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.detach().to("cpu", torch.float32).numpy())
 
 
-def _numeric(values: ArrayLike, argument: str) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise InputError(argument, type(values).__name__, "an array of numbers") from error
-    kinds = array.dtype
-    real = kinds == np.bool_ or np.issubdtype(kinds, np.integer) or np.issubdtype(kinds, np.floating)
-    if not real:
-        raise InputError(argument, f"dtype {kinds}", "bool, whole numbers or floats")
-    if array.size == 0:
-        raise InputError(argument, f"shape {array.shape}", "at least one pixel")
-    return array
-
-
-def _check_axes(array: NDArray[Any], channel_axis: int | None, argument: str) -> int | None:
-    if channel_axis is None:
-        if array.ndim != 2:
-            hint = "; pass channel_axis=-1 for a colour image" if array.ndim == 3 else ""
-            raise InputError(argument, f"shape {array.shape}", f"two dimensions (H, W){hint}")
-        return None
-    if array.ndim != 3:
-        raise InputError(argument, f"shape {array.shape}", "three dimensions where channel_axis is given")
-    if not isinstance(channel_axis, int) or not -3 <= channel_axis < 3:
-        raise InputError("channel_axis", repr(channel_axis), "None or an axis from -3 to 2")
-    return channel_axis % 3
-
-
 def _fill(colours: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Give invalid pixels the value of their nearest valid one, so that no filter meets a NaN."""
     from scipy import ndimage
@@ -284,20 +248,15 @@ def _fill(colours: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
 
 def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argument: str) -> tuple[float, float]:
     if value_range is not None:
-        low, high = (float(v) for v in value_range)
-        if not (-_WIDEST <= low < high <= _WIDEST):
-            raise InputError(
-                "value_range", repr(value_range), f"two values within {_WIDEST:g} of zero, the lower first"
-            )
-        return low, high
+        return check_range(value_range)
     dtype = colours.dtype
     if dtype == np.bool_:
         return 0.0, 1.0
     if dtype == np.uint8:
         return 0.0, 255.0
     least, most = float(colours.min()), float(colours.max())
-    if not most - least <= _WIDEST or max(-least, most) > _WIDEST:
-        raise InputError(argument, f"values from {least:g} to {most:g}", f"values within {_WIDEST:g} of zero")
+    if not most - least <= WIDEST or max(-least, most) > WIDEST:
+        raise InputError(argument, f"values from {least:g} to {most:g}", f"values within {WIDEST:g} of zero")
     if np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1:
         return 0.0, 1.0
     # A sample of the pixels settles a percentile; sorting twenty million would cost a second.
