@@ -155,7 +155,7 @@ SHARPEN_METHODS = _table(
         home="compare.cas:cas",
     ),
 )
-"""Published sharpeners, ``(image, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+"""Published sharpeners, ``(image, *, channel_axis=None, value_range=None, **parameters) -> image``."""
 
 SHALLOW_METHODS = _table(
     Method(
@@ -165,7 +165,7 @@ SHALLOW_METHODS = _table(
         home="compare.lens:lens_blur",
     ),
 )
-"""Published renderers, ``(image, depth, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+"""Published renderers, ``(image, depth, *, channel_axis=None, value_range=None, **parameters) -> image``."""
 
 FUSION_METHODS = _table(
     Method(name="mean", text="arithmetic mean", citation="-", home="compare.mean:mean"),
@@ -200,7 +200,7 @@ FUSION_METHODS = _table(
         home="compare.ifgd:ifgd",
     ),
 )
-"""Published fusion methods, ``(sources, *, channel_axis=None, data_range=None, **parameters) -> image``."""
+"""Published fusion methods, ``(sources, *, channel_axis=None, value_range=None, **parameters) -> image``."""
 
 OWN_METHODS: Mapping[str, Method] = MappingProxyType(
     {

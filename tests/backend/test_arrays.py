@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from defocus_backend.arrays import as_image, as_map, to_map
+from defocus_backend.arrays import as_float64, as_float64_stack, as_image, as_map, float_white, gray_float64, to_map
 from defocus_backend.errors import InputError
 from defocus_backend.luma import LUMA
 
@@ -128,10 +128,12 @@ def test_refusals_name_the_argument(value: object, axis: int | None, says: str) 
     assert str(caught.value).startswith(("slide:", "channel_axis:"))
 
 
-@pytest.mark.parametrize("bad", [(1, 0), (0, np.nan), (3, 3)])
-def test_value_range_is_checked(bad: tuple[float, float]) -> None:
+@pytest.mark.parametrize("bad", [(1, 0), (0, np.nan), (3, 3), 255, (0, 1, 2), ("a", "b")])
+def test_value_range_is_checked(bad: object) -> None:
     with pytest.raises(InputError, match="value_range"):
-        as_image(np.zeros((3, 3)), value_range=bad)
+        as_image(np.zeros((3, 3)), value_range=bad)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="value_range"):
+        as_float64(np.zeros((3, 3)), value_range=bad)  # type: ignore[arg-type]
 
 
 def test_map_must_fit_its_image() -> None:
@@ -140,3 +142,41 @@ def test_map_must_fit_its_image() -> None:
     for shape in (None, (4, 3)):
         with pytest.raises(InputError, match=r"sigma: .*\(4, 3, 1\).*two dimensions \(H, W\)"):
             as_map(np.zeros((4, 3, 1)), shape)
+
+
+def test_white_of_the_8_bit_scale_by_dtype() -> None:
+    for dtype, white in ((np.bool_, 1), (np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 255)):
+        values = np.array([[0, white]], dtype)
+        assert as_float64(values).tolist() == [[0, 255]]
+    assert as_float64(np.array([[100, 4100]], np.uint16), value_range=(100, 4100)).tolist() == [[0, 255]]
+
+
+def test_float_images_that_belong_together_have_one_white() -> None:
+    dark, light = np.array([[0.0, 0.5]]), np.array([[0.0, 200.0]])
+    assert float_white([dark]) == 1
+    assert float_white([dark, light]) == 255
+    stack = as_float64_stack([dark, light])
+    np.testing.assert_array_equal(stack.restore(stack.values[0]), dark)
+    np.testing.assert_allclose(stack.values[0, ..., 0], dark / 255)
+
+
+def test_a_result_of_the_8_bit_scale_returns_in_the_callers_range_and_layout() -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(100, 4100, (3, 5, 7)).astype(np.uint16)
+    stack = as_float64_stack([array], channel_axis=0, value_range=(100, 4100))
+    assert stack.values.shape == (1, 5, 7, 3)
+    np.testing.assert_array_equal(stack.restore(stack.values[0]), array)
+    assert stack.restore(np.zeros((5, 7, 3))).max() == 100
+
+
+def test_gray_of_the_8_bit_scale_is_rounded_half_up() -> None:
+    image = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [1, 2, 3]]], np.uint8)
+    assert gray_float64(as_float64(image, channel_axis=-1)).tolist() == [[76, 150, 29, 2]]
+
+
+@pytest.mark.parametrize(
+    "value", [np.full((3, 3), np.nan), np.array([[0.0, np.inf]]), np.ma.masked_equal(np.arange(4).reshape(2, 2), 3)]
+)
+def test_the_8_bit_scale_has_no_mask(value: np.ndarray) -> None:
+    with pytest.raises(InputError, match="slide: got NaN, infinite or masked"):
+        as_float64(value, "slide")

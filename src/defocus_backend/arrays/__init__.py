@@ -1,6 +1,37 @@
-"""The only place that knows dtype, value range, channel axis and NaN: numpy arrays in, torch out, and back."""
+"""The only place that knows dtype, value range, channel axis and NaN: numpy arrays in, torch out, and back.
+
+`as_image` is for our own methods: float32 tensors in the unit range, missing pixels, alpha. `as_float64` and
+`as_float64_stack` are for published ones: float64 arrays on the scale of 8-bit images, rounded as their programs do.
+"""
 
 from defocus_backend.arrays.checks import hidden_pixels
+from defocus_backend.arrays.eight_bit import (
+    BYTE_WHITE,
+    Float64,
+    Float64Stack,
+    as_bytes,
+    as_float64,
+    as_float64_stack,
+    float_white,
+    gray_float64,
+    half_up,
+)
 from defocus_backend.arrays.image import Image, as_image, as_image_and_map, as_map, to_map
 
-__all__ = ["Image", "as_image", "as_image_and_map", "as_map", "hidden_pixels", "to_map"]
+__all__ = [
+    "BYTE_WHITE",
+    "Float64",
+    "Float64Stack",
+    "Image",
+    "as_bytes",
+    "as_float64",
+    "as_float64_stack",
+    "as_image",
+    "as_image_and_map",
+    "as_map",
+    "float_white",
+    "gray_float64",
+    "half_up",
+    "hidden_pixels",
+    "to_map",
+]

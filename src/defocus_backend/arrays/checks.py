@@ -44,7 +44,10 @@ def check_axes(array: NDArray[Any], channel_axis: int | None, argument: str) -> 
 
 def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
     """The two ends of a value range; raise `InputError` if the first is not below the second."""
-    low, high = (float(v) for v in value_range)
+    try:
+        low, high = (float(v) for v in value_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
     if not (-WIDEST <= low < high <= WIDEST):
         raise InputError("value_range", repr(value_range), f"two values within {WIDEST:g} of zero, the lower first")
     return low, high

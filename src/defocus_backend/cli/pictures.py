@@ -229,11 +229,9 @@ def sharpen_command(files: tuple[Path, ...], method: str, **options: Any) -> Non
 
 def _sharpen_published(job: _Job, method: str) -> None:
     for run, picture, stem in job.each({"method": method}):
-        from defocus_backend.compare.pictures import white_value
         from defocus_backend.compare.sharpeners import sharpen_with
 
-        white = white_value(picture.array, job.value_range)
-        sharpened = sharpen_with(method, picture.array, channel_axis=picture.channel_axis, data_range=white)
+        sharpened = sharpen_with(method, picture.array, channel_axis=picture.channel_axis, value_range=job.value_range)
         run.add_picture("sharpened", stem, sharpened, job.suffix, like=picture, source=picture.path)
 
 
@@ -303,13 +301,12 @@ def shallow_command(files: tuple[Path, ...], method: str, focus: float | None, *
 def _shallow_lens(job: _Job, settings: dict[str, Any]) -> None:
     for run, picture, stem in job.each({"method": "lens", **settings, **job.about_map}):
         from defocus_backend.compare.lens import lens_blur
-        from defocus_backend.compare.pictures import white_value
 
         image = lens_blur(
             picture.array,
             job.sigma(run, picture, stem),
             **settings,
             channel_axis=picture.channel_axis,
-            data_range=white_value(picture.array, job.value_range),
+            value_range=job.value_range,
         )
         run.add_picture("shallow", stem, image, job.suffix, like=picture, source=picture.path)

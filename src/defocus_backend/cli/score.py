@@ -45,7 +45,6 @@ def score_command(
     The fusion metrics are computed on gray and follow true quality loosely.
     """
     from defocus_backend import metrics
-    from defocus_backend.compare.pictures import white_value
     from defocus_backend.io import open_stack, read_image
 
     started = time.perf_counter()
@@ -64,7 +63,6 @@ def score_command(
         reference=reference,
         names=names or None,
         channel_axis=picture.channel_axis,
-        data_range=white_value(picture.array),
     )
     if as_json:
         # Equal pictures have a PSNR that JSON cannot hold.

@@ -165,11 +165,9 @@ def _fuse_published(
     parameters = as_parameters(method=method, value_range=value_range)
     with running("fuse", files, [stem.parent, *aligning.folders], parameters, **options) as run:
         from defocus_backend.compare.fusers import fuse_with
-        from defocus_backend.compare.pictures import white_value
 
         slices = [np.asarray(one) for one in aligning.apply(run, stack)]
-        white = white_value(np.stack(slices), value_range)
-        fused = fuse_with(method, slices, channel_axis=stack.channel_axis, data_range=white)
+        fused = fuse_with(method, slices, channel_axis=stack.channel_axis, value_range=value_range)
         run.facts["slices"] = len(stack)
         run.add_picture("fused", stem, fused, suffix, like=stack.first)
 

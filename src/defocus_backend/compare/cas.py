@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.compare.pictures import read_pictures
+from defocus_backend.arrays import as_float64_stack
 from defocus_backend.errors import InputError
 
 # -1 / peak at sharpness 0 and 1.
@@ -15,7 +15,11 @@ _SOFT, _HARD = 8.0, 5.0
 
 
 def cas(
-    image: Any, *, sharpness: float = 0.0, channel_axis: int | None = None, data_range: float | None = None
+    image: Any,
+    *,
+    sharpness: float = 0.0,
+    channel_axis: int | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Sharpen by a cross of five taps, less where the neighbourhood already spans the range.
 
@@ -27,8 +31,8 @@ def cas(
         0 to 1. The centre lobe's bound is -1/8 at 0 (the "lambda -0.125" of Galetto and Deng) and -1/5 at 1.
     channel_axis : int, optional
         Axis of the channels; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def cas(
     """
     if not 0 <= sharpness <= 1:
         raise InputError("sharpness", repr(sharpness), "a number from 0 to 1")
-    picture = read_pictures([image], "image", at_least=1, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack([image], "image", channel_axis=channel_axis, value_range=value_range)
     centre = np.clip(picture.values[0], 0.0, 1.0)
     padded = np.pad(centre, ((1, 1), (1, 1), (0, 0)), mode="edge")
     cross = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])

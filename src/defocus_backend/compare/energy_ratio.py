@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from defocus_backend.compare.gray import Array, check_gray, check_number
+from defocus_backend.arrays import Float64
+from defocus_backend.compare.checks import check_gray, check_number
 
 SCALES = (0.8, 1.2, 1.8, 2.7, 4.0, 6.0)
 """Finer scale of each pair in pixels; the coarser is 1.5 times as large."""
@@ -15,7 +16,7 @@ _NOISE_WINDOW = 32
 _NOISE_PERCENTILE = 5
 
 
-def ratio_sigma(ratio: Array, scale1: float, scale2: float) -> Array:
+def ratio_sigma(ratio: Float64, scale1: float, scale2: float) -> Float64:
     """Sigma from the ratio R of derivative energies: ``sigma^2 = (s2^2 - R s1^2) / (R - 1)``.
 
     The gradient energy of a picture whose amplitude spectrum falls as 1/f, as that of photographs does, is
@@ -39,7 +40,7 @@ def ratio_sigma(ratio: Array, scale1: float, scale2: float) -> Array:
     return np.sqrt(square)
 
 
-def noise_variance(gray: Array) -> float:
+def noise_variance(gray: Float64) -> float:
     """Variance of white noise, from the diagonal differences where they are least; rounding at the least.
 
     Parameters
@@ -68,7 +69,7 @@ def energy_ratio_map(
     signal: float = 8.0,
     max_blur: float = 19.0,
     noise: float | None = None,
-) -> Array:
+) -> Float64:
     """Sigma of every pixel in closed form, in pixels.
 
     At every place the finest pair of scales is taken at which the energy left after the noise is subtracted
@@ -128,7 +129,7 @@ def energy_ratio_map(
     return sigma if known.all() else _filled(sigma, known)
 
 
-def _energy(values: Array, scale: float, reach: float) -> Array:
+def _energy(values: Float64, scale: float, reach: float) -> Float64:
     """Squared gradient at a scale, averaged over a Gaussian window."""
     from scipy import ndimage
 
@@ -148,7 +149,7 @@ def _noise_gain(scale: float) -> float:
     return float(2 * np.sum(ndimage.gaussian_filter(impulse, scale, order=(1, 0)) ** 2))
 
 
-def _filled(sigma: Array, known: NDArray[np.bool_]) -> Array:
+def _filled(sigma: Float64, known: NDArray[np.bool_]) -> Float64:
     import torch
 
     from defocus_backend.filters.fill import fill_from_surroundings

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import equalize_adapthist
 
-from defocus_backend.compare.pictures import Array
+from defocus_backend.arrays import Float64
 
 _TILES = 8
 _BINS = 256
 
 
-def equalised(image: Array, clip_limit: float) -> Array:
+def equalised(image: Float64, clip_limit: float) -> Float64:
     """CLAHE of an image (H, W) in 0..1 within the range that it has; a flat image is left as it is.
 
     ``adapthisteq`` adds the share of a uniform histogram to the limit, without which a limit below 1/256 would flatten

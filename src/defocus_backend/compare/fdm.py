@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from defocus_backend.compare.gray import Array, check_gray, check_number, check_whole
+from defocus_backend.arrays import Float64
+from defocus_backend.compare.checks import check_gray, check_number, check_whole
 from defocus_backend.compare.zhuo_sim import sparse_sigma
 
 _LEAST_EDGE_PIXELS = 10
@@ -21,7 +22,7 @@ def fdm_map(
     beta: float = 60.0,
     alpha: float = 1e-4,
     max_blur: float = 10.0,
-) -> Array:
+) -> Float64:
     """Defocus map of superpixels, in pixels of sigma.
 
     Parameters
@@ -79,7 +80,7 @@ def fdm_map(
     return np.clip(_spread(seeds, mean, _adjacent(labels), beta, alpha)[labels], 0, max_blur)
 
 
-def _superpixels(unit: Array, count: int, compactness: float) -> NDArray[np.intp]:
+def _superpixels(unit: Float64, count: int, compactness: float) -> NDArray[np.intp]:
     """SLIC labels 0, 1, ...; in Lab, on whose scale the compactness is defined."""
     from skimage.segmentation import relabel_sequential, slic
 
@@ -88,7 +89,7 @@ def _superpixels(unit: Array, count: int, compactness: float) -> NDArray[np.intp
     return np.asarray(relabel_sequential(labels)[0] - 1, dtype=np.intp)
 
 
-def _medians(sparse: Array, labels: NDArray[np.intp]) -> Array:
+def _medians(sparse: Float64, labels: NDArray[np.intp]) -> Float64:
     """Median of each superpixel's edge pixels; NaN where it has too few."""
     known = np.isfinite(sparse)
     order = np.argsort(labels[known], kind="stable")
@@ -111,7 +112,7 @@ def _adjacent(labels: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.unique(every[every[:, 0] != every[:, 1]], axis=0)
 
 
-def _spread(seeds: Array, mean: Array, pairs: NDArray[np.intp], beta: float, alpha: float) -> Array:
+def _spread(seeds: Float64, mean: Float64, pairs: NDArray[np.intp], beta: float, alpha: float) -> Float64:
     """Every superpixel as a weighted mean of the seeds, by ``A = alpha (D - (1 - alpha) W)^-1``."""
     if not len(pairs):
         return np.full(len(seeds), np.nanmedian(seeds))

@@ -16,7 +16,7 @@ def fuse_with(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
     **parameters: Any,
 ) -> NDArray[Any]:
     """Fuse with a published method.
@@ -29,8 +29,8 @@ def fuse_with(
         Two or more images of one shape and dtype.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
     **parameters
         Of the method; by default those of its paper.
 
@@ -47,5 +47,5 @@ def fuse_with(
     if name not in FUSION_METHODS:
         raise InputError("name", repr(name), "one of " + ", ".join(FUSION_METHODS))
     method = FUSION_METHODS[name].function
-    fused: NDArray[Any] = method(sources, channel_axis=channel_axis, data_range=data_range, **parameters)
+    fused: NDArray[Any] = method(sources, channel_axis=channel_axis, value_range=value_range, **parameters)
     return fused

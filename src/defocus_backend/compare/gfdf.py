@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from defocus_backend.compare.pictures import Array, guided, read_pictures
+from defocus_backend.arrays import Float64, as_float64_stack
+from defocus_backend.compare.gff import guided
 from defocus_backend.errors import InputError
 
 _EIGHT = np.ones((3, 3), dtype=np.intp)
@@ -26,8 +27,16 @@ def without_small(mask: NDArray[np.bool_], area: float) -> NDArray[np.bool_]:
 
 
 def _pair(
-    first: Array, second: Array, gray1: Array, gray2: Array, *, radius: int, eps: float, window: int, share: float
-) -> tuple[Array, Array]:
+    first: Float64,
+    second: Float64,
+    gray1: Float64,
+    gray2: Float64,
+    *,
+    radius: int,
+    eps: float,
+    window: int,
+    share: float,
+) -> tuple[Float64, Float64]:
     """Fuse two images (H, W, C) and their luma (H, W)."""
     focus1, focus2 = (
         guided(gray, np.abs(gray - ndimage.uniform_filter(gray, window, mode="nearest")), radius=radius, eps=eps)
@@ -49,7 +58,7 @@ def gfdf(
     window: int = 7,
     share: float = 0.01,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Fuse by a focus map from the guided filter.
 
@@ -71,8 +80,8 @@ def gfdf(
         Islands and holes below this share of the image's area are removed, 0 to 1.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -93,7 +102,7 @@ def gfdf(
         raise InputError("window", repr(window), "an odd number of pixels")
     if not 0 <= share <= 1:
         raise InputError("share", repr(share), "a share of the area, 0 to 1")
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     fuse = partial(_pair, radius=radius, eps=eps, window=window, share=share)
     grays = picture.gray
     fused, gray = picture.values[0], grays[0]

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from defocus_backend.compare.pictures import Array, guided, half_up, read_pictures
+from defocus_backend.arrays import Float64, as_float64_stack, half_up
+from defocus_backend.filters import guided_filter
 
 _SALIENCY_SIGMA, _SALIENCY_RADIUS = 5.0, 5
 _BASE_SIZE = 31
@@ -17,13 +19,19 @@ _BASE_SIZE = 31
 _LEAST = 1e-12
 
 
-def _saliency(gray: Array) -> Array:
+def guided(guide: Float64, source: Float64, *, radius: int, eps: float) -> Float64:
+    """`filters.guided_filter` of (H, W) arrays in float64."""
+    filtered = guided_filter(torch.from_numpy(guide), torch.from_numpy(source), radius=radius, eps=eps)
+    return np.asarray(filtered.numpy())
+
+
+def _saliency(gray: Float64) -> Float64:
     """Absolute Laplacian smoothed by an 11 x 11 Gaussian of sigma 5, (H, W)."""
     detail = np.abs(ndimage.laplace(gray, mode="nearest"))
     return ndimage.gaussian_filter(detail, _SALIENCY_SIGMA, mode="nearest", radius=_SALIENCY_RADIUS)
 
 
-def _weights(grays: Array, choice: NDArray[np.intp], radius: int, eps: float, quantised: bool) -> Array:
+def _weights(grays: Float64, choice: NDArray[np.intp], radius: int, eps: float, quantised: bool) -> Float64:
     """Guided decision maps (N, H, W) that sum to 1."""
     maps = np.stack(
         [guided(gray, (choice == n).astype(np.float64), radius=radius, eps=eps) for n, gray in enumerate(grays)]
@@ -42,7 +50,7 @@ def gff(
     detail: tuple[int, float] = (7, 1e-6),
     quantised: bool = True,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Fuse by guided filtering in two scales.
 
@@ -59,8 +67,8 @@ def gff(
         Round the weights to 8 bits, as the published program does.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -76,8 +84,8 @@ def gff(
     ----------
     .. [1] S. Li, X. Kang, J. Hu, "Image fusion with guided filtering", IEEE TIP 22 (2013).
     """
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
-    grays = picture.byte_gray
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
+    grays = picture.rounded_gray
     # Shares, as the published program compares them: two saliencies within round-off are a tie.
     saliency = np.stack([_saliency(gray) for gray in grays]) + _LEAST
     choice = (saliency / saliency.sum(axis=0)).argmax(axis=0)

@@ -8,35 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from defocus_backend.arrays import Float64, as_float64_stack
 from defocus_backend.compare.equalise import equalised
-from defocus_backend.compare.pictures import Array, read_pictures
 from defocus_backend.errors import InputError
 
 # Half a gray level of 8 bits: the operations are defined on the open interval only.
 _GUARD = 0.5 / 255
 
 
-def odds_against(x: Array) -> Array:
+def odds_against(x: Float64) -> Float64:
     """The map F(x) = (1 - x) / x, under which the generalised sum is a product; x in 0..1, both ends open."""
     return (1 - x) / x
 
 
-def generalised_sum(x: Array, y: Array) -> Array:
+def generalised_sum(x: Float64, y: Float64) -> Float64:
     """``x (+) y = 1 / (1 + F(x) F(y))``; 1/2 is neutral."""
     return 1 / (1 + odds_against(x) * odds_against(y))
 
 
-def generalised_difference(x: Array, y: Array) -> Array:
+def generalised_difference(x: Float64, y: Float64) -> Float64:
     """``x (-) y = 1 / (1 + F(x) / F(y))``, the inverse of the sum."""
     return 1 / (1 + odds_against(x) / odds_against(y))
 
 
-def generalised_product(gain: Array, x: Array) -> Array:
+def generalised_product(gain: Float64, x: Float64) -> Float64:
     """``gain (x) x = 1 / (1 + F(x)^gain)``."""
     return 1 / (1 + odds_against(x) ** gain)
 
 
-def _gain(detail: Array, most: float, least: float, exponent: float) -> Array:
+def _gain(detail: Float64, most: float, least: float, exponent: float) -> Float64:
     """Largest for detail of no contrast (1/2) and least at full contrast."""
     span = (most - least) / (1 - np.exp(-1.0))
     return most - span + span * np.exp(-(np.abs(2 * detail - 1) ** exponent))
@@ -52,7 +52,7 @@ def gum(
     iterations: int = 10,
     window: int = 5,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Sharpen by generalised unsharp masking.
 
@@ -78,8 +78,8 @@ def gum(
         Side of the median filter, odd.
     channel_axis : int, optional
         Axis of the channels; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def gum(
         raise InputError("window", repr(window), "an odd number of pixels")
     if exponent <= 0:
         raise InputError("exponent", repr(exponent), "a number above 0")
-    picture = read_pictures([image], "image", at_least=1, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack([image], "image", channel_axis=channel_axis, value_range=value_range)
     values = picture.values[0]
     intensity = np.clip(values.mean(axis=-1), _GUARD, 1 - _GUARD)
     smooth = intensity

@@ -10,20 +10,20 @@ import scipy.fft
 from numpy.typing import NDArray
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
+from defocus_backend.arrays import Float64, as_float64_stack
 from defocus_backend.compare.equalise import equalised
-from defocus_backend.compare.pictures import Array, read_pictures
 
 # Range of luma and centre of chroma in 8-bit YCbCr.
 _BLACK, _WHITE, _NEUTRAL = 16.0, 235.0, 128.0
 
 
-def _forward(image: Array, axis: int) -> Array:
+def _forward(image: Float64, axis: int) -> Float64:
     """Forward differences, 0 at the end."""
     last = image.take([-1], axis=axis)
     return np.diff(image, axis=axis, append=last)
 
 
-def integrated(down: Array, across: Array) -> Array:
+def integrated(down: Float64, across: Float64) -> Float64:
     """The image of mean 0 whose forward differences come closest to the ones given, by least squares.
 
     Parameters
@@ -50,7 +50,7 @@ def integrated(down: Array, across: Array) -> Array:
     return np.asarray(scipy.fft.idctn(spectrum))
 
 
-def _into_range(luma: Array, mean: float) -> Array:
+def _into_range(luma: Float64, mean: float) -> Float64:
     """Stretch luma to 16..235 by a power that brings its mean near `mean`; flat luma becomes `mean`."""
     low, span = luma.min(), np.ptp(luma)
     if span < 1e-9:
@@ -61,7 +61,7 @@ def _into_range(luma: Array, mean: float) -> Array:
     return _BLACK + (_WHITE - _BLACK) * unit**gamma
 
 
-def _fused_luma(lumas: Array, clip_limit: float) -> Array:
+def _fused_luma(lumas: Float64, clip_limit: float) -> Float64:
     """Fuse lumas (N, H, W) on 16..235."""
     down, across = _forward(lumas, 1), _forward(lumas, 2)
     choice = (down**2 + across**2).argmax(axis=0)[None]
@@ -72,7 +72,7 @@ def _fused_luma(lumas: Array, clip_limit: float) -> Array:
     return _BLACK + span * equalised(np.clip((luma - _BLACK) / span, 0.0, 1.0), clip_limit)
 
 
-def _fused_chroma(chromas: Array) -> Array:
+def _fused_chroma(chromas: Float64) -> Float64:
     """Mean of chromas (N, H, W, 2) weighted by their distance from neutral."""
     distance = np.abs(chromas - _NEUTRAL)
     total = distance.sum(axis=0)
@@ -85,7 +85,7 @@ def ifgd(
     *,
     clip_limit: float = 0.003,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Fuse the gradients of the luma, the largest at each pixel, and integrate them.
 
@@ -103,8 +103,8 @@ def ifgd(
         Of the CLAHE, as in MATLAB's ``adapthisteq``, 0 to 1.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def ifgd(
     .. [1] S. Paul, I. S. Sevcenco, P. Agathoklis, "Multi-exposure and multi-focus image fusion in gradient domain",
        J. Circuits, Systems and Computers 25 (2016).
     """
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     if picture.values.shape[-1] == 1:
         span = _WHITE - _BLACK
         luma = _fused_luma(_BLACK + span * picture.values[..., 0], clip_limit)

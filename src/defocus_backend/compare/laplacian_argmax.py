@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from defocus_backend.compare.pictures import read_pictures
+from defocus_backend.arrays import as_float64_stack
 from defocus_backend.filters import gaussian_blur, laplacian
 
 
@@ -19,7 +19,7 @@ def laplacian_argmax(
     sigma: float = 2.0,
     presmooth: float = 0.8,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Choose each pixel by the energy of the Laplacian around it; ties go to the first source.
 
@@ -33,8 +33,8 @@ def laplacian_argmax(
         Of the Gaussian before the Laplacian, against noise, in pixels.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def laplacian_argmax(
     ----------
     .. [1] S. K. Nayar and Y. Nakagawa, "Shape from focus", IEEE TPAMI 16 (1994), for the kind of measure.
     """
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     gray = torch.from_numpy(np.ascontiguousarray(picture.gray))
     energy = gaussian_blur(laplacian(gaussian_blur(gray, presmooth)).square(), sigma)
     choice = energy.numpy().argmax(axis=0)

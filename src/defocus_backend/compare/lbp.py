@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from defocus_backend.compare.gray import Array, as_bytes, check_gray, check_number, check_whole
+from defocus_backend.arrays import Float64, as_bytes
+from defocus_backend.compare.checks import check_gray, check_number, check_whole
 from defocus_backend.compare.matting import spread_values
 from defocus_backend.errors import InputError
 
@@ -40,7 +41,7 @@ def lbp_codes(gray: NDArray[np.uint8], *, threshold: float = 0.016) -> NDArray[n
     padded = np.pad(gray.astype(np.float64), 1, mode="edge")
     height, width = gray.shape
 
-    def shifted(dy: int, dx: int) -> Array:
+    def shifted(dy: int, dx: int) -> Float64:
         return padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
     share = math.sqrt(0.5)
@@ -58,7 +59,7 @@ def lbp_codes(gray: NDArray[np.uint8], *, threshold: float = 0.016) -> NDArray[n
     return np.where(changes <= 2, bits.sum(axis=0), 9).astype(np.uint8)
 
 
-def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.016) -> Array:
+def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.016) -> Float64:
     """Share of codes of 6 and more in a window around each pixel, stretched to 0..1 over the picture."""
     from scipy import ndimage
 
@@ -70,7 +71,7 @@ def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.
     return (share - share.min()) / span if span > 0 else share
 
 
-def multiscale_belief(scores: Array, *, beta: float) -> Array:
+def multiscale_belief(scores: Float64, *, beta: float) -> Float64:
     """Belief that a pixel is sharp, at the last scale, from scores at all scales.
 
     Two states a pixel and scale, with energies ``|1 - h|`` (sharp) and ``|h|`` (blurred) of the
@@ -115,13 +116,13 @@ def _ends(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     return (*before, slice(1, None)), (*before, slice(None, -1))
 
 
-def _message(odds: Array, beta: float) -> Array:
+def _message(odds: Float64, beta: float) -> Float64:
     return np.asarray(2 * np.arctanh(math.tanh(beta / 2) * np.tanh(odds / 2)))
 
 
 def lbp_map(
     gray: ArrayLike, *, threshold: float = 0.016, windows: tuple[int, ...] = (11, 15, 21), beta: float = 0.5
-) -> Array:
+) -> Float64:
     """Belief that each pixel is blurred, from local binary patterns at three scales; relative.
 
     Parameters
@@ -163,7 +164,7 @@ def lbp_map(
     return 1 - multiscale_belief(scores, beta=beta)
 
 
-def _matted(pixels: NDArray[np.uint8], window: int, threshold: float) -> Array:
+def _matted(pixels: NDArray[np.uint8], window: int, threshold: float) -> Float64:
     """Sharpness whose middle range is taken from the matting of its clear parts."""
     sharpness = lbp_sharpness(pixels, window=window, threshold=threshold)
     sharp, blurred = sharpness > _SHARP, sharpness < _BLURRED

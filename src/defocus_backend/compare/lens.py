@@ -14,8 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend.compare.gray import check_number
-from defocus_backend.compare.pictures import Array, read_pictures
+from defocus_backend.arrays import Float64, as_float64_stack
+from defocus_backend.compare.checks import check_number
 from defocus_backend.errors import InputError
 from defocus_backend.filters.disc import disc_blur
 
@@ -37,7 +37,7 @@ def lens_blur(
     nearest: Nearest = "low",
     highlights: float = 2.2,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Blur each pixel by a disc whose radius grows with the distance of its depth from the focus.
 
@@ -65,8 +65,8 @@ def lens_blur(
         Exponent from gray value to light, 1 for linear data.
     channel_axis : int, optional
         Axis of the channels; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def lens_blur(
     check_number("highlights", highlights, above=0, at_most=6)
     if nearest not in ("low", "high"):
         raise InputError("nearest", repr(nearest), "'low' or 'high'")
-    picture = read_pictures([image], "image", at_least=1, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack([image], "image", channel_axis=channel_axis, value_range=value_range)
     offset = _offset(depth, picture.values.shape[1:3], focus, reach, nearest)
     layers = min(_MOST_LAYERS, math.ceil(radius))
     light = torch.from_numpy(picture.values[0]).permute(2, 0, 1).clamp_min(0) ** highlights
@@ -115,7 +115,7 @@ def _blurred(planes: Tensor, radius: float) -> Tensor:
 
 def _offset(
     depth: ArrayLike, shape: tuple[int, ...], focus: float | None, reach: float | None, nearest: Nearest
-) -> Array:
+) -> Float64:
     """Distance from the focus as a share of the reach, -1 (nearer) to 1 (farther), (H, W)."""
     values: NDArray[Any] = np.asarray(depth)
     if values.shape != shape or values.dtype.kind not in "buif":

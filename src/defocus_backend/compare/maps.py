@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from defocus_backend import methods
-from defocus_backend.compare.gray import Array, check_gray
+from defocus_backend.arrays import Float64
+from defocus_backend.compare.checks import check_gray
 from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import InputError
 from defocus_backend.params import DefocusParams
@@ -34,7 +35,7 @@ class MapMethod(methods.Method):
 
     def __call__(
         self, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
-    ) -> Array:
+    ) -> Float64:
         """The map of a gray picture.
 
         Parameters
@@ -58,7 +59,7 @@ class MapMethod(methods.Method):
         InputError
             If an argument cannot be used.
         """
-        found: Array = self.function(gray, **parameters)
+        found: Float64 = self.function(gray, **parameters)
         return refine_values(found, gray, params)[0] if refine else found
 
 
@@ -68,7 +69,7 @@ MAP_METHODS: Mapping[str, MapMethod] = MappingProxyType(
 """The comparison maps of `methods.MAP_METHODS`, to be called on gray pictures."""
 
 
-def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Array, Array]:
+def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Float64, Float64]:
     """Refine a map of any unit by `refine.refine_map`; the result stays within the map's range.
 
     Parameters
@@ -96,7 +97,7 @@ def refine_values(values: Array, gray: ArrayLike, params: DefocusParams | None =
     return _double(refined) * span + low, _double(guide) * 255
 
 
-def contrast_confidence(gray: ArrayLike) -> Array:
+def contrast_confidence(gray: ArrayLike) -> Float64:
     """How far a picture has texture from which a blur can be told.
 
     Parameters
@@ -113,10 +114,10 @@ def contrast_confidence(gray: ArrayLike) -> Array:
     return variance / (variance + _FLAT_VARIANCE)
 
 
-def _single(values: Array) -> Tensor:
+def _single(values: Float64) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def _double(values: Tensor) -> Array:
+def _double(values: Tensor) -> Float64:
     result: NDArray[np.float64] = values.numpy().astype(np.float64)
     return result

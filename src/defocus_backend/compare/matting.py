@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from defocus_backend.compare.gray import Array
+from defocus_backend.arrays import Float64
 from defocus_backend.errors import InputError
 
 MAX_PIXELS = 300_000
@@ -20,7 +20,7 @@ MAX_PIXELS = 300_000
 its factors 0.2 and 1.3 GB."""
 
 
-def matting_laplacian(gray: Array, *, eps: float = 1e-7) -> sparse.csr_array:
+def matting_laplacian(gray: Float64, *, eps: float = 1e-7) -> sparse.csr_array:
     """Matting Laplacian of a gray picture with windows of radius 1.
 
     Entry (i, j) is the sum over all windows that hold both pixels of
@@ -49,7 +49,7 @@ def matting_laplacian(gray: Array, *, eps: float = 1e-7) -> sparse.csr_array:
     centred = windows - windows.mean(axis=-1, keepdims=True)
     inverse = 1 / (np.mean(centred**2, axis=-1) + eps / n)
     # One band of the matrix for every offset between two pixels of a window: 12 above the diagonal.
-    bands: dict[tuple[int, int], Array] = {}
+    bands: dict[tuple[int, int], Float64] = {}
     for i in range(n):
         for j in range(i + 1, n):
             (yi, xi), (yj, xj) = divmod(i, wx), divmod(j, wx)
@@ -66,14 +66,14 @@ def matting_laplacian(gray: Array, *, eps: float = 1e-7) -> sparse.csr_array:
 
 
 def spread_values(
-    gray: Array,
-    values: Array,
+    gray: Float64,
+    values: Float64,
     known: NDArray[np.bool_],
     *,
     strength: float,
     eps: float = 1e-7,
     max_pixels: int = MAX_PIXELS,
-) -> Array:
+) -> Float64:
     """Spread values known at some pixels over all: solve ``(L + strength D) x = strength D values``.
 
     Parameters
@@ -121,15 +121,15 @@ def spread_values(
     return _solve(system, np.where(held, weight * values.ravel(), 0)).reshape(gray.shape)
 
 
-def _solve(system: sparse.csc_array, right: Array) -> Array:
+def _solve(system: sparse.csc_array, right: Float64) -> Float64:
     # SuperLU on a symmetric definite matrix: no pivoting, ordering of the symmetric pattern.
     factors = linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     return np.asarray(factors.solve(right))
 
 
 def _coarse_to_fine(
-    gray: Array, values: Array, known: NDArray[np.bool_], *, strength: float, eps: float, max_pixels: int
-) -> Array:
+    gray: Float64, values: Float64, known: NDArray[np.bool_], *, strength: float, eps: float, max_pixels: int
+) -> Float64:
     from scipy import ndimage
 
     count = _halve(known.astype(np.float64))
@@ -146,13 +146,13 @@ def _coarse_to_fine(
     return np.where(known, values, result) if np.isinf(strength) else result
 
 
-def _halve(values: Array) -> Array:
+def _halve(values: Float64) -> Float64:
     padded = np.pad(values, [(0, s % 2) for s in values.shape], mode="edge")
     h, w = padded.shape
     return np.asarray(padded.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3)))
 
 
-def _double(values: Array, shape: tuple[int, ...]) -> Array:
+def _double(values: Float64, shape: tuple[int, ...]) -> Float64:
     from scipy import ndimage
 
     # A cell's centre lies between its two pixels: pixel y is at (y - 0.5) / 2 on the grid of cells.

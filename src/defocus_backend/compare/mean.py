@@ -7,10 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from defocus_backend.compare.pictures import read_pictures
+from defocus_backend.arrays import as_float64_stack
 
 
-def mean(sources: Iterable[Any], *, channel_axis: int | None = None, data_range: float | None = None) -> NDArray[Any]:
+def mean(
+    sources: Iterable[Any], *, channel_axis: int | None = None, value_range: tuple[float, float] | None = None
+) -> NDArray[Any]:
     """Average the sources.
 
     Parameters
@@ -19,8 +21,8 @@ def mean(sources: Iterable[Any], *, channel_axis: int | None = None, data_range:
         Two or more images of one shape and dtype.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -32,5 +34,5 @@ def mean(sources: Iterable[Any], *, channel_axis: int | None = None, data_range:
     InputError
         If the sources do not fit each other or cannot be read.
     """
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     return picture.restore(picture.values.mean(axis=0))

@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from defocus_backend.compare.pictures import Array, read_pictures
+from defocus_backend.arrays import Float64, as_float64_stack
 from defocus_backend.errors import InputError
 
 _KERNEL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 _LEAST_SIDE = 8
 
 
-def _smooth(image: Array, kernel: Array) -> Array:
+def _smooth(image: Float64, kernel: Float64) -> Float64:
     for axis in (0, 1):
         image = ndimage.correlate1d(image, kernel, axis=axis, mode="mirror")
     return image
 
 
-def _reduce(image: Array) -> Array:
+def _reduce(image: Float64) -> Float64:
     return _smooth(image, _KERNEL)[::2, ::2]
 
 
-def _expand(image: Array, shape: tuple[int, ...]) -> Array:
+def _expand(image: Float64, shape: tuple[int, ...]) -> Float64:
     spread = np.zeros(shape)
     spread[::2, ::2] = image
     return _smooth(spread, 2 * _KERNEL)
@@ -45,7 +45,7 @@ def laplacian_pyramid(
     *,
     levels: int | None = None,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Fuse in the Laplacian pyramid: at each place and scale the coefficient of largest size, the mean at the top.
 
@@ -59,8 +59,8 @@ def laplacian_pyramid(
         Number of halvings; by default until the smaller side would fall below 8 pixels. 0 is the mean.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def laplacian_pyramid(
     .. [1] P. J. Burt and E. H. Adelson, "The Laplacian pyramid as a compact image code", IEEE TCOM 31 (1983).
     .. [2] P. J. Burt and R. J. Kolczynski, "Enhanced image capture through fusion", ICCV 1993.
     """
-    picture = read_pictures(sources, "sources", at_least=2, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     if levels is not None and levels < 0:
         raise InputError("levels", repr(levels), "a number of halvings, 0 or more")
     count = _levels(picture.values.shape[1:]) if levels is None else levels
@@ -91,7 +91,7 @@ def laplacian_pyramid(
         choice = np.abs(bands).sum(axis=-1).argmax(axis=0)
         details.append(np.take_along_axis(bands, choice[None, ..., None], axis=0)[0])
         coarse = smaller
-    fused: Array = np.mean(coarse, axis=0)
+    fused: Float64 = np.mean(coarse, axis=0)
     for band in reversed(details):
         fused = _expand(fused, band.shape) + band
     return picture.restore(fused)

@@ -11,7 +11,12 @@ from defocus_backend.methods import SHARPEN_METHODS
 
 
 def sharpen_with(
-    name: str, image: Any, *, channel_axis: int | None = None, data_range: float | None = None, **parameters: Any
+    name: str,
+    image: Any,
+    *,
+    channel_axis: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    **parameters: Any,
 ) -> NDArray[Any]:
     """Sharpen with a published method.
 
@@ -23,8 +28,8 @@ def sharpen_with(
         Any real dtype; C is 1 or 3.
     channel_axis : int, optional
         Axis of the channels; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
     **parameters
         Of the method.
 
@@ -41,5 +46,5 @@ def sharpen_with(
     if name not in SHARPEN_METHODS:
         raise InputError("name", repr(name), "one of " + ", ".join(SHARPEN_METHODS))
     method = SHARPEN_METHODS[name].function
-    sharpened: NDArray[Any] = method(image, channel_axis=channel_axis, data_range=data_range, **parameters)
+    sharpened: NDArray[Any] = method(image, channel_axis=channel_axis, value_range=value_range, **parameters)
     return sharpened

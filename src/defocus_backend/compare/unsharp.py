@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from defocus_backend.compare.pictures import read_pictures
+from defocus_backend.arrays import as_float64_stack
 from defocus_backend.filters import gaussian_blur
 
 
@@ -18,7 +18,7 @@ def unsharp_mask(
     gain: float = 2.0,
     sigma: float = 1.0,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Add to the image `gain` times its difference from a Gaussian low pass.
 
@@ -32,8 +32,8 @@ def unsharp_mask(
         Of the low pass, in pixels.
     channel_axis : int, optional
         Axis of the channels; None for gray.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def unsharp_mask(
     ----------
     .. [1] G. Ramponi, "A cubic unsharp masking technique for contrast enhancement", Signal Processing 67 (1998).
     """
-    picture = read_pictures([image], "image", at_least=1, channel_axis=channel_axis, data_range=data_range)
+    picture = as_float64_stack([image], "image", channel_axis=channel_axis, value_range=value_range)
     values = picture.values[0]
     planes = torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))
     low = np.moveaxis(gaussian_blur(planes, sigma).numpy(), 0, -1)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from defocus_backend.compare.gray import Array, as_bytes, check_gray, check_whole
+from defocus_backend.arrays import Float64, as_bytes
+from defocus_backend.compare.checks import check_gray, check_whole
 
 
-def entropy_map(gray: ArrayLike, *, window: int = 16) -> Array:
+def entropy_map(gray: ArrayLike, *, window: int = 16) -> Float64:
     """Minus the entropy of the gray values in a window around each pixel; relative.
 
     Parameters
@@ -43,7 +44,7 @@ def entropy_map(gray: ArrayLike, *, window: int = 16) -> Array:
     return -rank.entropy(values, np.ones((side, side), dtype=np.uint8)).astype(np.float64)
 
 
-def deviation_map(gray: ArrayLike, *, window: int = 16) -> Array:
+def deviation_map(gray: ArrayLike, *, window: int = 16) -> Float64:
     """Minus the standard deviation of the gray values in a window around each pixel; relative.
 
     Parameters
@@ -71,7 +72,7 @@ def deviation_map(gray: ArrayLike, *, window: int = 16) -> Array:
     return -np.sqrt(window_variance(check_gray(gray), side))
 
 
-def laplacian_variance_map(gray: ArrayLike, *, window: int = 16) -> Array:
+def laplacian_variance_map(gray: ArrayLike, *, window: int = 16) -> Float64:
     """Minus the variance of the 4-neighbour Laplacian in a window around each pixel; relative.
 
     Parameters
@@ -101,7 +102,7 @@ def laplacian_variance_map(gray: ArrayLike, *, window: int = 16) -> Array:
     return -window_variance(ndimage.laplace(check_gray(gray)), side)
 
 
-def window_variance(values: Array, side: int) -> Array:
+def window_variance(values: Float64, side: int) -> Float64:
     """Population variance over the window of each pixel; centred first so that squares do not cancel."""
     from scipy import ndimage
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from defocus_backend.compare.gray import Array, check_gray, check_number
+from defocus_backend.arrays import Float64
+from defocus_backend.compare.checks import check_gray, check_number
 from defocus_backend.compare.matting import spread_values
 
 RATIO = 1.5
@@ -15,7 +16,7 @@ _SPATIAL = 5.0
 _RANGE = 0.1
 
 
-def edge_sigma(ratio: Array, sigma1: float, sigma2: float) -> Array:
+def edge_sigma(ratio: Float64, sigma1: float, sigma2: float) -> Float64:
     """Blur of a step edge from the ratio of its gradients after two re-blurs.
 
     The gradient in the middle of a step blurred by sigma falls as ``1 / sqrt(sigma^2 + s^2)`` with the
@@ -40,7 +41,7 @@ def edge_sigma(ratio: Array, sigma1: float, sigma2: float) -> Array:
     return np.sqrt(np.maximum(square, 0, where=inside, out=square))
 
 
-def sparse_sigma(gray: Array, *, edge_threshold: float, sigma: float, max_blur: float) -> Array:
+def sparse_sigma(gray: Float64, *, edge_threshold: float, sigma: float, max_blur: float) -> Float64:
     """Sigma in pixels at the Canny edges of a picture (H, W) in the unit range; NaN elsewhere."""
     from scipy import ndimage
 
@@ -50,7 +51,7 @@ def sparse_sigma(gray: Array, *, edge_threshold: float, sigma: float, max_blur: 
     return np.minimum(edge_sigma(ratio, sigma, RATIO * sigma), max_blur)
 
 
-def _canny(gray: Array, threshold: float) -> NDArray[np.bool_]:
+def _canny(gray: Float64, threshold: float) -> NDArray[np.bool_]:
     """Canny edges with thresholds relative to the steepest gradient, the lower 0.4 of the upper, as in MATLAB."""
     from scipy import ndimage
     from skimage.feature import canny
@@ -63,7 +64,7 @@ def _canny(gray: Array, threshold: float) -> NDArray[np.bool_]:
     return np.asarray(canny(gray, sigma=1, low_threshold=0.4 * high, high_threshold=high, mode="nearest"))
 
 
-def smooth_sparse(values: Array, gray: Array, *, spatial: float, reach: float) -> Array:
+def smooth_sparse(values: Float64, gray: Float64, *, spatial: float, reach: float) -> Float64:
     """Joint bilateral mean over the known neighbours of every known pixel, small blurs counting more.
 
     Parameters
@@ -108,7 +109,7 @@ def zhuo_sim_map(
     sigma: float = 1.0,
     strength: float = 0.001,
     max_blur: float = 10.0,
-) -> Array:
+) -> Float64:
     """Defocus map from gradient ratios at edges, in pixels of sigma.
 
     Parameters

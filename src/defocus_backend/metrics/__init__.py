@@ -14,6 +14,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from defocus_backend.arrays import BYTE_WHITE, as_float64, float_white
 from defocus_backend.errors import InputError
 from defocus_backend.metrics.gradient import qg
 from defocus_backend.metrics.gray import gray_case
@@ -53,10 +54,10 @@ FUSION_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(
         "QMI": partial(mutual_information, normalised=True),
     }
 )
-"""Metrics of a fused image and its sources, ``f(fused, sources, *, channel_axis, data_range)``."""
+"""Metrics of a fused image and its sources, ``f(fused, sources, *, channel_axis, value_range)``."""
 
 REFERENCE_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType({"PSNR": psnr, "SSIM": ssim})
-"""Metrics of an image and the truth, ``f(image, reference, *, channel_axis, data_range)``."""
+"""Metrics of an image and the truth, ``f(image, reference, *, channel_axis, value_range)``."""
 
 
 def evaluate(
@@ -66,7 +67,7 @@ def evaluate(
     reference: Any = None,
     names: Iterable[str] | None = None,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> dict[str, float]:
     """Score a fused image against its sources and, where it is known, against the truth.
 
@@ -82,8 +83,8 @@ def evaluate(
         Which metrics, from `FUSION_METRICS` and `REFERENCE_METRICS`; by default all that can be computed.
     channel_axis : int, optional
         Axis of the channels within one image.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -111,12 +112,22 @@ def evaluate(
             raise InputError("names", repr(name), f"names out of {', '.join(known)}")
         if name in REFERENCE_METRICS and reference is None:
             raise InputError("reference", "None", f"the true image, which {name} needs")
-    # Read once; the float64 gray pair then passes through every metric as it is.
-    gray, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+    named = {"fused": fused, **{f"sources[{n}]": source for n, source in enumerate(sources)}}
+    if reference is not None:
+        named["reference"] = reference
+    white = float_white(named.values())
+    # Read once, so that all images have one range: every metric takes them as they are then.
+    read = {
+        name: as_float64(image, name, channel_axis=channel_axis, value_range=value_range, white=white)
+        for name, image in named.items()
+    }
+    options: dict[str, Any] = {"value_range": (0, BYTE_WHITE)}
+    colour = {**options, "channel_axis": None if channel_axis is None else -1}
+    gray, stack = gray_case(read["fused"], [read[n] for n in named if n.startswith("sources")], **colour)
 
     def score(name: str) -> float:
         if name in FUSION_METRICS:
-            return FUSION_METRICS[name](gray, stack)
-        return REFERENCE_METRICS[name](fused, reference, channel_axis=channel_axis, data_range=data_range)
+            return FUSION_METRICS[name](gray, stack, **options)
+        return REFERENCE_METRICS[name](read["fused"], read["reference"], **colour)
 
     return dict(zip(wanted, each(score, wanted), strict=True))

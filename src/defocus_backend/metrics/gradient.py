@@ -41,7 +41,7 @@ def qg(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Gradient-based fusion quality QG (also Q^AB/F).
 
@@ -51,7 +51,7 @@ def qg(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray.
 
     Returns
@@ -70,7 +70,7 @@ def qg(
     .. [2] Z. Liu et al., "Objective assessment of multiresolution image fusion algorithms for context enhancement in
        night vision: a comparative study", IEEE TPAMI 34 (2012).
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range)
     strength, orientation = _edges(image)
     kept, weight = np.zeros_like(image), np.zeros_like(image)
     for source in stack:

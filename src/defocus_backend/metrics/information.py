@@ -103,7 +103,7 @@ def qfmi(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Feature mutual information QFMI of the horizontal gradient in sliding 3 x 3 windows.
 
@@ -118,7 +118,7 @@ def qfmi(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray. The images are 3 x 3 or larger.
 
     Returns
@@ -137,7 +137,7 @@ def qfmi(
        information of image features", Computers and Electrical Engineering 37 (2011).
     .. [2] M. Haghighat and M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014.
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range, at_least=_SIDE)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range, at_least=_SIDE)
     own = _windows(np.gradient(image, axis=1))
     scores = [_feature_information(_windows(np.gradient(source, axis=1)), own) for source in stack]
     return float(np.mean(scores))
@@ -157,7 +157,7 @@ def mutual_information(
     *,
     normalised: bool = False,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Mutual information MI between the fused image's gray levels and each source's, summed over the sources.
 
@@ -165,7 +165,7 @@ def mutual_information(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray.
     normalised : bool
         Divide each term by the mean of the two entropies (Hossny). A term is then 0 to 1; of two flat images it is 1.
@@ -187,7 +187,7 @@ def mutual_information(
     .. [2] M. Hossny, S. Nahavandi, D. Creighton, "Comments on 'Information measure for performance of image fusion'",
        Electronics Letters 44 (2008).
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range)
     own = _gray_levels(image)
     total = 0.0
     for source in stack:

@@ -66,7 +66,7 @@ def qcb(
     *,
     normalisation: Normalisation = "byte",
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Chen and Blum's fusion quality QCB, after a model of human contrast perception.
 
@@ -77,7 +77,7 @@ def qcb(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray.
     normalisation : {"byte", "unit"}
         How an image is stretched first: to 0..255 and rounded, as in the public code, or to 0..1 without rounding. The
@@ -100,7 +100,7 @@ def qcb(
     """
     if normalisation not in ("byte", "unit"):
         raise InputError("normalisation", repr(normalisation), "'byte' or 'unit'")
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range)
     own = _masked_contrast(_seen(_stretched(image, normalisation)))
     kept, weight = np.zeros_like(image), np.zeros_like(image)
     plain = np.zeros_like(image)
@@ -122,13 +122,13 @@ def qcb_unit(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """`qcb` with ``normalisation="unit"``: the variant that gives the published figures.
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray.
 
     Returns
@@ -141,4 +141,4 @@ def qcb_unit(
     InputError
         If the images do not fit each other or cannot be read.
     """
-    return qcb(fused, sources, normalisation="unit", channel_axis=channel_axis, data_range=data_range)
+    return qcb(fused, sources, normalisation="unit", channel_axis=channel_axis, value_range=value_range)

@@ -192,7 +192,7 @@ def qp(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Zhao's fusion quality QP from phase congruency.
 
@@ -205,7 +205,7 @@ def qp(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray.
 
     Returns
@@ -224,7 +224,7 @@ def qp(
        absolute feature measurement", Int. J. Innovative Computing, Information and Control 3 (2007).
     .. [2] P. Kovesi, "Phase congruency detects corners and edges", DICTA 2003.
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range)
     bank = _filters(*image.shape)
     own, *found = each(lambda one: _features(one, bank), [image, *stack])
     congruency = np.stack([one.congruency for one in found])

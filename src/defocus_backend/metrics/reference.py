@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from defocus_backend.arrays import as_float64, float_white
 from defocus_backend.errors import InputError
-from defocus_backend.metrics.gray import Gray, scaled, without_alpha
+from defocus_backend.metrics.gray import Gray
 
 _SSIM_SIGMA = 1.5
 _SSIM_SIDE = 11
 
 
-def _pair(image: Any, reference: Any, channel_axis: int | None, data_range: float | None) -> tuple[Gray, Gray]:
+def _pair(
+    image: Any, reference: Any, channel_axis: int | None, value_range: tuple[float, float] | None
+) -> tuple[Gray, Gray]:
     """Both as float64 on 0..255, channels last, without alpha."""
+    white = float_white([image, reference])
     first, second = (
-        without_alpha(scaled(values, name, data_range=data_range), name, channel_axis)
+        as_float64(values, name, channel_axis=channel_axis, value_range=value_range, white=white)
         for values, name in ((image, "image"), (reference, "reference"))
     )
     if second.shape != first.shape:
@@ -25,7 +29,9 @@ def _pair(image: Any, reference: Any, channel_axis: int | None, data_range: floa
     return first, second
 
 
-def psnr(image: Any, reference: Any, *, channel_axis: int | None = None, data_range: float | None = None) -> float:
+def psnr(
+    image: Any, reference: Any, *, channel_axis: int | None = None, value_range: tuple[float, float] | None = None
+) -> float:
     """Peak signal-to-noise ratio against a known truth, over all pixels and channels.
 
     Parameters
@@ -34,8 +40,8 @@ def psnr(image: Any, reference: Any, *, channel_axis: int | None = None, data_ra
         The image to judge and the truth.
     channel_axis : int, optional
         Axis of the channels.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -47,13 +53,15 @@ def psnr(image: Any, reference: Any, *, channel_axis: int | None = None, data_ra
     InputError
         If the images do not fit each other or cannot be read.
     """
-    one, truth = _pair(image, reference, channel_axis, data_range)
+    one, truth = _pair(image, reference, channel_axis, value_range)
     if np.array_equal(one, truth):
         return float("inf")
     return float(peak_signal_noise_ratio(truth, one, data_range=255))
 
 
-def ssim(image: Any, reference: Any, *, channel_axis: int | None = None, data_range: float | None = None) -> float:
+def ssim(
+    image: Any, reference: Any, *, channel_axis: int | None = None, value_range: tuple[float, float] | None = None
+) -> float:
     """Structural similarity to a known truth (Gaussian window of sigma 1.5, 11 x 11), the mean over channels.
 
     Parameters
@@ -62,8 +70,8 @@ def ssim(image: Any, reference: Any, *, channel_axis: int | None = None, data_ra
         The image to judge and the truth, 11 x 11 or larger.
     channel_axis : int, optional
         Axis of the channels.
-    data_range : float, optional
-        The value of white; by default 255 for float images and the largest value of an integer type.
+    value_range : (float, float), optional
+        Values of black and white, see `arrays.as_float64`.
 
     Returns
     -------
@@ -80,7 +88,7 @@ def ssim(image: Any, reference: Any, *, channel_axis: int | None = None, data_ra
     .. [1] Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
        structural similarity", IEEE TIP 13 (2004).
     """
-    one, truth = _pair(image, reference, channel_axis, data_range)
+    one, truth = _pair(image, reference, channel_axis, value_range)
     if min(one.shape[:2]) < _SSIM_SIDE:
         raise InputError("image", f"shape {one.shape}", f"at least {_SSIM_SIDE} rows and columns")
     score = structural_similarity(

@@ -71,7 +71,7 @@ def qy(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Yang's similarity-based fusion quality QY.
 
@@ -82,7 +82,7 @@ def qy(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray. The images are 7 x 7 or larger.
 
     Returns
@@ -100,7 +100,7 @@ def qy(
     .. [1] C. Yang, J.-Q. Zhang, X.-R. Wang, X. Liu, "A novel similarity based quality metric for image fusion",
        Information Fusion 9 (2008).
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range, at_least=7)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range, at_least=7)
     window = _YANG_WINDOW
     own = _moments(image, window)
     theirs = [_moments(source, window) for source in stack]
@@ -117,7 +117,7 @@ def qw(
     sources: Iterable[Any],
     *,
     channel_axis: int | None = None,
-    data_range: float | None = None,
+    value_range: tuple[float, float] | None = None,
 ) -> float:
     """Piella's weighted fusion quality index QW.
 
@@ -127,7 +127,7 @@ def qw(
 
     Parameters
     ----------
-    fused, sources, channel_axis, data_range
+    fused, sources, channel_axis, value_range
         See `metrics.evaluate`; colour is scored on gray. The images are 8 x 8 or larger.
 
     Returns
@@ -144,7 +144,7 @@ def qw(
     ----------
     .. [1] G. Piella and H. Heijmans, "A new quality metric for image fusion", ICIP 2003.
     """
-    image, stack = gray_case(fused, sources, channel_axis=channel_axis, data_range=data_range, at_least=8)
+    image, stack = gray_case(fused, sources, channel_axis=channel_axis, value_range=value_range, at_least=8)
     window = _PIELLA_WINDOW
     own = _moments(image, window)
     theirs = [_moments(source, window) for source in stack]

@@ -75,7 +75,6 @@ def test_the_lens_takes_a_map_of_any_unit(defocus: Invoke, picture: Path, tmp_pa
         (("shallow", "--reach", 3), "--reach"),
         (("map", "--method", "entropy", "--threshold", 2), "sharp_below"),
         (("map", "--method", "entropy", "--weights", "blurnet"), "weights"),
-        (("sharpen", "--method", "cas", "--range", 5, 200), "value_range"),
     ],
 )
 def test_options_of_another_method_are_refused(

@@ -97,7 +97,7 @@ def test_unit_floats_and_channels_first(method: str) -> None:
     sources = crop("coffee")
     expected = fuse_with(method, [source.astype(float) for source in sources], channel_axis=-1)
     first = [np.moveaxis(source / 255, -1, 0) for source in sources]
-    found = fuse_with(method, first, channel_axis=0, data_range=1)
+    found = fuse_with(method, first, channel_axis=0, value_range=(0, 1))
     # Where two sources tie but for round-off the choice may fall differently.
     same = np.abs(np.moveaxis(found, 0, -1) * 255 - expected) < 1e-6
     assert found.shape == first[0].shape
@@ -166,7 +166,7 @@ def test_ifgd_shows_the_detail_of_both_sources() -> None:
         ([np.zeros((4, 4, 2))] * 2, {"channel_axis": -1}, "sources[0]"),
         ([np.full((4, 4), np.nan)] * 2, {}, "sources[0]"),
         ([np.zeros((4, 4, 3))] * 2, {"channel_axis": 3}, "channel_axis"),
-        ([np.zeros((4, 4))] * 2, {"data_range": -1}, "data_range"),
+        ([np.zeros((4, 4))] * 2, {"value_range": -1}, "value_range"),
     ],
 )
 @pytest.mark.parametrize("method", FUSION_METHODS)

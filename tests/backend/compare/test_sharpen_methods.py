@@ -38,7 +38,7 @@ def test_cas_of_one_pixel_by_hand(sharpness: float) -> None:
     cross = np.array([[0, 0.3, 0], [0.4, 0.5, 0.6], [0, 0.7, 0]])
     weight = -np.sqrt(min(0.3, 1 - 0.7) / 0.7) / (8 - 3 * sharpness)
     expected = (weight * (0.3 + 0.4 + 0.6 + 0.7) + 0.5) / (1 + 4 * weight)
-    assert cas(cross, sharpness=sharpness, data_range=1)[1, 1] == pytest.approx(expected)
+    assert cas(cross, sharpness=sharpness, value_range=(0, 1))[1, 1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", SHARPEN_METHODS)
@@ -64,7 +64,7 @@ def test_colour_and_dtypes(method: str) -> None:
     expected = sharpen_with(method, image, channel_axis=-1)
     assert expected.shape == image.shape
     first = np.moveaxis(image / 255, -1, 0)
-    found = sharpen_with(method, first, channel_axis=0, data_range=1)
+    found = sharpen_with(method, first, channel_axis=0, value_range=(0, 1))
     np.testing.assert_allclose(np.moveaxis(found, 0, -1) * 255, expected, atol=0.51)
     wide = sharpen_with(method, image.astype(np.uint16) * 257, channel_axis=-1)
     np.testing.assert_allclose(wide / 257, expected, atol=0.51)

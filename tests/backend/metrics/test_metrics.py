@@ -13,8 +13,8 @@ from scipy import ndimage
 from skimage import io
 
 from defocus_backend import metrics
+from defocus_backend.arrays import as_float64, gray_float64
 from defocus_backend.errors import InputError
-from defocus_backend.metrics.gray import to_gray
 
 ORACLES = Path(__file__).parent.parent / "oracles" / "fusion"
 EXPECTED = json.loads((ORACLES / "expected.json").read_text())
@@ -36,6 +36,10 @@ def picture(name: str, kind: str) -> np.ndarray:
 
 def axis(name: str) -> int | None:
     return -1 if name == "coffee" else None
+
+
+def to_gray(image: np.ndarray, argument: str, *, channel_axis: int | None) -> np.ndarray:
+    return gray_float64(as_float64(image, argument, channel_axis=channel_axis))
 
 
 def case(name: str, fused: str) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -158,7 +162,7 @@ def test_mutual_information_with_itself_is_entropy() -> None:
 
 def test_independent_levels_share_nothing() -> None:
     rows, columns = np.mgrid[0:16, 0:16]
-    assert metrics.mutual_information(rows, [columns, columns], data_range=15) == pytest.approx(0, abs=1e-12)
+    assert metrics.mutual_information(rows, [columns, columns], value_range=(0, 15)) == pytest.approx(0, abs=1e-12)
 
 
 def test_colour_becomes_gray_as_in_matlab() -> None:
@@ -175,11 +179,26 @@ def test_every_dtype_and_order_scores_alike(metric: Callable[..., float]) -> Non
     wide = [(one * 257).astype(np.uint16) for one in (image, *sources)]
     assert metric(wide[0], wide[1:]) == pytest.approx(expected, abs=1e-9)
     unit = [np.asfortranarray(one / 255) for one in (image, *sources)]
-    assert metric(unit[0], unit[1:], data_range=1) == pytest.approx(expected, abs=2e-5)
+    assert metric(unit[0], unit[1:], value_range=(0, 1)) == pytest.approx(expected, abs=2e-5)
     small = [one.astype(np.float32) for one in (image, *sources)]
     for one in small:
         one.flags.writeable = False
     assert metric(small[0], small[1:]) == expected
+
+
+def test_floats_in_the_unit_range_need_no_range() -> None:
+    fused, sources = picture("coffee", "F2"), [picture("coffee", "A"), picture("coffee", "B")]
+    options = {"reference": sources[0], "names": ["QG", "QW", "PSNR", "SSIM"], "channel_axis": -1}
+    expected = metrics.evaluate(fused, sources, **options)
+    unit = [one / 255 for one in (fused, *sources)]
+    found = metrics.evaluate(unit[0], unit[1:], **{**options, "reference": unit[1]})
+    assert found == pytest.approx(expected, abs=2e-5)
+
+
+def test_one_dark_image_does_not_change_the_range_of_the_others() -> None:
+    dark, light = np.zeros((16, 16)), np.full((16, 16), 255.0)
+    assert metrics.evaluate(dark, [light, light], reference=light, names="PSNR") == {"PSNR": pytest.approx(0)}
+    assert metrics.evaluate(dark, [light, light], reference=dark + 1, names="PSNR")["PSNR"] > 48
 
 
 def test_inputs_are_left_as_they_were() -> None:
@@ -220,7 +239,7 @@ GOOD = np.arange(256.0).reshape(16, 16)
         (GOOD, [GOOD, GOOD], {"names": ["QX"]}, "names"),
         (GOOD, [GOOD, GOOD], {"names": ["SSIM"]}, "reference"),
         (GOOD, [GOOD, GOOD], {"reference": GOOD[:8]}, "reference"),
-        (GOOD, [GOOD, GOOD], {"data_range": 0}, "data_range"),
+        (GOOD, [GOOD, GOOD], {"value_range": 0}, "value_range"),
         (GOOD[..., None], [GOOD[..., None]] * 2, {"channel_axis": 5}, "channel_axis"),
         (np.stack([GOOD] * 5, -1), [GOOD, GOOD], {"channel_axis": -1}, "fused"),
     ],
