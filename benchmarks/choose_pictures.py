@@ -5,7 +5,7 @@
 A picture is halved until it is at most 2400 px long and three quarters of its structure are sharp. It is kept, in
 gray, if at least half of that structure is sharp then, if it has structure on two fifths of its area and many gray
 values (drawings, icons and screenshots have not), and if no picture like it has been kept before. Wide parts of a
-photograph may be out of focus all the same: training trusts them less (`defocus_backend.training.compositions`).
+photograph may be out of focus all the same: training trusts them less (`defocus_backend.synthetic.compositions`).
 
 With --skies photographs with wide flat parts are kept too, and some drawings and screenshots with them, to be sorted
 out by hand. A network that has seen few sharp pictures with a sky calls the sky blurred.
@@ -27,8 +27,8 @@ from skimage.measure import shannon_entropy
 
 from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import FileError
-from defocus_backend.training.compositions import trust_map
-from defocus_backend.training.patches import list_photos, load_gray, shrink
+from defocus_backend.synthetic.compositions import trust_map
+from defocus_backend.synthetic.patches import list_photos, load_gray, shrink
 
 LARGE, SMALL = 2400, 320
 SHARP_ENOUGH, SHARP_LEAST = 0.75, 0.5

@@ -17,10 +17,10 @@ import torch
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.predict import classify_pixels
 from defocus_backend.classifier.weights import load_network
-from defocus_backend.training.benchmark import FRAME, SCENES, draw_scenes
+from defocus_backend.evaluation.benchmark import FRAME, SCENES, draw_scenes
+from defocus_backend.evaluation.reliability import calibration_error, reliability, risk_coverage
+from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.calibration import collect
-from defocus_backend.training.patches import list_photos
-from defocus_backend.training.reliability import calibration_error, reliability, risk_coverage
 from defocus_backend.training.train import soft_labels
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1)

@@ -17,10 +17,10 @@ import torch
 from tqdm import tqdm
 
 from defocus_backend.errors import DefocusError
+from defocus_backend.evaluation import benchmark
+from defocus_backend.evaluation.benchmark_report import as_json, as_markdown
 from defocus_backend.io.atomic import write_whole
 from defocus_backend.params import DefocusParams
-from defocus_backend.training import benchmark
-from defocus_backend.training.benchmark_report import as_json, as_markdown
 
 
 def main(arguments: list[str] | None = None) -> int:

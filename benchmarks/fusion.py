@@ -29,7 +29,7 @@ from defocus_backend.fusion import fusion_option_names
 from defocus_backend.io import read_image
 from defocus_backend.luma import LUMA
 from defocus_backend.params import PAPER_REFINEMENT
-from defocus_backend.training.degrade import add_noise, blur
+from defocus_backend.synthetic.degrade import add_noise, blur
 
 Gray = NDArray[np.uint8]
 NOISE = (0.0, 2.0, 5.0)

@@ -21,7 +21,7 @@ from scipy import ndimage
 
 import defocus_backend as db
 from defocus_backend.luma import LUMA
-from defocus_backend.scenes import FocalStack, bump_depth, focal_stack, stepped_depth, tilted_depth
+from defocus_backend.synthetic.scenes import FocalStack, bump_depth, focal_stack, stepped_depth, tilted_depth
 
 SLICES = 9
 NOISE = (0.0, 2.0, 5.0)

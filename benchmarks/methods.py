@@ -60,7 +60,7 @@ class Ranks:
 
     def figures(self) -> dict[str, float]:
         """Correlation over all pixels of the evenly blurred pictures, in ramps, at steps; and the mean of the three."""
-        from defocus_backend.training.map_scores import rank_correlation
+        from defocus_backend.evaluation.map_scores import rank_correlation
 
         even = rank_correlation(np.concatenate(self.found), np.concatenate(self.truth))
         three = {"even": even, "ramps": float(np.mean(self.ramps)), "steps": float(np.mean(self.steps))}
@@ -69,9 +69,9 @@ class Ranks:
 
 def scenes(photos: Path, crops: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Kind, picture (uint8) and true sigma of every scene."""
-    from defocus_backend.training.compositions import SharpPictures, compose
-    from defocus_backend.training.degrade import CLEAN, add_noise, quantise
-    from defocus_backend.training.patches import list_photos
+    from defocus_backend.synthetic.compositions import SharpPictures, compose
+    from defocus_backend.synthetic.degrade import CLEAN, add_noise, quantise
+    from defocus_backend.synthetic.patches import list_photos
 
     pictures = SharpPictures(list_photos(photos), SIDE)
     for crop in range(crops):
@@ -86,8 +86,8 @@ def scenes(photos: Path, crops: int, seed: int) -> Iterator[tuple[str, np.ndarra
 
 def rank_table(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all maps and print the table."""
-    from defocus_backend.training.benchmark import make_candidate
-    from defocus_backend.training.map_scores import rank_correlation
+    from defocus_backend.evaluation.benchmark import make_candidate
+    from defocus_backend.evaluation.map_scores import rank_correlation
 
     names = options.methods or [*NETWORK_METHODS, *MAP_METHODS]
     candidates = [make_candidate(name) for name in names]

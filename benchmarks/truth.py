@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 from defocus_backend.errors import InputError
-from defocus_backend.scenes import FocalStack, check_rendering
-from defocus_backend.training.degrade import add_noise, transfer
+from defocus_backend.synthetic.degrade import add_noise, transfer
+from defocus_backend.synthetic.scenes import FocalStack, check_rendering
 
 _DEPTH_GRID = 8
 """Depths are whole parts of 1/8 slice, so that what is rendered is the truth itself and not a rounded one."""
@@ -80,7 +80,7 @@ def scene_with_truth(
     slices : int
         Number of slices, 5 or more.
     blur_per_slice, noise, psf
-        See `scenes.focal_stack`.
+        See `synthetic.scenes.focal_stack`.
     seed : int
         Seeds the shapes and the noise.
 

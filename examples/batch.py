@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 import defocus_backend as db
-from defocus_backend import scenes
+from defocus_backend.synthetic import scenes
 
 
 def main(jobs: int = 2) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import read_image
 from defocus_backend.io.reading import open_pillow
-from defocus_backend.scenes import focal_stack, garage_scene, stepped_depth, tilted_depth
+from defocus_backend.synthetic.scenes import focal_stack, garage_scene, stepped_depth, tilted_depth
 
 Pixels = NDArray[np.uint8]
 
@@ -86,7 +86,7 @@ class Inputs:
 
     def photos(self, part: str) -> list[Path]:
         """Photographs of ``photos/train`` or ``photos/val``; empty if there are none."""
-        from defocus_backend.training.patches import list_photos
+        from defocus_backend.synthetic.patches import list_photos
 
         folder = self.folder("photos", part)
         return [] if folder is None else list_photos(folder)

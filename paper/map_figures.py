@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from defocus_backend.compare.maps import MAP_METHODS
 from defocus_backend.defocus import DefocusMap, defocus_map
+from defocus_backend.evaluation.map_scores import rank_correlation
 from defocus_backend.luma import LUMA
 from defocus_backend.params import PAPER_REFINEMENT, DefocusParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.training.map_scores import rank_correlation
 from paper.inputs import KnownScene, Pixels
 from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
 

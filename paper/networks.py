@@ -11,8 +11,8 @@ from torch import nn
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import ModelCard, load_network, load_trainable, shipped_weights
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.training.evaluate import evaluate
-from defocus_backend.training.patches import PROTOCOLS, PatchSet, held_out_patches
+from defocus_backend.evaluation.patch_scores import evaluate
+from defocus_backend.synthetic.patches import PROTOCOLS, PatchSet, held_out_patches
 from paper.outcome import Cell, Item, Job, Outcome, Table
 from paper.recipe import PAPER, Trained, read_trained, train_for
 

@@ -24,17 +24,13 @@ FLOW = (
     ("io", "device", "render", "arrays"),
     ("filters", "metrics"),
     ("classifier", "refine", "align"),
-    ("compare",),
+    ("compare", "synthetic"),
     ("defocus",),
-    ("sharpen", "shallow", "fusion"),
-    ("training", "scenes", "batch"),
+    ("sharpen", "shallow", "fusion", "evaluation"),
+    ("training", "batch"),
     ("cli",),
 )
-"""Modules in the order of design section 2: each imports from earlier groups and from itself only.
-
-`scenes` stands with `training`, whose blur it shares.
-"""
-SHARED = {("scenes", "training")}
+"""Modules in the order of design section 2: each imports from earlier groups and from itself only."""
 RANK = {module: rank for rank, group in enumerate(FLOW) for module in group}
 MODULES = sorted(BACKEND.rglob("*.py"))
 
@@ -71,7 +67,7 @@ def test_data_goes_one_way(path: Path) -> None:
         if package != "defocus_backend" or own == "cli":
             continue
         other = rest.split(".")[0]
-        allowed = other == own or RANK[other] < RANK[own] or (own, other) in SHARED
+        allowed = other == own or RANK[other] < RANK[own]
         assert allowed, f"{own} may not import {name}"
 
 

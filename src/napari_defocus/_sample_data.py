@@ -1,4 +1,4 @@
-"""Samples with known truth, rendered by `defocus_backend.scenes` from pictures that scikit-image ships."""
+"""Samples with known truth, rendered by `defocus_backend.synthetic.scenes` from pictures that scikit-image ships."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def photo() -> list[LayerData]:
     """A portrait whose background lies far behind the plane in focus."""
     from skimage import data
 
-    from defocus_backend.scenes import focal_stack, tilted_depth
+    from defocus_backend.synthetic.scenes import focal_stack, tilted_depth
 
     sharp = data.astronaut()
     depth = tilted_depth(sharp.shape[:2], _SLICES)
@@ -29,8 +29,8 @@ def focal_stack() -> list[LayerData]:
     """Nine slices of a cup on a table that recedes, focused from near to far."""
     from skimage import data
 
-    from defocus_backend.scenes import focal_stack as render
-    from defocus_backend.scenes import tilted_depth
+    from defocus_backend.synthetic.scenes import focal_stack as render
+    from defocus_backend.synthetic.scenes import tilted_depth
 
     sharp = data.coffee()
     scene = render(sharp, tilted_depth(sharp.shape[:2], _SLICES), slices=_SLICES, noise=1.0)
@@ -41,8 +41,8 @@ def z_stack() -> list[LayerData]:
     """A rough surface with a bump as a microscope sees it, 16 bit, in microns, and its true height."""
     from skimage import data
 
-    from defocus_backend.scenes import bump_depth
-    from defocus_backend.scenes import focal_stack as render
+    from defocus_backend.synthetic.scenes import bump_depth
+    from defocus_backend.synthetic.scenes import focal_stack as render
 
     sharp = data.gravel()
     scene = render(sharp, bump_depth(sharp.shape, _SLICES), slices=_SLICES, noise=2.0, psf="gaussian")

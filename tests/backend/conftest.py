@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from defocus_backend.classifier.networks import network
 from defocus_backend.classifier.weights import ModelCard, save_network
@@ -43,3 +44,14 @@ def colour_photo() -> np.ndarray:
     from skimage import data
 
     return data.coffee()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs of scikit-image in a folder, halved: at full size neither is sharp by eq 5."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("photos")
+    for name, picture in (("camera", data.camera()), ("astronaut", data.astronaut())):
+        Image.fromarray(picture).convert("L").reduce(2).save(folder / f"{name}.png")
+    return folder

@@ -18,7 +18,7 @@ from defocus_backend.cli.stacks import fuse_options
 from defocus_backend.io import Metadata, Picture, encode_image
 from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.scenes import FocalStack, garage_scene
+from defocus_backend.synthetic.scenes import FocalStack, garage_scene
 
 T = TypeVar("T")
 

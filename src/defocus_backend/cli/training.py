@@ -20,11 +20,11 @@ from defocus_backend.cli.interrupt import stop_on_interrupt
 from defocus_backend.cli.options import SectionCommand, option, refuse_given, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import InputError
+from defocus_backend.evaluation.benchmark import SCENES
+from defocus_backend.evaluation.patch_scores import Scores
 from defocus_backend.io import check_folder
-from defocus_backend.training.benchmark import SCENES
+from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.calibration import calibrate
-from defocus_backend.training.evaluate import Scores
-from defocus_backend.training.patches import list_photos
 from defocus_backend.training.train import StepReport, TrainingParams, score, train
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -280,10 +280,10 @@ def _benchmark(
     """The benchmark of whole maps; the files appear together at the end."""
     from tqdm import tqdm
 
+    from defocus_backend.evaluation.benchmark import candidate_names, make_candidate, run_benchmark
+    from defocus_backend.evaluation.benchmark_report import as_json as figures_of
+    from defocus_backend.evaluation.benchmark_report import as_markdown
     from defocus_backend.io import WholeFiles
-    from defocus_backend.training.benchmark import candidate_names, make_candidate, run_benchmark
-    from defocus_backend.training.benchmark_report import as_json as figures_of
-    from defocus_backend.training.benchmark_report import as_markdown
 
     if out is not None:
         check_folder(out.parent)

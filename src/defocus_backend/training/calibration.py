@@ -17,7 +17,7 @@ from torch.nn import functional
 from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.errors import InputError
-from defocus_backend.training.patches import list_photos
+from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.train import WHOLE_LEVELS, TrainingParams, soft_labels, training_data
 
 _GRID = 8

@@ -24,11 +24,11 @@ from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.device import computes_bfloat16
 from defocus_backend.errors import Cancelled, FileError, InputError
+from defocus_backend.evaluation.patch_scores import Scores, evaluate, expected_sigma
 from defocus_backend.progress import CancelCallback
-from defocus_backend.training.compositions import ComposedScenes
-from defocus_backend.training.degrade import DEGRADATIONS
-from defocus_backend.training.evaluate import Scores, evaluate, expected_sigma
-from defocus_backend.training.patches import (
+from defocus_backend.synthetic.compositions import ComposedScenes
+from defocus_backend.synthetic.degrade import DEGRADATIONS
+from defocus_backend.synthetic.patches import (
     PROTOCOLS,
     ContextPatches,
     IsolatedPatches,
@@ -46,7 +46,7 @@ class TrainingParams:
     network : str
         Name in `defocus_backend.classifier.networks.NETWORKS`.
     protocol : {"context", "isolated"}
-        How patches are blurred, see `defocus_backend.training.patches`.
+        How patches are blurred, see `defocus_backend.synthetic.patches`.
     degradation : {"clean", "light", "full"}
         Noise, contrast and compression of context patches; isolated ones are always clean.
     steps, batch_size : int
@@ -278,7 +278,7 @@ def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, S
     ------
     InputError
         For a per-pixel network: it needs surroundings that a 32x32 patch does not have, and its score
-        would say nothing of it. `defocus_backend.training.benchmark` measures those on whole scenes.
+        would say nothing of it. `defocus_backend.evaluation.benchmark` measures those on whole scenes.
     """
     if isinstance(model, PixelNet):
         raise InputError("network", "a per-pixel network", "one for windows; measure this one on whole scenes instead")

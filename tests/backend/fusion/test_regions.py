@@ -8,7 +8,7 @@ import torch
 
 from defocus_backend import fuse
 from defocus_backend.fusion.regions import region_score, without_islands
-from defocus_backend.training.degrade import blur
+from defocus_backend.synthetic.degrade import blur
 
 
 def test_islands_below_a_hundredth_of_a_pair_take_the_number_around_them() -> None:

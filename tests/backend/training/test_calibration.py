@@ -11,13 +11,13 @@ from torch import nn
 
 from defocus_backend.classifier.networks import network
 from defocus_backend.errors import InputError
+from defocus_backend.evaluation.reliability import calibration_error, risk_coverage
 from defocus_backend.training.calibration import (
     Verdicts,
     collect,
     divide_logits,
     fit_temperature,
 )
-from defocus_backend.training.reliability import calibration_error, risk_coverage
 
 
 def drawn_verdicts(temperature: float, count: int = 20_000) -> Verdicts:

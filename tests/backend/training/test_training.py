@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from defocus_backend.classifier.networks import PixelNet, network
 from defocus_backend.errors import Cancelled, FileError, InputError
-from defocus_backend.training import degrade
-from defocus_backend.training.compositions import SharpPictures
-from defocus_backend.training.evaluate import evaluate, expected_sigma
-from defocus_backend.training.patches import (
+from defocus_backend.evaluation.patch_scores import evaluate, expected_sigma
+from defocus_backend.synthetic import degrade
+from defocus_backend.synthetic.compositions import SharpPictures
+from defocus_backend.synthetic.patches import (
     ContextPatches,
     IsolatedPatches,
     PatchSet,

@@ -18,16 +18,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from defocus_backend.errors import InputError
-from defocus_backend.training.degrade import Degradation, Gray, degrade, quantise, transfer
-from defocus_backend.training.drawn import draw_mask, draw_texture, half_plane
-from defocus_backend.training.microscope import (
+from defocus_backend.synthetic.degrade import Degradation, Gray, degrade, quantise, transfer
+from defocus_backend.synthetic.drawn import draw_mask, draw_texture, half_plane
+from defocus_backend.synthetic.microscope import (
     add_haze,
     draw_phase_object,
     draw_specimen,
     total_sigma,
     widefield_transfer,
 )
-from defocus_backend.training.patches import MAX_SIGMA, load_gray, shrink, texture
+from defocus_backend.synthetic.patches import MAX_SIGMA, load_gray, shrink, texture
 
 KINDS = ("uniform", "ramp", "step", "layered")
 _BORDER = 32

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from defocus_backend.training.degrade import CLEAN, FULL, add_hot_pixels, count_photons, degrade
-from defocus_backend.training.microscope import CORE, draw_phase_object, total_sigma, widefield_transfer
+from defocus_backend.synthetic.degrade import CLEAN, FULL, add_hot_pixels, count_photons, degrade
+from defocus_backend.synthetic.microscope import CORE, draw_phase_object, total_sigma, widefield_transfer
 
 
 def frequencies(count: int) -> np.ndarray:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from defocus_backend import scenes
 from defocus_backend.errors import InputError
-from defocus_backend.training.degrade import blur
+from defocus_backend.synthetic import scenes
+from defocus_backend.synthetic.degrade import blur
 
 
 def noise_photo(shape: tuple[int, ...] = (96, 128)) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from defocus_backend.training.benchmark import CONDITIONS, FRAME, PSFS, TEXTURE_WINDOW, TEXTURED, Record, Trial
-from defocus_backend.training.compositions import KINDS
-from defocus_backend.training.map_scores import BAND, REACH, EdgeScores, Errors, rank_correlation
+from defocus_backend.evaluation.benchmark import CONDITIONS, FRAME, PSFS, TEXTURE_WINDOW, TEXTURED, Record, Trial
+from defocus_backend.evaluation.map_scores import BAND, REACH, EdgeScores, Errors, rank_correlation
+from defocus_backend.synthetic.compositions import KINDS
 
 Figures = dict[str, Any]
 

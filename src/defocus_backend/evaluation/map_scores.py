@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.training.degrade import Gray
+from defocus_backend.synthetic.degrade import Gray
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -21,11 +21,7 @@ from defocus_backend.classifier.weights import shipped_weights
 from defocus_backend.compare.maps import MAP_METHODS, refine_values
 from defocus_backend.device import resolve_device
 from defocus_backend.errors import InputError
-from defocus_backend.params import DefocusParams
-from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
-from defocus_backend.training.compositions import SharpPictures, compose
-from defocus_backend.training.degrade import CLEAN, Gray, add_noise, compress, quantise
-from defocus_backend.training.map_scores import (
+from defocus_backend.evaluation.map_scores import (
     EdgeScores,
     Errors,
     Floats,
@@ -35,7 +31,11 @@ from defocus_backend.training.map_scores import (
     sample,
     separation,
 )
-from defocus_backend.training.patches import list_photos, texture
+from defocus_backend.params import DefocusParams
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.synthetic.compositions import SharpPictures, compose
+from defocus_backend.synthetic.degrade import CLEAN, Gray, add_noise, compress, quantise
+from defocus_backend.synthetic.patches import list_photos, texture
 
 SCENES = 136
 SIDE = 256

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from defocus_backend.classifier.networks import LEVELS
-from defocus_backend.training.patches import PatchSet
-from defocus_backend.training.reliability import calibration_error
+from defocus_backend.evaluation.reliability import calibration_error
+from defocus_backend.synthetic.patches import PatchSet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.training.benchmark import (
+from defocus_backend.evaluation.benchmark import (
     CONDITIONS,
     FRAME,
     PSFS,
@@ -28,9 +28,8 @@ from defocus_backend.training.benchmark import (
     run_benchmark,
     score_map,
 )
-from defocus_backend.training.benchmark_report import as_json, as_markdown, summarise
-from defocus_backend.training.compositions import SharpPictures
-from defocus_backend.training.map_scores import (
+from defocus_backend.evaluation.benchmark_report import as_json, as_markdown, summarise
+from defocus_backend.evaluation.map_scores import (
     PROFILE,
     Errors,
     boundary,
@@ -40,6 +39,7 @@ from defocus_backend.training.map_scores import (
     rank_correlation,
     separation,
 )
+from defocus_backend.synthetic.compositions import SharpPictures
 
 REPOSITORY = Path(__file__).parents[3]
 SIDE = 160
@@ -231,7 +231,7 @@ def test_scenes_are_the_same_every_time(pictures: SharpPictures) -> None:
 
 
 def test_every_sort_meets_every_condition_and_point_spread_function_once(pictures: SharpPictures) -> None:
-    from defocus_backend.training import benchmark
+    from defocus_backend.evaluation import benchmark
 
     met = set()
     for index in range(SCENES):

@@ -20,7 +20,7 @@ from defocus_backend.arrays import as_image
 from defocus_backend.classifier.networks import LEVELS, WINDOW
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.reading import open_pillow
-from defocus_backend.training.degrade import (
+from defocus_backend.synthetic.degrade import (
     Degradation,
     Gray,
     blur_spectrum,

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from defocus_backend.errors import InputError
-from defocus_backend.training.degrade import add_noise, transfer
+from defocus_backend.synthetic.degrade import add_noise, transfer
 
 _LAYERS_PER_SLICE = 4
 _MAX_LAYERS = 48

@@ -10,8 +10,8 @@ import pytest
 from scipy import ndimage
 
 from defocus_backend.arrays import as_image
-from defocus_backend.training import degrade
-from defocus_backend.training.compositions import (
+from defocus_backend.synthetic import degrade
+from defocus_backend.synthetic.compositions import (
     KINDS,
     Scene,
     SharpPictures,
@@ -21,8 +21,8 @@ from defocus_backend.training.compositions import (
     retone,
     trust_map,
 )
-from defocus_backend.training.drawn import draw_filaments, draw_phase_contrast
-from defocus_backend.training.patches import list_photos
+from defocus_backend.synthetic.drawn import draw_filaments, draw_phase_contrast
+from defocus_backend.synthetic.patches import list_photos
 
 
 @pytest.mark.parametrize("kind", KINDS)

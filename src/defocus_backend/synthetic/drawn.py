@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from defocus_backend.training.degrade import Gray, blur
+from defocus_backend.synthetic.degrade import Gray, blur
 
 
 def draw_filaments(side: int, rng: np.random.Generator) -> Gray:

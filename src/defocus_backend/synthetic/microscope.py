@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from defocus_backend.training.degrade import Gray, blur, transfer
-from defocus_backend.training.drawn import draw_blob, draw_filaments
+from defocus_backend.synthetic.degrade import Gray, blur, transfer
+from defocus_backend.synthetic.drawn import draw_blob, draw_filaments
 
 CORE = 0.225
 """Sigma of the Gaussian nearest to a widefield microscope's focus, in wavelengths over numerical aperture

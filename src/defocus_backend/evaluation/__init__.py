@@ -1,0 +1,1 @@
+"""How right a defocus map is, measured where the truth is known."""

@@ -1,0 +1,1 @@
+"""Images with known truth: sharp photographs that are blurred, composed and degraded as optics and cameras do."""
