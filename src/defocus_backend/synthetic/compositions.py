@@ -140,12 +140,12 @@ class _Lens:
         return transformed
 
     def blur(self, transformed: Gray, sigma: float) -> Gray:
+        height, width = transformed.shape
         if self.core:
-            transformed = transformed * widefield_transfer(*transformed.shape, sigma, self.core)
+            transformed = transformed * widefield_transfer(height, width, sigma, self.core)
         elif sigma >= 0.05:
-            transformed = transformed * transfer(transformed.shape[0], transformed.shape[1], sigma, self.psf)
-        blurred: Gray = fft.idctn(transformed, norm="ortho")
-        return blurred
+            transformed = transformed * transfer(height, width, sigma, self.psf)
+        return np.asarray(fft.idctn(transformed, norm="ortho"), dtype=np.float32)
 
     def develop(self, light: Gray) -> Gray:
         """Back from light to gray values."""
