@@ -8,7 +8,7 @@ JPEG of quality 85). The photographs must not be among those that a network was 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,9 @@ CONDITIONS: dict[str, tuple[float, int | None]] = {
     "JPEG 85": (0.0, 85),
 }
 """Noise at mid-gray in gray values and JPEG quality, by name."""
+
+NOISY: dict[str, tuple[float, int | None]] = {f"noise {n:g}": (n, None) for n in (10.0, 20.0, 40.0)}
+"""The conditions of a microscope's frames, for a second table."""
 
 PSFS = ("gaussian", "disc")
 # Interleaved, so that a short run has some of each kind.
@@ -155,19 +158,21 @@ class Trial:
     seconds: float = 0.0
 
 
-def draw_scene(pictures: SharpPictures, index: int, seed: int) -> KnownScene:
-    """Scene number `index` of the benchmark; the same for the same photographs, side and seed."""
+def draw_scene(
+    pictures: SharpPictures, index: int, seed: int, conditions: Mapping[str, tuple[float, int | None]] = CONDITIONS
+) -> KnownScene:
+    """Scene number `index` of the benchmark; the same for the same photographs, side, seed and conditions."""
     kind, which = _SORTS[index % len(_SORTS)]
     # 17 sorts and 8 combinations have no common divisor: every 136 scenes hold each pair once.
     psf = PSFS[index % len(PSFS)]
-    condition = list(CONDITIONS)[index // len(PSFS) % len(CONDITIONS)]
+    condition = list(conditions)[index // len(PSFS) % len(conditions)]
     rng = np.random.default_rng((seed, index, 1))
     sigmas = _draw_sigmas(kind, int(which or 0), rng) if kind != "uniform" else (float(which or 0),) * 2
     blurred, sharp = (
         compose(pictures, np.random.default_rng((seed, index)), CLEAN, kind=kind, psf=psf, sigmas=pair)
         for pair in (sigmas, (0.0, 0.0))
     )
-    noise, quality = CONDITIONS[condition]
+    noise, quality = conditions[condition]
     picture = quantise(add_noise(blurred.picture, noise, rng)) if noise else blurred.picture
     if quality is not None:
         picture = compress(picture, quality)
@@ -196,7 +201,14 @@ def _draw_sigmas(kind: str, which: int, rng: np.random.Generator) -> tuple[float
     return ((0.0, strong), (strong, 0.0), both)[which]
 
 
-def draw_scenes(photos: list[Path], *, count: int = SCENES, side: int = SIDE, seed: int = 0) -> Iterator[KnownScene]:
+def draw_scenes(
+    photos: list[Path],
+    *,
+    count: int = SCENES,
+    side: int = SIDE,
+    seed: int = 0,
+    conditions: Mapping[str, tuple[float, int | None]] = CONDITIONS,
+) -> Iterator[KnownScene]:
     """The scenes of the benchmark, one by one.
 
     Raises
@@ -211,7 +223,7 @@ def draw_scenes(photos: list[Path], *, count: int = SCENES, side: int = SIDE, se
     pictures = SharpPictures(photos, side)
     if not len(pictures):
         raise InputError("photos", f"{len(photos)} pictures below {pictures.side} pixels", "larger photographs")
-    return (draw_scene(pictures, index, seed) for index in range(count))
+    return (draw_scene(pictures, index, seed, conditions) for index in range(count))
 
 
 def score_map(found: Gray, scene: KnownScene, *, unit: str = "px", frame: int = FRAME) -> Record:
@@ -314,6 +326,7 @@ def run_benchmark(
     count: int = SCENES,
     side: int = SIDE,
     seed: int = 0,
+    conditions: Mapping[str, tuple[float, int | None]] = CONDITIONS,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> list[Trial]:
@@ -327,6 +340,8 @@ def run_benchmark(
         Folder of sharp photographs that none of them was trained on.
     count, side, seed : int
         Number of scenes, their side in pixels, and the source of all chance.
+    conditions : mapping
+        Noise and JPEG quality by name, `CONDITIONS` or `NOISY`.
     progress, cancel : callable or None
         Called once a scene, see `defocus_backend.progress`.
 
@@ -348,7 +363,7 @@ def run_benchmark(
             raise InputError("candidates", f"{name} twice", "a name of its own for each; rename a file of weights")
     trials: dict[tuple[str, str], Trial] = {}
     reporter = Reporter(count, "scenes", progress, cancel)
-    for scene in draw_scenes(list_photos(photos), count=count, side=side, seed=seed):
+    for scene in draw_scenes(list_photos(photos), count=count, side=side, seed=seed, conditions=conditions):
         reporter.check()
         for candidate in chosen:
             started = time.perf_counter()
