@@ -7,7 +7,7 @@ import torch
 
 from defocus_backend.arrays import as_image
 from defocus_backend.fusion import fuse_by_index
-from defocus_backend.fusion.decision import decision_weight
+from defocus_backend.fusion.blend import guided_weight
 from defocus_backend.params import FusionParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
@@ -50,7 +50,7 @@ def make_figure14(job: Job) -> Outcome:
     decisions = [index == n for n in range(2)]
     weights = torch.stack(
         [
-            decision_weight(torch.from_numpy(decision), as_image(image, channel_axis=-1).gray, _PAPER)
+            guided_weight(torch.from_numpy(decision), as_image(image, channel_axis=-1).gray, _PAPER)
             for decision, image in zip(decisions, pair.slices, strict=True)
         ]
     )

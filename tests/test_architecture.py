@@ -19,6 +19,7 @@ INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide
 
 FLOW = (
     ("errors", "luma", "threads"),
+    ("registry",),
     ("progress", "methods"),
     ("params",),
     ("io", "device", "render", "arrays"),
@@ -69,6 +70,22 @@ def test_data_goes_one_way(path: Path) -> None:
         other = rest.split(".")[0]
         allowed = other == own or RANK[other] < RANK[own]
         assert allowed, f"{own} may not import {name}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Not in a circle of any length either, inside folders too."""
+    names = {".".join(("defocus_backend", *p.relative_to(BACKEND).with_suffix("").parts)): p for p in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items() if name != "defocus_backend.__init__"}
+    needs: dict[str, set[str]] = {}
+    for name, path in names.items():
+        # A name of a package's face counts as the face, which imports the rest of its folder.
+        found = {n if n in names else n.rpartition(".")[0] for n in imported(path)}
+        needs[name] = {n for n in found if n in names and n != name}
+    left = dict(needs)
+    while free := [name for name, used in left.items() if not used & left.keys()]:
+        for name in free:
+            del left[name]
+    assert sorted(left) == []
 
 
 def test_importing_everything_loads_no_interface() -> None:

@@ -33,11 +33,10 @@ if TYPE_CHECKING:
         InputError,
         WeightsError,
     )
-    from defocus_backend.fusion.affected import affected_pixels, decision_reach
-    from defocus_backend.fusion.by_index import fuse_by_index
+    from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
     from defocus_backend.fusion.coverage import Coverage, coverage
-    from defocus_backend.fusion.fuse import Fusion, fuse
-    from defocus_backend.fusion.nd import fuse_nd
+    from defocus_backend.fusion.fuse import fuse, fuse_nd
+    from defocus_backend.fusion.result import Fusion
     from defocus_backend.fusion.tilt import Plane, best_slice, plane_tilt
     from defocus_backend.io import (
         Calibration,
@@ -67,8 +66,7 @@ _HOMES = {
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
     "defocus": ("DefocusMap", "defocus_map", "in_focus"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
-    "fusion": ("Fusion", "fuse", "fuse_by_index", "fuse_nd"),
-    "fusion.affected": ("affected_pixels", "decision_reach"),
+    "fusion": ("Fusion", "affected_pixels", "decision_reach", "fuse", "fuse_by_index", "fuse_nd"),
     "fusion.coverage": ("Coverage", "coverage"),
     "fusion.tilt": ("Plane", "best_slice", "plane_tilt"),
     "io": (

@@ -15,6 +15,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
+from defocus_backend.registry import Registry
+
 Unit = Literal["px", "relative"]
 
 
@@ -30,8 +32,9 @@ class Method:
         What it does, in a few words.
     citation : str
         Who described it.
-    home : str
-        Module within this package and function, ``"compare.lbp:lbp_map"``.
+    home : str or object
+        Module within this package and function, ``"compare.lbp:lbp_map"``; or the function itself, for methods that
+        are added from outside.
     unit : {"px", "relative"} or None
         Of a map: sigma in pixels, or only an order (larger is more blurred); None for all that is no map.
     """
@@ -39,15 +42,21 @@ class Method:
     name: str
     text: str
     citation: str
-    home: str
+    home: Any
     unit: Unit | None = None
 
     @property
     def function(self) -> Callable[..., Any]:
         """The function, imported now."""
-        module, _, name = self.home.partition(":")
-        found: Callable[..., Any] = getattr(import_module(f"defocus_backend.{module}"), name)
+        found: Callable[..., Any] = self.load()
         return found
+
+    def load(self) -> Any:
+        """What lies at `home`, imported now."""
+        if not isinstance(self.home, str):
+            return self.home
+        module, _, name = self.home.partition(":")
+        return getattr(import_module(f"defocus_backend.{module}"), name)
 
 
 def _table(*methods: Method) -> Mapping[str, Method]:
@@ -201,6 +210,47 @@ FUSION_METHODS = _table(
     ),
 )
 """Published fusion methods, ``(sources, *, channel_axis=None, value_range=None, **parameters) -> image``."""
+
+BLENDS = Registry(
+    "blend",
+    Method(
+        name="soft",
+        text="mean of the slices weighted by their scores",
+        citation=_OURS,
+        home="fusion.blend:SOFT",
+    ),
+    Method(
+        name="decision",
+        text="weighted sum by decision maps under a guided filter",
+        citation=f"{_PAPER}, eqs 13 to 16",
+        home="fusion.blend:DECISION",
+    ),
+    Method(
+        name="pyramid",
+        text="the same weights on Laplacian pyramids",
+        citation="Burt and Adelson 1983, doi:10.1109/TCOM.1983.1095851",
+        home="fusion.blend:PYRAMID",
+    ),
+)
+"""How `fuse` makes one picture of the slices; each `home` is a `defocus_backend.fusion.blend.Blend`."""
+
+DECISIONS = Registry(
+    "decision",
+    Method(
+        name="combined",
+        text="sigma together with the finest detail",
+        citation=_OURS,
+        home="fusion.decision:COMBINED",
+    ),
+    Method(name="sigma", text="sigma alone", citation=f"{_PAPER}, eq 14", home="fusion.decision:SIGMA"),
+    Method(
+        name="region",
+        text="detail gathered over regions; small ones give way",
+        citation="after Qiu, Li, Zhang and Yuan 2019, doi:10.1016/j.image.2018.12.004",
+        home="fusion.regions:REGION",
+    ),
+)
+"""What `fuse` chooses slices by; each `home` is a `defocus_backend.fusion.decision.Decision`."""
 
 OWN_METHODS: Mapping[str, Method] = MappingProxyType(
     {

@@ -7,14 +7,14 @@ checked on construction.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from defocus_backend.errors import InputError
-from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS, names_in_pixels
+from defocus_backend.methods import BLENDS, DECISIONS, MAP_METHODS, NETWORK_METHODS, names_in_pixels
 
 NEVER_ABOVE = 5.0
 """Least sigma in px above which a pixel was never in focus, by default."""
@@ -28,7 +28,7 @@ def _option(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
-    choices: tuple[Any, ...] = (),
+    choices: Collection[Any] = (),
 ) -> Any:
     """A field with what an interface shows: help, unit, inclusive range or exclusive lower bound, choices."""
     shown = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
@@ -191,7 +191,7 @@ class FusionParams(Params):
         "combined",
         "What decides between slices: sigma with the finest detail; sigma alone as in the paper; or whole regions, "
         "for pictures made of the slices' own pixels.",
-        choices=("combined", "sigma", "region"),
+        choices=DECISIONS,
     )
     sigma_weight: float = _option(
         0.2,
@@ -205,7 +205,7 @@ class FusionParams(Params):
     blend: str = _option(
         "soft",
         "Mean weighted by the score; decision maps under a guided filter, as in the paper; or those on pyramids.",
-        choices=("soft", "decision", "pyramid"),
+        choices=BLENDS,
     )
     firmness: float = _option(
         5.0,

@@ -282,10 +282,9 @@ def _fuse_one_image(
     relief: ReliefOptions,
     options: dict[str, Any],
 ) -> None:
-    from defocus_backend.fusion import fuse_each
-    from defocus_backend.fusion.nd import map_types
+    from defocus_backend.fusion import MAP_TYPES, fuse_each
 
-    names = [name for name in map_types() if confidence or name != "confidence"]
+    names = [name for name in MAP_TYPES if confidence or name != "confidence"]
     flat = kind.removeprefix(".") in ("png", "jpg")
     map_kind = OME_TIFF if flat else kind
     ending = map_kind.split()[0]

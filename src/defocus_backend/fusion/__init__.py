@@ -1,7 +1,21 @@
 """Multi-focus fusion: a focal stack becomes one all-in-focus image (paper, section 5.3)."""
 
-from defocus_backend.fusion.by_index import fuse_by_index
-from defocus_backend.fusion.fuse import Fusion, fuse, fusion_option_names
-from defocus_backend.fusion.nd import StackPlan, fuse_each, fuse_nd
+from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
+from defocus_backend.fusion.fuse import fuse, fuse_each, fuse_nd
+from defocus_backend.fusion.nd import StackPlan
+from defocus_backend.fusion.result import MAP_TYPES, Fusion
+from defocus_backend.fusion.settings import FusionSettings, fusion_option_names
 
-__all__ = ["Fusion", "StackPlan", "fuse", "fuse_by_index", "fuse_each", "fuse_nd", "fusion_option_names"]
+__all__ = [
+    "MAP_TYPES",
+    "Fusion",
+    "FusionSettings",
+    "StackPlan",
+    "affected_pixels",
+    "decision_reach",
+    "fuse",
+    "fuse_by_index",
+    "fuse_each",
+    "fuse_nd",
+    "fusion_option_names",
+]

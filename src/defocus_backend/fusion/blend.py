@@ -1,7 +1,12 @@
-"""Weighted sums of slices, one slice at a time (eq 13), plain or on Laplacian pyramids."""
+"""How slices become one picture: by their scores while they come, or by a decision that is known (eqs 13, 15, 16).
+
+To add a blend, write a `Blend` in a file of its own and name it in `defocus_backend.methods.BLENDS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
@@ -9,17 +14,73 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from defocus_backend.filters import gaussian_blur, guided_filter
+from defocus_backend.fusion.running import SoftSum, soft_weights
+from defocus_backend.params import FusionParams
+
 _COARSEST = 8
+_SOFT_EDGE = 1.0
+"""Sigma in pixels by which a painted decision is softened."""
 
 
-class Blend(Protocol):
-    """Takes slices with their weights one by one and gives the fused image at the end."""
+class WeightedBlend(Protocol):
+    """Takes every slice once with its weight, then gives the fused image."""
 
     def add(self, pixels: Tensor, weight: Tensor) -> None:
         """Take in one slice (C, H, W) and its unnormalised weight (H, W)."""
 
     def result(self) -> Tensor:
         """The fused image (C, H, W)."""
+
+
+class ScoreBlend(Protocol):
+    """Takes every slice once with its score, while later slices are still unknown, then gives the fused image."""
+
+    def add(self, pixels: Tensor, score: Tensor, lead: Tensor) -> None:
+        """Take in the next slice.
+
+        Parameters
+        ----------
+        pixels : (C, H, W) tensor
+            The slice in the unit range; missing pixels hold the value of a near one.
+        score : (H, W) tensor
+            How well it is in focus, NaN where it is missing.
+        lead : (H, W) tensor
+            By how much its score exceeds the best score before it, see `RunningBest.update`.
+        """
+
+    def result(self) -> Tensor:
+        """The fused image (C, H, W); no slice can be added afterwards."""
+
+    def weights(self) -> Tensor:
+        """Weight of every slice (N, H, W), which add up to 1; only if it was made with `keep`."""
+
+
+Weigh = Callable[[Tensor, Tensor, FusionParams], Tensor]
+"""Unnormalised weight (H, W) from a decision (H, W) bool, the gray slice (H, W) and the options."""
+
+ScoreBlendMaker = Callable[[FusionParams, int, tuple[int, int], torch.device, bool], ScoreBlend]
+"""A new `ScoreBlend` for the options, channels, (H, W), device, and whether to keep the weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """One way to blend slices.
+
+    Attributes
+    ----------
+    weigh : callable
+        Weight of a slice by a decision that is known, see `Weigh`.
+    known : callable
+        Returns a new `WeightedBlend`, which takes those weights.
+    scored : callable or None
+        Returns a new `ScoreBlend` for a fusion that reads every slice once, see `ScoreBlendMaker`. With None, `fuse`
+        reads the slices a second time and blends them by the finished decision.
+    """
+
+    weigh: Weigh
+    known: Callable[[], WeightedBlend]
+    scored: ScoreBlendMaker | None = None
 
 
 class WeightedSum:
@@ -106,6 +167,62 @@ def _expand(coarse: Tensor, like: Tensor) -> Tensor:
     return functional.pad(spread, (0, width - columns, 0, height - rows), mode="replicate")[0]
 
 
-def new_blend(kind: str) -> Blend:
-    """An empty blend of the kind ``"decision"`` or ``"pyramid"``."""
-    return PyramidSum() if kind == "pyramid" else WeightedSum()
+class SoftBlend:
+    """Mean of the slices with weights ``exp(firmness * score)``, see `SoftSum`."""
+
+    def __init__(
+        self, params: FusionParams, channels: int, shape: tuple[int, int], device: torch.device, keep: bool
+    ) -> None:
+        self._sum = SoftSum(params.firmness, channels, shape, device)
+        self._firmness = params.firmness
+        self._leads: list[Tensor] | None = [] if keep else None
+
+    def add(self, pixels: Tensor, score: Tensor, lead: Tensor) -> None:  # noqa: ARG002
+        """Take in one slice (C, H, W) by its lead (H, W)."""
+        self._sum.add(pixels, lead)
+        if self._leads is not None:
+            self._leads.append(lead)
+
+    def result(self) -> Tensor:
+        """The fused image (C, H, W)."""
+        return self._sum.result()
+
+    def weights(self) -> Tensor:
+        """Weight of every slice (N, H, W)."""
+        assert self._leads is not None, "made to keep the weights"
+        return soft_weights(torch.stack(self._leads), self._firmness)
+
+
+def guided_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:
+    """Weight of a slice by eqs 15 and 16: the guided filter of its decision, clamped to [0, 1], plus `delta`.
+
+    Parameters
+    ----------
+    decision : (H, W) bool tensor
+        D of eq 14.
+    guide : (H, W) tensor
+        The slice itself, gray, unit range.
+    params : FusionParams
+        `radius`, `eps` and `delta`.
+
+    Returns
+    -------
+    (H, W) tensor
+    """
+    if not bool(decision.any()):
+        # The filter of an all-zero map is zero: most slices of a long stack, tile by tile.
+        return torch.full_like(guide, params.delta)
+    filtered = guided_filter(guide, decision.to(guide), radius=params.radius, eps=params.eps)
+    return filtered.clamp(0, 1) + params.delta
+
+
+def blurred_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:
+    """Weight of a slice by its decision smoothed with a Gaussian of 1 px, plus `delta`; parameters as above."""
+    if not bool(decision.any()):
+        return torch.full_like(guide, params.delta)
+    return gaussian_blur(decision.to(guide), _SOFT_EDGE).add_(params.delta)
+
+
+SOFT = Blend(weigh=blurred_weight, known=WeightedSum, scored=SoftBlend)
+DECISION = Blend(weigh=guided_weight, known=WeightedSum)
+PYRAMID = Blend(weigh=guided_weight, known=PyramidSum)

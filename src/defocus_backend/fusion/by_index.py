@@ -8,54 +8,69 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from defocus_backend.arrays import Image
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
-from defocus_backend.fusion.blend import new_blend
-from defocus_backend.fusion.decision import decision_weight
+from defocus_backend.fusion.blend import Blend
 from defocus_backend.fusion.stack import FocalStack, StackLike
+from defocus_backend.methods import BLENDS
 from defocus_backend.params import FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 
 _F = FusionParams
 _INVALID_WEIGHT = 1e-12
-"""Weight of a NaN pixel: nothing beside any valid one, yet never a division by zero."""
+"""Weight of a missing pixel: negligible beside any valid one, yet never a division by zero."""
 _ADVICE = "use device='cpu' or smaller slices"
 
 
-def blend_slices(
-    slices: FocalStack,
-    index: Tensor,
-    params: FusionParams,
-    device: torch.device,
-    keep_weights: bool,
-    reporter: Reporter,
-    window: tuple[slice, slice] | None = None,
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Eqs 13, 15 and 16 over all slices, or over one window of each."""
-    blend, weights = new_blend(params.blend), []
-    first: Image | None = None
-    seen = torch.zeros(index.shape, dtype=torch.bool, device=device)
-    for number, source in enumerate(slices):
-        part = source if window is None else source.crop(window)
-        first = first or part
-        image = part.to(device)
-        weight = decision_weight(index == number, image.gray, params)
+class KnownBlend:
+    """Eqs 13, 15 and 16 as an accumulator: `add` every slice in order, then `finish`.
+
+    Parameters
+    ----------
+    index : (H, W) integer tensor
+        Slice to take at every pixel, on the device that computes.
+    params : FusionParams
+        `blend`, `radius`, `eps` and `delta`.
+    keep_weights : bool
+        Whether to keep the weight of every slice.
+    """
+
+    def __init__(self, index: Tensor, params: FusionParams, keep_weights: bool = False) -> None:
+        self._index, self._params = index, params
+        self._kind: Blend = BLENDS[params.blend].load()
+        self._blend = self._kind.known()
+        self._seen = torch.zeros(index.shape, dtype=torch.bool, device=index.device)
+        self._weights: list[Tensor] | None = [] if keep_weights else None
+        self._form: Image | None = None
+        self._number = 0
+
+    @torch.inference_mode()
+    def add(self, source: Image) -> None:
+        """Take in the next slice."""
+        self._form = self._form or source
+        image = source.to(self._index.device)
+        weight = self._kind.weigh(self._index == self._number, image.gray, self._params)
         if image.valid is None:
-            seen.fill_(True)
+            self._seen.fill_(True)
         else:
             weight = torch.where(image.valid, weight, _INVALID_WEIGHT)
-            seen |= image.valid
-        blend.add(image.pixels, weight)
-        if keep_weights:
-            weights.append(weight.cpu())
-        reporter.advance()
-    assert first is not None
-    stacked = torch.stack(weights) if keep_weights else None
-    shares = None if stacked is None else (stacked / stacked.sum(0)).numpy()
-    return replace(first, valid=seen).restore(blend.result()), shares
+            self._seen |= image.valid
+        self._blend.add(image.pixels, weight)
+        if self._weights is not None:
+            self._weights.append(weight.cpu())
+        self._number += 1
+
+    @torch.inference_mode()
+    def finish(self) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """The fused image in dtype and layout of a slice, and the weights (N, H, W) if they were kept."""
+        assert self._form is not None, "a slice was added"
+        stacked = None if self._weights is None else torch.stack(self._weights)
+        shares = None if stacked is None else (stacked / stacked.sum(0)).numpy()
+        return replace(self._form, valid=self._seen).restore(self._blend.result()), shares
 
 
 def fuse_by_index(
@@ -108,7 +123,12 @@ def fuse_by_index(
     outer, inner = _with_halo(region, slices.shape, halo)
     with torch.inference_mode(), device_errors(_ADVICE):
         part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
-        fused, _ = blend_slices(slices, part, params, where, False, reporter, outer)
+        known = KnownBlend(part, params)
+        for image in slices:
+            known.add(image.crop(outer))
+            del image  # before the next slice is read, not after
+            reporter.advance()
+        fused, _ = known.finish()
     return fused[inner] if channel_axis is None else _crop_channels(fused, inner, channel_axis)
 
 
@@ -133,3 +153,52 @@ def _with_halo(
 def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis: int) -> NDArray[Any]:
     moved = np.moveaxis(fused, channel_axis, 0)[:, inner[0], inner[1]]
     return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
+
+
+def decision_reach(radius: int = FusionParams.radius) -> int:
+    """How far, in pixels along rows and columns, the guided filter of eq 15 carries a decision.
+
+    Its coefficients are means over windows of `radius`, and these are averaged over windows of `radius` again.
+    """
+    return 2 * FusionParams(radius=radius).radius
+
+
+def affected_pixels(
+    changed: ArrayLike, *, radius: int = FusionParams.radius, region: tuple[slice, slice] | None = None
+) -> NDArray[np.bool_]:
+    """Pixels of a fused image that depend on those of its decision map that were changed.
+
+    Holds for the "decision" blend, whose result equals the earlier one everywhere else.
+
+    Parameters
+    ----------
+    changed : (H, W) array_like of bool
+        Where the decision map is another than before.
+    radius : int
+        Radius of the guided filter on the decision maps, in pixels, as in `fuse`.
+    region : (slice, slice) or None
+        Rows and columns that are asked for; changes around them count.
+
+    Returns
+    -------
+    (h, w) bool array
+        The whole map, or its region: True where a changed pixel lies within twice the radius along both axes.
+
+    Raises
+    ------
+    InputError
+        If the map has not two axes, the radius is out of range, or the region is empty or has a step.
+    """
+    reach, mask = decision_reach(radius), np.asarray(changed, dtype=bool)
+    if mask.ndim != 2:
+        raise InputError("changed", f"shape {mask.shape}", "a map (H, W)")
+    outer, inner = [], []
+    for part, size in zip(region or (slice(None), slice(None)), mask.shape, strict=True):
+        start, stop, step = part.indices(size)
+        if step != 1 or (region is not None and stop <= start):
+            raise InputError("region", repr(region), f"two slices of step 1 within {mask.shape}")
+        first = max(0, start - reach)
+        outer.append(slice(first, stop + reach))
+        inner.append(slice(start - first, stop - first))
+    near = ndimage.maximum_filter(mask[outer[0], outer[1]], size=2 * reach + 1, mode="constant")
+    return np.ascontiguousarray(near[inner[0], inner[1]])

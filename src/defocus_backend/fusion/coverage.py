@@ -16,7 +16,7 @@ from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.strips import spread_cells
 
 if TYPE_CHECKING:
-    from defocus_backend.fusion.fuse import Fusion
+    from defocus_backend.fusion.result import Fusion
 
 _TELLS = 0.2
 """Confidence from which the least sigma says something."""

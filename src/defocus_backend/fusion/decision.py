@@ -20,7 +20,7 @@ slice wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defocus_backend.arrays import Image
-from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, guided_filter, laplacian
-from defocus_backend.fusion.regions import region_score
+from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, laplacian
+from defocus_backend.methods import DECISIONS
 from defocus_backend.params import FusionParams
 
 _OCTAVES, _OCTAVES_HEIGHT = 3, 2
@@ -48,8 +48,6 @@ _MEDIAN_OF_NORMAL = 0.6745
 _UNTOLD = 4.0
 """Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing, and beyond which sigma
 counts for more than itself: the best of 3 to 15 on stacks with truth, and of 2 to 8 with real ones beside them."""
-_SOFT_EDGE = 1.0
-"""Sigma in pixels by which a painted decision is softened."""
 
 
 def noise_level(images: Iterable[Image]) -> float:
@@ -127,6 +125,29 @@ def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
     return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma.square().div_(_UNTOLD), confidence)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What decides between slices.
+
+    Attributes
+    ----------
+    score : callable
+        Score (H, W) of a slice, larger where it is better in focus, see `slice_score` for its arguments.
+    weighed : bool
+        Whether sigma comes as `weighed_sigma` makes it, instead of in pixels.
+    by_height : bool
+        Whether weak pixels take the slice that is nearest to the height of their neighbourhood.
+    settle : callable or None
+        Changes the finished decision (H, W), given the number of slices. It needs the whole plane, and one slice per
+        pixel: large planes are then not cut into bands, and slices are blended by the finished decision.
+    """
+
+    score: Callable[[Detail, Tensor, float, FusionParams, int], Tensor]
+    weighed: bool = False
+    by_height: bool = False
+    settle: Callable[[Tensor, int], Tensor] | None = None
+
+
 def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
     """How well a slice is in focus at every pixel, to be compared with the other slices' scores.
 
@@ -135,7 +156,7 @@ def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParam
     detail : Detail
         Of the slice (H, W).
     sigma : (ceil(H / pooling), ceil(W / pooling)) tensor
-        Its defocus map in pixels of the slice.
+        Its defocus map in pixels of the slice, or what `weighed_sigma` made of it, as the decision wants it.
     noise : float
         From `noise_level`.
     params : FusionParams
@@ -146,11 +167,30 @@ def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParam
     Returns
     -------
     (H, W) tensor
+
+    Raises
+    ------
+    InputError
+        For an unknown decision.
     """
+    decision: Decision = DECISIONS[params.decision].load()
+    return decision.score(detail, sigma, noise, params, pooling)
+
+
+def sigma_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:  # noqa: ARG001
+    """Minus sigma (eq 14), as `slice_score`."""
+    return -sigma_of_pixels(detail, sigma, pooling)
+
+
+def sigma_of_pixels(detail: Detail, sigma: Tensor, pooling: int) -> Tensor:
+    """Sigma (H, W) of every pixel of a slice from that of its cells."""
     height, width = int(detail.gray.shape[0]), int(detail.gray.shape[1])
-    if params.decision != "combined":
-        sigma = CellGrid(height, width, pooling).interpolate(sigma, 0, height)
-        return -sigma if params.decision == "sigma" else region_score(detail.gray, sigma, params.sigma_weight)
+    return CellGrid(height, width, pooling).interpolate(sigma, 0, height)
+
+
+def combined_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:
+    """Sigma and the detail of every octave together, as `slice_score`; see the head of this module."""
+    height, width = int(detail.gray.shape[0]), int(detail.gray.shape[1])
     total: Tensor | None = None
     # From coarse to fine, each sum carried over to cells of half the side.
     for octave in reversed(range(max(_OCTAVES, pooling.bit_length()))):
@@ -193,27 +233,5 @@ def nearest_slice(height: Tensor, z: NDArray[np.float64]) -> Tensor:
     return numbers[torch.bucketize(height, middles)]
 
 
-def decision_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:
-    """Unnormalised weight of one slice by a decision that is known.
-
-    Parameters
-    ----------
-    decision : (H, W) bool tensor
-        D of eq 14.
-    guide : (H, W) tensor
-        The slice itself, gray, unit range.
-    params : FusionParams
-        With the blends "decision" and "pyramid": eq 15, the guided filter of `radius` and `eps`, clamped to [0, 1];
-        with "soft" a Gaussian of one pixel. Plus `delta` of eq 16.
-
-    Returns
-    -------
-    (H, W) tensor
-    """
-    if not bool(decision.any()):
-        # The filter of an all-zero map is zero: most slices of a long stack, tile by tile.
-        return torch.full_like(guide, params.delta)
-    if params.blend == "soft":
-        return gaussian_blur(decision.to(guide), _SOFT_EDGE).add_(params.delta)
-    filtered = guided_filter(guide, decision.to(guide), radius=params.radius, eps=params.eps)
-    return filtered.clamp(0, 1) + params.delta
+COMBINED = Decision(score=combined_score, weighed=True, by_height=True)
+SIGMA = Decision(score=sigma_score)

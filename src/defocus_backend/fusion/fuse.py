@@ -1,98 +1,27 @@
-"""Multi-focus fusion slice by slice, so that memory does not grow with their number.
-
-Pass one scores every slice and, with the soft blend, sums them up at once; the blends that need the finished decision
-(eqs 13 to 16 of Galetto and Deng, 2021) read the slices a second time.
-"""
+"""The face of fusion: what a caller may pass, and which loop it goes to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike
 
-from defocus_backend.arrays import Image, to_map
-from defocus_backend.classifier.networks import LEVELS
-from defocus_backend.defocus import DefocusEstimator
-from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
-from defocus_backend.filters import CellGrid, cell_mean
-from defocus_backend.filters.fill import fill_from_surroundings
-from defocus_backend.fusion.bands import in_bands
-from defocus_backend.fusion.by_index import blend_slices
+from defocus_backend.fusion.bands import fuse_in_bands
 from defocus_backend.fusion.channels import ChannelChoice
-from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import (
-    Detail,
-    height_score,
-    nearest_slice,
-    noise_level,
-    slice_score,
-    weighed_sigma,
-)
-from defocus_backend.fusion.height import HeightAccumulator, find_height
-from defocus_backend.fusion.positions import z_positions
-from defocus_backend.fusion.regions import without_islands
-from defocus_backend.fusion.running import LeastSigma, RunningBest, SoftSum, soft_weights
+from defocus_backend.fusion.nd import StackPlan, fuse_lazily, fuse_plan, fuse_whole
+from defocus_backend.fusion.result import Fusion
+from defocus_backend.fusion.settings import FusionSettings
 from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
-from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.progress import CancelCallback, ProgressCallback
 
 _F, _D = FusionParams, SliceMapParams
-_NOISE_SLICES = 3
-"""Slices from which the noise is estimated."""
-_NOISE_PIXELS = 1 << 19
-"""Pixels of each of them: the median of so many is settled."""
-_FAST_POOLING = 4
-"""Least pooling in the fast mode."""
-_ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
-@dataclass(frozen=True)
-class Fusion:
-    """Result of `fuse`.
-
-    Attributes
-    ----------
-    image : (H, W[, C]) array
-        All-in-focus image, dtype and layout of one slice.
-    index : (H, W) int32 array
-        Number of the slice that is in focus, from 0.
-    sigma : (H, W) float32 array
-        Least blur over the slices, in pixels, found on squares of `pooling` pixels; NaN where no slice was valid.
-    confidence : (H, W) float32 array
-        Confidence of that blur, 0 to 1.
-    height : (H, W) float32 array
-        Place of best focus along z, between the slices, in the unit of `z`; NaN where it is unknown.
-    height_error : (H, W) float32 array
-        Standard error of the height in the same unit; NaN where it is unknown.
-    inferred : (H, W) bool array
-        True where the height was taken from the surroundings, since the pixel itself tells too little.
-    never_in_focus : (H, W) bool array
-        True where no slice is sharp.
-    sigmas, decisions, weights : (N, H, W) arrays or None
-        Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
-        every slice; None unless `keep_slices` was set.
-    """
-
-    image: NDArray[Any]
-    index: NDArray[np.int32]
-    sigma: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    height: NDArray[np.float32]
-    height_error: NDArray[np.float32]
-    inferred: NDArray[np.bool_]
-    never_in_focus: NDArray[np.bool_]
-    sigmas: NDArray[np.float32] | None = None
-    decisions: NDArray[np.bool_] | None = None
-    weights: NDArray[np.float32] | None = None
-
-
-@in_bands
 def fuse(
     stack: StackLike,
     *,
@@ -190,138 +119,110 @@ def fuse(
     ------
     InputError, WeightsError, DeviceError, Cancelled
     """
-    if axes is not None or focus_channels is not None:  # with axes, `in_bands` has gone to `fuse_nd`
+    settings = FusionSettings(
+        fusion=FusionParams(
+            decision=decision,
+            sigma_weight=sigma_weight,
+            noise_floor=noise_floor,
+            blend=blend,
+            firmness=firmness,
+            front=front,
+            fast=fast,
+            radius=radius,
+            eps=eps,
+            delta=delta,
+        ),
+        maps=SliceMapParams(
+            method=method,
+            step=step,
+            pooling=pooling,
+            refine=refine,
+            radius=refine_radius,
+            eps=refine_eps,
+            iterations=iterations,
+            subsample=subsample,
+            confidence_weighted=confidence_weighted,
+        ),
+        weights=weights,
+        z=z,
+        z_step=z_step,
+        never_above=never_above,
+        value_range=value_range,
+        keep_slices=keep_slices,
+        device=device,
+    )
+    if axes is not None:
+        if channel_axis is not None:
+            raise InputError(
+                "channel_axis", repr(channel_axis), "None with axes, which say which one holds the channels"
+            )
+        plan = StackPlan(stack, axes, focus_channels=focus_channels)
+        return fuse_whole(plan, settings, progress=progress, cancel=cancel)
+    if focus_channels is not None:
         raise InputError("focus_channels", repr(focus_channels), "it only with axes that name the channels")
-    params = FusionParams(
-        decision=decision,
-        sigma_weight=sigma_weight,
-        noise_floor=noise_floor,
-        blend=blend,
-        firmness=firmness,
-        front=front,
-        fast=fast,
-        radius=radius,
-        eps=eps,
-        delta=delta,
-    )
-    maps = SliceMapParams(
-        method=method,
-        step=step,
-        pooling=pooling,
-        refine=refine,
-        radius=refine_radius,
-        eps=refine_eps,
-        iterations=iterations,
-        subsample=subsample,
-        confidence_weighted=confidence_weighted,
-    )
-    pooling = max(maps.pooling, _FAST_POOLING) if params.fast else maps.pooling
-    where = resolve_device(device)
     slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
-    positions = z_positions(z, z_step, len(slices))
-    if not never_above > 0:
-        raise InputError("never_above", repr(never_above), "more than 0 pixels")
-    # Regions are taken whole: no mean of slices that are alike.
-    soft = params.blend == "soft" and params.decision != "region"
-    reporter = Reporter((1 if soft else 2) * len(slices), "slices", progress, cancel)
-    reporter.check()
-    estimator = DefocusEstimator(maps, weights=weights, device=where)
-    with torch.inference_mode(), device_errors(_ADVICE):
-        noise = noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS))
-        grid = CellGrid(*slices.shape, pooling)
-        best = RunningBest(slices.shape, where, params.front, neighbours=False)
-        best_cells = RunningBest(grid.shape, where, params.front)
-        least, surface = LeastSigma(grid.shape, where), HeightAccumulator(grid.shape, positions, where)
-        blended = SoftSum(params.firmness, slices.channels, slices.shape, where)
-        seen = torch.zeros(slices.shape, dtype=torch.bool, device=where)
-        form: Image | None = None
-        sigmas: list[NDArray[np.float32]] = []
-        leads: list[Tensor] = []
-        for source in slices:
-            image = source.to(where)
-            gray = image.gray
-            held = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
-            sigma, confidence = _slice_maps(estimator, image, gray, held, pooling, cancel)
-            detail, weighed = Detail.of(gray), weighed_sigma(sigma, confidence)
-            judged = weighed if params.decision == "combined" else sigma
-            score = slice_score(detail, judged, noise, params, pooling=pooling)
-            cell_score = height_score(detail, weighed, noise, params, pooling=pooling)
-            told = sigma
-            if image.valid is None or held is None:
-                seen.fill_(True)
-            else:
-                seen |= image.valid
-                score.masked_fill_(~image.valid, torch.nan)
-                told = sigma.masked_fill(held == 0, torch.nan)
-                cell_score.masked_fill_(held < 1, torch.nan)
-            lead = best.update(score)
-            least.update(told, confidence)
-            surface.update(told, confidence, best_cells.update(cell_score) > 0)
-            blended.add(image.pixels, lead)
-            if keep_slices:
-                sigmas.append(to_map(grid.interpolate(sigma, 0, grid.height), image.valid))
-                leads.append(lead)
-            form = form or replace(source, pixels=source.pixels[:, :0].clone())
-            form = replace(form, bounded=form.bounded and source.bounded)
-            # Before the next slice is read, not after.
-            del image, source, gray, detail, weighed, judged, score, cell_score, lead, told
-            reporter.advance()
-        assert form is not None
-        together = replace(form, pixels=blended.result(), valid=seen)
-        never = never_in_focus(least.sigma, least.confidence, never_above, subsample=pooling)
-        relief = find_height(surface, together.gray, never, best_cells, subsample=pooling, seen=seen)
-        chosen = best.index.int()
-        if params.decision == "combined" and len(slices) > 2:
-            # Where a pixel's own evidence is weak, the slice nearest to the height that its surroundings foretell.
-            weak = relief.inferred & relief.height.isfinite()
-            chosen = torch.where(weak, nearest_slice(relief.height, positions), chosen)
-        chosen = settle_decision(chosen, relief.never, len(slices), subsample=pooling)
-        if params.decision == "region":
-            chosen = without_islands(chosen, len(slices))
-        if soft:
-            fused = together.restore(together.pixels)
-            shares = soft_weights(torch.stack(leads), params.firmness).cpu().numpy() if keep_slices else None
-        else:
-            fused, shares = blend_slices(slices, chosen, params, where, keep_slices, reporter)
-        known = least.sigma.isfinite()
-        # What no slice has takes no part in the interpolation beside it.
-        filled = fill_from_surroundings(least.sigma.where(known, 0)[None], known)
-        cells = torch.cat([filled, least.confidence[None]])
-        least_sigma, sure = grid.interpolate(cells, 0, grid.height)
-    index = chosen.cpu().numpy()
-    return Fusion(
-        image=fused,
-        index=index,
-        sigma=to_map(least_sigma, seen),
-        confidence=to_map(sure),
-        height=to_map(relief.height),
-        height_error=to_map(relief.error),
-        inferred=relief.inferred.cpu().numpy(),
-        never_in_focus=relief.never.cpu().numpy(),
-        sigmas=np.stack(sigmas) if keep_slices else None,
-        decisions=index == np.arange(len(slices))[:, None, None] if keep_slices else None,
-        weights=shares,
-    )
+    return fuse_in_bands(slices, settings, progress=progress, cancel=cancel)
 
 
-def _slice_maps(
-    estimator: DefocusEstimator,
-    image: Image,
-    gray: Tensor,
-    held: Tensor | None,
-    pooling: int,
-    cancel: CancelCallback | None,
-) -> tuple[Tensor, Tensor]:
-    """Sigma in pixels of the slice and its confidence, on cells of `pooling` pixels, of which it holds a share each."""
-    valid = None if held is None else held > 0
-    pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=valid)
-    found = estimator.estimate(pooled, cancel=cancel)
-    return (pooling * found.sigma).clamp_(max=LEVELS - 1), found.confidence
+def fuse_nd(
+    stack: ArrayLike | Any,
+    *,
+    axes: str | None = None,
+    focus_channels: ChannelChoice | None = None,
+    channel_names: Sequence[str | None] | None = None,
+    lazy: bool = False,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: Any,
+) -> Fusion:
+    """Fuse every focal stack of an image with time points, positions and channels.
+
+    Focus is judged on one channel, or on a weighted set, and the same choice is applied to all channels, so that
+    they stay registered. One plane is read at a time.
+
+    Parameters
+    ----------
+    stack, axes, focus_channels, channel_names
+        The image, what its axes are and which channels decide, see `StackPlan`.
+    lazy : bool
+        Return dask arrays, one chunk a stack and field, that are computed when they are asked for. A dask array
+        as input is then computed plane by plane within the task, so it must not live on a cluster.
+    progress, cancel : callable or None
+        See `defocus_backend.progress`; not used if `lazy`.
+    **options
+        Those of `fuse`, except `channel_axis`. `value_range` is that of each deciding channel.
+
+    Returns
+    -------
+    Fusion
+        As of `fuse`, with the axes P and T before those of one plane: the image has the given axes without Z (Y, X
+        and S last), in the input's dtype; its maps have P, T, Y, X. The height is in the unit of the image's z axis.
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+
+    Examples
+    --------
+    >>> import defocus_backend as db
+    >>> image = db.open_nd("cells.ome.tif")  # doctest: +SKIP
+    >>> fused = db.fuse_nd(image, focus_channels="DAPI")  # doctest: +SKIP
+    >>> db.write_nd("fused.ome.tif", fused.image, axes="TCYX", like=image)  # doctest: +SKIP
+    """
+    plan = StackPlan(stack, axes, focus_channels=focus_channels, channel_names=channel_names)
+    settings = FusionSettings.of(options)
+    return fuse_lazily(plan, settings) if lazy else fuse_whole(plan, settings, progress=progress, cancel=cancel)
 
 
-_OWNED = {"radius": "refine_radius", "eps": "refine_eps"}
+def fuse_each(
+    plan: StackPlan,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: Any,
+) -> Iterator[tuple[tuple[int, ...], Fusion]]:
+    """Fuse one focal stack of a plan after the other, see `defocus_backend.fusion.nd.fuse_plan`.
 
-
-def fusion_option_names() -> dict[str, str]:
-    """How `fuse` names each field of `SliceMapParams`, for interfaces that offer both groups."""
-    return {f.name: _OWNED.get(f.name, f.name) for f in fields(SliceMapParams)}
+    `options` are those of `fuse`, except `channel_axis`.
+    """
+    return fuse_plan(plan, FusionSettings.of(options), progress=progress, cancel=cancel)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
+from defocus_backend.fusion.bands import fuse_in_bands
 from defocus_backend.fusion.by_index import fuse_by_index
 from defocus_backend.fusion.channels import ChannelChoice, focus_weights, sharpest_channel
-from defocus_backend.fusion.fuse import Fusion, fuse
+from defocus_backend.fusion.result import MAP_TYPES, Fusion
+from defocus_backend.fusion.settings import FusionSettings
 from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import CancelCallback, ProgressCallback
 
@@ -201,78 +202,22 @@ class _Mixed(Sequence[NDArray[Any]]):
         return total
 
 
-def fuse_nd(
-    stack: ArrayLike | Any,
-    *,
-    axes: str | None = None,
-    focus_channels: ChannelChoice | None = None,
-    channel_names: Sequence[str | None] | None = None,
-    lazy: bool = False,
-    progress: ProgressCallback | None = None,
-    cancel: CancelCallback | None = None,
-    **options: Any,
-) -> Fusion:
-    """Fuse every focal stack of an image with time points, positions and channels.
-
-    Focus is judged on one channel, or on a weighted set, and the same choice is applied to all channels, so that
-    they stay registered. One plane is read at a time.
-
-    Parameters
-    ----------
-    stack, axes, focus_channels, channel_names
-        The image, what its axes are and which channels decide, see `StackPlan`.
-    lazy : bool
-        Return dask arrays, one chunk a stack and field, that are computed when they are asked for. A dask array
-        as input is then computed plane by plane within the task, so it must not live on a cluster.
-    progress, cancel : callable or None
-        See `defocus_backend.progress`; not used if `lazy`.
-    **options
-        Those of `fuse`, except `channel_axis`. `value_range` is that of each deciding channel.
-
-    Returns
-    -------
-    Fusion
-        As of `fuse`, with the axes P and T before those of one plane: the image has the given axes without Z (Y, X
-        and S last), in the input's dtype; its maps have P, T, Y, X. The height is in the unit of the image's z axis.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError, Cancelled
-
-    Examples
-    --------
-    >>> import defocus_backend as db
-    >>> image = db.open_nd("cells.ome.tif")  # doctest: +SKIP
-    >>> fused = db.fuse_nd(image, focus_channels="DAPI")  # doctest: +SKIP
-    >>> db.write_nd("fused.ome.tif", fused.image, axes="TCYX", like=image)  # doctest: +SKIP
-    """
-    plan = StackPlan(stack, axes, focus_channels=focus_channels, channel_names=channel_names)
-    if lazy:
-        check_options(options)
-        return _lazily(plan, _with_z_step(plan, options))
-    found = [one for _, one in fuse_each(plan, progress=progress, cancel=cancel, **options)]
-    lead = plan.result_shape(plan.loop)
-    together: Fusion = _together(found, lead)
-    image = np.moveaxis(together.image, len(lead), _channel_place(plan)) if "C" in plan.axes else together.image
-    return replace(together, image=np.ascontiguousarray(image))
-
-
-def fuse_each(
+def fuse_plan(
     plan: StackPlan,
+    settings: FusionSettings,
     *,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
-    **options: Any,
 ) -> Iterator[tuple[tuple[int, ...], Fusion]]:
     """Fuse one focal stack after the other, for results that are written as they come.
 
     Parameters
     ----------
     plan : StackPlan
+    settings : FusionSettings
+        Where they say no distance of the slices, it is that of the image.
     progress, cancel : callable or None
         See `defocus_backend.progress`.
-    **options
-        Those of `fuse`, except `channel_axis`.
 
     Yields
     ------
@@ -281,54 +226,58 @@ def fuse_each(
     fusion : Fusion
         Of that stack; the image is (C, H, W[, S]), without C where there is no such axis.
     """
-    check_options(options)
-    options = _with_z_step(plan, options)
     for done, index in enumerate(plan):
-        yield index, _fuse_one(plan, index, options, _share(progress, done, len(plan), plan), cancel)
+        yield index, fuse_one(plan, index, settings, _share(progress, done, len(plan), plan), cancel)
 
 
-def check_options(options: dict[str, Any]) -> None:
-    """Raise `InputError` for options that `fuse` does not have or that say what `axes` says."""
-    taken = {"stack", "channel_axis", "axes", "focus_channels", "progress", "cancel"}
-    known = set(inspect.signature(fuse).parameters) - taken
-    for name in options:
-        if name not in known:
-            raise InputError("options", repr(name), "options of `fuse`; axes say which one holds the channels")
-
-
-def _with_z_step(plan: StackPlan, options: dict[str, Any]) -> dict[str, Any]:
-    """Options in which the distance of the slices is that of the image, where nothing else was said."""
-    said = options.get("z") is not None or options.get("z_step") is not None
-    return options if said or plan.z_step is None else {**options, "z_step": plan.z_step}
-
-
-def _fuse_one(
+def fuse_one(
     plan: StackPlan,
     index: tuple[int, ...],
-    options: dict[str, Any],
+    settings: FusionSettings,
     progress: Callable[[int], ProgressCallback | None] = lambda _: None,
     cancel: CancelCallback | None = None,
     *,
     alone: bool = False,
 ) -> Fusion:
-    judged, value_range = plan.judged(index, value_range=options.get("value_range"), alone=alone)
-    said = {**options, "value_range": value_range}
-    found = fuse(judged, channel_axis=plan.channel_axis, progress=progress(0), cancel=cancel, **said)
+    """Fuse one stack of a plan; see `StackPlan.slices` for `alone`."""
+    settings = settings.with_z_step(plan.z_step)
+    judged, value_range = plan.judged(index, value_range=settings.value_range, alone=alone)
+    slices = FocalStack(judged, channel_axis=plan.channel_axis, value_range=value_range)
+    found = fuse_in_bands(slices, settings, progress=progress(0), cancel=cancel)
     if "C" not in plan.axes:
         return found
-    allowed = set(inspect.signature(fuse_by_index).parameters) - {"value_range"}
-    shared = {name: value for name, value in options.items() if name in allowed}
     images = dict.fromkeys(range(plan.channels), found.image)
+    fusion = settings.fusion
     for step, channel in enumerate(_followers(plan), start=1):
         images[channel] = fuse_by_index(
             plan.slices(index, channel, alone=alone),
             found.index,
             channel_axis=plan.channel_axis,
+            blend=fusion.blend,
+            radius=fusion.radius,
+            eps=fusion.eps,
+            delta=fusion.delta,
+            device=settings.device,
             progress=progress(step),
             cancel=cancel,
-            **shared,
         )
     return replace(found, image=np.stack(list(images.values())))
+
+
+def fuse_whole(
+    plan: StackPlan,
+    settings: FusionSettings,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> Fusion:
+    """Fuse all stacks of a plan into one `Fusion`, whose arrays have the axes of the plan's results."""
+    found = [one for _, one in fuse_plan(plan, settings, progress=progress, cancel=cancel)]
+    lead = plan.result_shape(plan.loop)
+    together = Fusion.stacked(found, lead)
+    if "C" not in plan.axes:
+        return together
+    return replace(together, image=np.ascontiguousarray(np.moveaxis(together.image, len(lead), _channel_place(plan))))
 
 
 def _followers(plan: StackPlan) -> list[int]:
@@ -355,29 +304,8 @@ def _channel_place(plan: StackPlan) -> int:
     return plan.result_axes.index("C")
 
 
-def _together(found: list[Any], lead: tuple[int, ...]) -> Any:
-    """One dataclass of arrays from one a stack: every array gets the leading axes of the stacks."""
-    first = found[0]
-    changed = {}
-    for field in fields(first):
-        values = [getattr(one, field.name) for one in found]
-        if is_dataclass(values[0]) and not isinstance(values[0], type):
-            changed[field.name] = _together(values, lead)
-        elif isinstance(values[0], np.ndarray):
-            changed[field.name] = np.stack(values).reshape(*lead, *values[0].shape)
-        elif lead:
-            changed[field.name] = None if values[0] is None else values
-    return replace(first, **changed)
-
-
-def map_types() -> dict[str, np.dtype[Any]]:
-    """The maps (H, W) that every fusion has, by name, with their dtypes."""
-    maps = [f for f in fields(Fusion) if f.default is MISSING and f.name != "image"]
-    return {f.name: np.dtype(str(f.type).rpartition(".")[2].rstrip("]").rstrip("_")) for f in maps}
-
-
-def _lazily(plan: StackPlan, options: dict[str, Any]) -> Fusion:
-    """The same result as dask arrays."""
+def fuse_lazily(plan: StackPlan, settings: FusionSettings) -> Fusion:
+    """The result of `fuse_whole` as dask arrays."""
     try:
         import dask.array as da
         from dask.delayed import delayed
@@ -388,9 +316,9 @@ def _lazily(plan: StackPlan, options: dict[str, Any]) -> Fusion:
     lead = plan.result_shape(plan.loop)
     parts: dict[str, list[Any]] = {}
     for index in plan:
-        one = delayed(_fuse_one, pure=False)(plan, index, dict(options), alone=True)
+        one = delayed(fuse_one, pure=False)(plan, index, settings, alone=True)
         parts.setdefault("image", []).append(da.from_delayed(one.image, shape, plan.dtype))
-        for name, dtype in map_types().items():
+        for name, dtype in MAP_TYPES.items():
             parts.setdefault(name, []).append(da.from_delayed(getattr(one, name), flat, dtype))
     arrays = {name: da.stack(some).reshape(*lead, *some[0].shape) for name, some in parts.items()}
     if "C" in plan.axes:

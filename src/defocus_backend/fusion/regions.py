@@ -16,6 +16,8 @@ from torch import Tensor
 
 from defocus_backend.compare.gfdf import without_small
 from defocus_backend.filters import box_mean, guided_filter
+from defocus_backend.fusion.decision import Decision, Detail, sigma_of_pixels
+from defocus_backend.params import FusionParams
 
 _MEAN_RADIUS = 3
 _GATHER_RADIUS, _GATHER_EPS = 5, 0.3
@@ -74,3 +76,10 @@ def without_islands(index: Tensor, count: int) -> Tensor:
         return index
     rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
     return torch.from_numpy(numbers[rows, columns]).to(index)
+
+
+def _score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:  # noqa: ARG001
+    return region_score(detail.gray, sigma_of_pixels(detail, sigma, pooling), params.sigma_weight)
+
+
+REGION = Decision(score=_score, settle=without_islands)

@@ -43,7 +43,9 @@ class FocalStack:
         value_range: tuple[float, float] | None = None,
         argument: str = "stack",
     ) -> None:
-        self._read, self._length, self._item = _reader(stack, argument)
+        # A plain iterator can be read only once.
+        self._stack: Any = list(stack) if isinstance(stack, Iterator) else stack
+        self._read, self._length, self._item = _reader(self._stack, argument)
         self._channel_axis = channel_axis
         self._argument = argument
         self._partial = bool(getattr(stack, "partial", False))
@@ -95,15 +97,27 @@ class FocalStack:
         height, width = self.shape
         pairs = np.unique(np.linspace(0, max(0, height // 2 - 1), max(1, pixels // (2 * width))).round().astype(int))
         rows = np.minimum((2 * pairs[:, None] + np.arange(2)).ravel(), height - 1)
-        row_axis = 0 if self._channel_axis is None or self._channel_axis % 3 else 1
         numbers = [int(n) for n in np.unique(np.linspace(0, len(self) - 1, count).round())]
         item = self._item
         found = enumerate(self._read()) if item is None else ((n, item(n)) for n in numbers)
         for number, values in found:
             if number in numbers:
-                image = self._as_image(np.asanyarray(values).take(rows, row_axis), number, self.value_range, part=True)
+                image = self._as_image(
+                    np.asanyarray(values).take(rows, self.row_axis), number, self.value_range, part=True
+                )
                 if image.valid is None or bool(image.valid.any()):
                     yield image
+
+    def rows(self, first: int, last: int) -> FocalStack:
+        """The rows `first` to `last` - 1 of every slice, on the value range of the whole slices."""
+        kind = _Rows if self._item is None else _RowsByNumber
+        part = kind(self._stack, len(self), (slice(None),) * self.row_axis + (slice(first, last),))
+        return FocalStack(part, channel_axis=self._channel_axis, value_range=self.value_range, argument=self._argument)
+
+    @property
+    def row_axis(self) -> int:
+        """Axis of the rows of one slice."""
+        return 0 if self._channel_axis is None or self._channel_axis % 3 else 1
 
     def _first(self, value_range: tuple[float, float] | None) -> Image:
         values = next(iter(self._read()), None)
@@ -131,11 +145,40 @@ class FocalStack:
         return min(i.low for i in found), max(i.high for i in found)
 
 
+class _Rows:
+    """Some rows of every slice, masked where a slice is."""
+
+    partial = True
+    """A slice that has pixels elsewhere may have none in these rows."""
+
+    def __init__(self, stack: Any, count: int, key: tuple[slice, ...]) -> None:
+        self._stack, self._count, self._key = stack, count, key
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        for values in self._stack() if callable(self._stack) else self._stack:
+            yield np.asanyarray(values)[self._key]
+
+
+class _RowsByNumber(_Rows):
+    """The same of a stack that can be asked for any slice; a lazy one is asked for one at a time."""
+
+    def __getitem__(self, number: int) -> Any:
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        return np.asanyarray(self._stack[number])[self._key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(self._count))
+
+
 def _reader(
     stack: StackLike, argument: str
 ) -> tuple[Callable[[], Iterator[Any]], int | None, Callable[[int], Any] | None]:
     """A function that starts a new reading; where they are known, the number of slices and how to read one."""
-    source: Any = list(stack) if isinstance(stack, Iterator) else stack
+    source: Any = stack
     if callable(source):
         return lambda: iter(source()), None, None
     if isinstance(source, str | bytes) or not hasattr(source, "__iter__"):

@@ -85,7 +85,7 @@ class Repainter(QObject):
         if self._preview.busy:
             self._timer.start()
             return
-        from defocus_backend.fusion.affected import decision_reach
+        from defocus_backend.fusion.by_index import decision_reach
 
         data = np.asarray(self.labels.data)
         if data.shape != self._fused.shape:
@@ -107,7 +107,7 @@ class Repainter(QObject):
             return
 
     def _again(self, frame: Where, where: Index, region: Region, index: NDArray[np.int32]) -> Any:
-        from defocus_backend.fusion.affected import affected_pixels
+        from defocus_backend.fusion.by_index import affected_pixels
 
         pieces = refuse(self._plan, self._arguments, self._ranges, index, frame, region)
         painted = index != self.automatic[where]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from defocus_backend.errors import InputError
-from defocus_backend.fusion import fuse_by_index
-from defocus_backend.fusion.affected import affected_pixels, decision_reach
+from defocus_backend.fusion import affected_pixels, decision_reach, fuse_by_index
 
 RADIUS = 3
 

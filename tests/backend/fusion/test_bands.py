@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 
 from defocus_backend.fusion import Fusion, bands, fuse
-from defocus_backend.fusion.bands import bands_of, in_bands
+from defocus_backend.fusion.bands import band_by_band, bands_of
+from defocus_backend.fusion.stack import FocalStack
+from defocus_backend.progress import ProgressCallback
 
 
 @pytest.fixture
@@ -32,23 +33,30 @@ def test_bands_cover_every_row_once_and_stay_small(shape: tuple[int, int]) -> No
         assert all((b.last - b.first) * shape[1] <= bands.WHOLE_PIXELS for b in found)
 
 
-@dataclass(frozen=True)
-class Result:
-    image: np.ndarray
-    highest: np.ndarray
-    every: np.ndarray
-    note: str
-
-
-@in_bands
-def maximum(stack: Any, *, channel_axis: int | None = None, value_range: Any = None, progress: Any = None) -> Result:
+def maximum(stack: FocalStack, progress: ProgressCallback | None) -> Fusion:
     """A fusion of one pixel at a time, whose bands must therefore equal the whole exactly."""
-    whole = np.stack([np.asarray(s) for s in stack])
+    images = list(stack)
     if progress is not None:
         progress(1, 2, "steps")
         progress(2, 2, "steps")
-    gray = whole if channel_axis is None else whole.max(1 + channel_axis % 3)
-    return Result(image=whole.max(0), highest=gray.argmax(0), every=gray, note=str(value_range))
+    gray = np.stack([image.pixels.amax(0).numpy() for image in images])
+    brightest = np.stack([image.restore(image.pixels) for image in images]).max(0)
+    return result(brightest, gray.argmax(0), gray)
+
+
+def result(image: np.ndarray, index: np.ndarray, each: np.ndarray) -> Fusion:
+    flat = np.zeros(index.shape)
+    return Fusion(
+        image=image,
+        index=index,
+        sigma=flat,
+        confidence=flat,
+        height=flat,
+        height_error=flat,
+        inferred=flat > 0,
+        never_in_focus=flat > 0,
+        sigmas=each,
+    )
 
 
 @pytest.mark.parametrize("channel_axis", [None, -1, 0, 1])
@@ -60,28 +68,31 @@ def test_bands_are_put_together(channel_axis: int | None, form: str) -> None:
         stack = np.stack([stack, stack // 2, stack // 3], axis=1 + channel_axis % 3)
     given = {"array": stack, "list": list(stack), "callable": lambda: iter(stack), "iterator": iter(stack)}[form]
     seen: list[tuple[int, int]] = []
-    found = maximum(given, channel_axis=channel_axis, progress=lambda done, total, _: seen.append((done, total)))
-    gray = stack if channel_axis is None else stack.max(1 + channel_axis % 3)
+    slices = FocalStack(given, channel_axis=channel_axis)
+    plan = bands_of(slices.shape)
+    found = band_by_band(maximum, slices, plan, lambda done, total, _: seen.append((done, total)))
+    whole = maximum(slices, None)
     np.testing.assert_array_equal(found.image, stack.max(0))
     assert found.image.dtype == np.uint16
-    np.testing.assert_array_equal(found.highest, gray.argmax(0))
-    np.testing.assert_array_equal(found.every, gray)
-    assert len(bands_of((300, 60))) > 3
-    assert [done for done, _ in seen] == list(range(1, 2 * len(bands_of((300, 60))) + 1))
-    assert found.note != "None"  # one range of values for all bands
+    np.testing.assert_array_equal(found.index, whole.index)
+    assert found.sigmas is not None
+    # One range of values for all bands.
+    np.testing.assert_array_equal(found.sigmas, whole.sigmas)
+    assert found.weights is None
+    assert len(plan) > 3
+    assert [done for done, _ in seen] == list(range(1, 2 * len(plan) + 1))
 
 
 @pytest.mark.usefixtures("small_bands")
 def test_the_image_fades_over_at_a_seam() -> None:
     """Each band returns its number of rows read, so that bands differ by a known step."""
 
-    @in_bands
-    def numbered(stack: Any, **_: Any) -> Result:
-        rows = np.asarray(stack[0])
-        return Result(image=np.full(rows.shape, rows[0, 0], float), highest=rows, every=rows[None], note="")
+    def numbered(stack: FocalStack, _: ProgressCallback | None) -> Fusion:
+        rows = next(iter(stack)).pixels[0].numpy()
+        return result(np.full(rows.shape, rows[0, 0], float), rows, rows[None])
 
     stack = np.arange(300.0)[None, :, None] * np.ones((2, 1, 60))
-    image = numbered(stack).image[:, 0]
+    image = band_by_band(numbered, FocalStack(stack, value_range=(0, 1)), bands_of((300, 60))).image[:, 0]
     starts = [b.first for b in bands_of((300, 60))]
     assert image[0] == starts[0]
     assert image[-1] == starts[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from scipy import ndimage
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.filters import guided_filter
 from defocus_backend.fusion import fuse, fuse_by_index
-from defocus_backend.fusion.blend import collapse, laplacian_pyramid
+from defocus_backend.fusion.blend import Blend, WeightedSum, collapse, guided_weight, laplacian_pyramid
+from defocus_backend.fusion.decision import Decision, Detail
+from defocus_backend.methods import BLENDS, DECISIONS, Method
+from defocus_backend.params import FusionParams
 
 
 @pytest.fixture
@@ -237,3 +241,51 @@ def test_at_an_occlusion_the_side_in_front_can_be_preferred() -> None:
     assert near["last"] > near["none"] + 0.05
     for front in ("first", "last"):
         np.testing.assert_array_equal(found[front].index[:, plain], found["none"].index[:, plain])
+
+
+def test_a_blend_and_a_decision_can_be_added_from_outside(run: Callable[..., Any], stack: np.ndarray) -> None:
+    """The last slice everywhere, and of every pixel the brightest: two rules that nothing here has."""
+
+    class Last:
+        def add(self, pixels: torch.Tensor, *_: torch.Tensor) -> None:
+            self.pixels = pixels
+
+        def result(self) -> torch.Tensor:
+            return self.pixels
+
+        def weights(self) -> torch.Tensor:
+            raise NotImplementedError
+
+    def brightness(detail: Detail, *_: Any) -> torch.Tensor:
+        return detail.gray.clone()
+
+    last = Blend(weigh=guided_weight, known=WeightedSum, scored=lambda *_: Last())
+    BLENDS.add(Method(name="last", text="the last slice", citation="-", home=last))
+    DECISIONS.add(Method(name="bright", text="the brightest", citation="-", home=Decision(score=brightness)))
+    try:
+        found = run(stack, blend="last", decision="bright", never_above=30)
+        assert "last" in FusionParams.describe()["blend"]["choices"]
+    finally:
+        BLENDS.remove("last")
+        DECISIONS.remove("bright")
+    np.testing.assert_array_equal(found.image, stack[-1])
+    np.testing.assert_array_equal(found.index, stack.argmax(0))
+
+
+def test_an_unknown_blend_or_decision_is_refused(run: Callable[..., Any], stack: np.ndarray) -> None:
+    for option in ({"blend": "mean"}, {"decision": "mean"}):
+        with pytest.raises(InputError, match="one of"):
+            run(stack, **option)
+    with pytest.raises(InputError, match="blend: got 'mean'; expected one of soft, decision, pyramid"):
+        BLENDS["mean"]
+    with pytest.raises(InputError, match="each name once"):
+        BLENDS.add(BLENDS["soft"])
+
+
+def test_the_result_says_what_its_maps_are(run: Callable[..., Any], stack: np.ndarray) -> None:
+    found = run(stack, keep_slices=True)
+    for field in fields(found):
+        value = getattr(found, field.name)
+        if field.name != "image":
+            assert value.dtype == field.metadata["dtype"], field.name
+            assert value.ndim == len(field.metadata["axes"]), field.name

@@ -1,0 +1,258 @@
+"""The fusion of one stack as an accumulator: slices are added one after the other, memory does not grow with them.
+
+In the first pass every slice is scored. A blend by scores is then finished. A blend by the finished decision
+(eqs 13 to 16 of Galetto and Deng, 2021) takes every slice a second time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from defocus_backend.arrays import Image, to_map
+from defocus_backend.classifier.networks import LEVELS
+from defocus_backend.defocus import DefocusEstimator
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.filters import CellGrid, cell_mean
+from defocus_backend.filters.fill import fill_from_surroundings
+from defocus_backend.fusion.blend import SOFT
+from defocus_backend.fusion.by_index import KnownBlend
+from defocus_backend.fusion.coverage import never_in_focus, settle_decision
+from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score, weighed_sigma
+from defocus_backend.fusion.height import HeightAccumulator, Relief, find_height
+from defocus_backend.fusion.positions import z_positions
+from defocus_backend.fusion.result import Fusion
+from defocus_backend.fusion.running import LeastSigma, RunningBest
+from defocus_backend.fusion.settings import FusionSettings
+from defocus_backend.fusion.stack import FocalStack
+from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+
+_NOISE_SLICES = 3
+"""Slices from which the noise is estimated."""
+_NOISE_PIXELS = 1 << 19
+"""Pixels of each of them: the median of so many is settled."""
+_ADVICE = "use device='cpu', smaller slices or keep_slices=False"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is found of one slice before it is compared with the others, on cells of `pooling` pixels.
+
+    Attributes
+    ----------
+    sigma, confidence : (h, w) tensors
+        Blur in pixels of the slice and its confidence.
+    share : (h, w) tensor or None
+        Share of the pixels of every cell that the slice has; None if it has all.
+    """
+
+    sigma: Tensor
+    confidence: Tensor
+    share: Tensor | None
+
+
+class FusionEngine:
+    """Fuses the slices that it is given: `add` each of them in order, `passes` times, then `finish`.
+
+    Parameters
+    ----------
+    settings : FusionSettings
+    estimator : DefocusEstimator
+        Finds the defocus map of a slice, with the settings' options.
+    shape : (int, int)
+        Height and width of a slice.
+    channels : int
+        Number of its colour channels, 1 or 3.
+    z : (N,) float64 array
+        Position of every slice.
+    noise : float
+        Standard deviation of the noise of the slices, in the unit range, see `noise_level`.
+    device : torch.device
+    cancel : callable or None
+        Asked between the tiles of a slice.
+    """
+
+    def __init__(
+        self,
+        settings: FusionSettings,
+        estimator: DefocusEstimator,
+        *,
+        shape: tuple[int, int],
+        channels: int,
+        z: NDArray[np.float64],
+        noise: float,
+        device: torch.device,
+        cancel: CancelCallback | None = None,
+    ) -> None:
+        self.settings, self.passes = settings, settings.passes
+        self._estimator, self._z, self._noise, self._cancel = estimator, z, noise, cancel
+        self._device = device
+        self._grid = CellGrid(*shape, settings.pooling)
+        # Whatever lives long is allocated here, before a network runs and frees its activations: no fragmentation.
+        self._best = RunningBest(shape, device, settings.fusion.front, neighbours=False)
+        self._best_cells = RunningBest(self._grid.shape, device, settings.fusion.front)
+        self._least = LeastSigma(self._grid.shape, device)
+        self._surface = HeightAccumulator(self._grid.shape, z, device)
+        scored = (settings.blend.scored if self.passes == 1 else None) or SOFT.scored
+        assert scored is not None
+        # With two passes this is only the guide of the height.
+        self._blend = scored(settings.fusion, channels, shape, device, settings.keep_slices and self.passes == 1)
+        self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._form: Image | None = None
+        self._sigmas: list[NDArray[np.float32]] = []
+        self._count = 0
+        self._choice: tuple[Tensor, Relief, Image] | None = None
+        self._known: KnownBlend | None = None
+
+    @torch.inference_mode()
+    def add(self, image: Image) -> None:
+        """Take in the next slice; after the last one comes the first of the second pass, if there is one."""
+        if self._count < len(self._z):
+            self._judge(image)
+        else:
+            if self._known is None:
+                self._known = KnownBlend(self._decide()[0], self.settings.fusion, self.settings.keep_slices)
+            self._known.add(image)
+        self._count += 1
+
+    @torch.inference_mode()
+    def finish(self) -> Fusion:
+        """The fusion of all slices, once each of them was added in every pass."""
+        assert self._count == self.passes * len(self._z), "every slice was added"
+        chosen, relief, together = self._decide()
+        keep, weights = self.settings.keep_slices, None
+        if self._known is None:
+            image = together.restore(together.pixels)
+            weights = self._blend.weights().cpu().numpy() if keep else None
+        else:
+            image, weights = self._known.finish()
+        sigma, confidence = self._least_sigma()
+        index = chosen.cpu().numpy()
+        return Fusion(
+            image=image,
+            index=index,
+            sigma=to_map(sigma, self._seen),
+            confidence=to_map(confidence),
+            height=to_map(relief.height),
+            height_error=to_map(relief.error),
+            inferred=relief.inferred.cpu().numpy(),
+            never_in_focus=relief.never.cpu().numpy(),
+            sigmas=np.stack(self._sigmas) if keep else None,
+            decisions=index == np.arange(len(self._z))[:, None, None] if keep else None,
+            weights=weights,
+        )
+
+    def _judge(self, source: Image) -> None:
+        """First pass: score a slice and compare it with those before it."""
+        params, pooling = self.settings.fusion, self.settings.pooling
+        image = source.to(self._device)
+        gray = image.gray
+        found = self._slice_maps(image, gray)
+        detail, weighed = Detail.of(gray), weighed_sigma(found.sigma, found.confidence)
+        judged = weighed if self.settings.decision.weighed else found.sigma
+        score = slice_score(detail, judged, self._noise, params, pooling=pooling)
+        cell_score = height_score(detail, weighed, self._noise, params, pooling=pooling)
+        sigma = found.sigma
+        if image.valid is None or found.share is None:
+            self._seen.fill_(True)
+        else:
+            self._seen |= image.valid
+            score.masked_fill_(~image.valid, torch.nan)
+            sigma = found.sigma.masked_fill(found.share == 0, torch.nan)
+            cell_score.masked_fill_(found.share < 1, torch.nan)
+        lead = self._best.update(score)
+        self._least.update(sigma, found.confidence)
+        self._surface.update(sigma, found.confidence, self._best_cells.update(cell_score) > 0)
+        self._blend.add(image.pixels, score, lead)
+        if self.settings.keep_slices:
+            self._sigmas.append(to_map(self._grid.interpolate(found.sigma, 0, self._grid.height), image.valid))
+        form = self._form or replace(source, pixels=source.pixels[:, :0].clone())
+        self._form = replace(form, bounded=form.bounded and source.bounded)
+
+    def _slice_maps(self, image: Image, gray: Tensor) -> _Judged:
+        pooling = self.settings.pooling
+        share = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
+        pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=None if share is None else share > 0)
+        found = self._estimator.estimate(pooled, cancel=self._cancel)
+        return _Judged((pooling * found.sigma).clamp_(max=LEVELS - 1), found.confidence, share)
+
+    def _decide(self) -> tuple[Tensor, Relief, Image]:
+        """End the first pass: the slice of every pixel (eq 14), the height, and the blend of the slices so far."""
+        if self._choice is not None:
+            return self._choice
+        assert self._form is not None, "a slice was added"
+        settings, count, pooling = self.settings, len(self._z), self.settings.pooling
+        together = replace(self._form, pixels=self._blend.result(), valid=self._seen)
+        never = never_in_focus(self._least.sigma, self._least.confidence, settings.never_above, subsample=pooling)
+        relief = find_height(self._surface, together.gray, never, self._best_cells, subsample=pooling, seen=self._seen)
+        chosen = self._best.index.int()
+        if settings.decision.by_height and count > 2:
+            # Where a pixel's own evidence is weak, the slice nearest to the height predicted from its neighbourhood.
+            weak = relief.inferred & relief.height.isfinite()
+            chosen = torch.where(weak, nearest_slice(relief.height, self._z), chosen)
+        chosen = settle_decision(chosen, relief.never, count, subsample=pooling)
+        if settings.decision.settle is not None:
+            chosen = settings.decision.settle(chosen, count)
+        self._choice = chosen, relief, together
+        return self._choice
+
+    def _least_sigma(self) -> tuple[Tensor, Tensor]:
+        """Least sigma and its confidence, of every pixel."""
+        known = self._least.sigma.isfinite()
+        # What no slice has takes no part in the interpolation beside it.
+        filled = fill_from_surroundings(self._least.sigma.where(known, 0)[None], known)
+        cells = torch.cat([filled, self._least.confidence[None]])
+        sigma, confidence = self._grid.interpolate(cells, 0, self._grid.height)
+        return sigma, confidence
+
+
+def fuse_slices(
+    slices: FocalStack,
+    settings: FusionSettings,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> Fusion:
+    """Fuse one stack whose planes are worked on as a whole.
+
+    Parameters
+    ----------
+    slices : FocalStack
+    settings : FusionSettings
+    progress, cancel : callable or None
+        Called once a slice and pass, see `defocus_backend.progress`.
+
+    Returns
+    -------
+    Fusion
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+    """
+    where = resolve_device(settings.device)
+    z = z_positions(settings.z, settings.z_step, len(slices))
+    reporter = Reporter(settings.passes * len(slices), "slices", progress, cancel)
+    reporter.check()
+    estimator = DefocusEstimator(settings.maps, weights=settings.weights, device=where)
+    with torch.inference_mode(), device_errors(_ADVICE):
+        engine = FusionEngine(
+            settings,
+            estimator,
+            shape=slices.shape,
+            channels=slices.channels,
+            z=z,
+            noise=noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS)),
+            device=where,
+            cancel=cancel,
+        )
+        for _ in range(engine.passes):
+            for image in slices:
+                engine.add(image)
+                del image  # before the next slice is read, not after
+                reporter.advance()
+        return engine.finish()

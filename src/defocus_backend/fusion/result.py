@@ -1,0 +1,74 @@
+"""What a fusion returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_YX, _NYX = ({"axes": axes} for axes in ("YX", "NYX"))
+_FLOAT, _INT, _BOOL = ({"dtype": np.dtype(kind)} for kind in (np.float32, np.int32, np.bool_))
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Result of `fuse`.
+
+    The metadata of each field but `image` say its ``axes`` (Y row, X column, N slice) and its ``dtype``.
+
+    Attributes
+    ----------
+    image : (H, W[, C]) array
+        All-in-focus image, dtype and layout of one slice.
+    index : (H, W) int32 array
+        Number of the slice that is in focus, from 0.
+    sigma : (H, W) float32 array
+        Least blur over the slices, in pixels, found on squares of `pooling` pixels; NaN where no slice was valid.
+    confidence : (H, W) float32 array
+        Confidence of that blur, 0 to 1.
+    height : (H, W) float32 array
+        Place of best focus along z, between the slices, in the unit of `z`; NaN where it is unknown.
+    height_error : (H, W) float32 array
+        Standard error of the height in the same unit; NaN where it is unknown.
+    inferred : (H, W) bool array
+        True where the height was taken from the neighbourhood, since the pixel itself is uninformative.
+    never_in_focus : (H, W) bool array
+        True where no slice is sharp.
+    sigmas, decisions, weights : (N, H, W) arrays or None
+        Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
+        every slice; None unless `keep_slices` was set.
+    """
+
+    image: NDArray[Any]
+    index: NDArray[np.int32] = field(metadata=_YX | _INT)
+    sigma: NDArray[np.float32] = field(metadata=_YX | _FLOAT)
+    confidence: NDArray[np.float32] = field(metadata=_YX | _FLOAT)
+    height: NDArray[np.float32] = field(metadata=_YX | _FLOAT)
+    height_error: NDArray[np.float32] = field(metadata=_YX | _FLOAT)
+    inferred: NDArray[np.bool_] = field(metadata=_YX | _BOOL)
+    never_in_focus: NDArray[np.bool_] = field(metadata=_YX | _BOOL)
+    sigmas: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
+    decisions: NDArray[np.bool_] | None = field(default=None, metadata=_NYX | _BOOL)
+    weights: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays that are there, by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @staticmethod
+    def stacked(parts: Sequence[Fusion], shape: tuple[int, ...]) -> Fusion:
+        """Fusions of several stacks as one, every array with leading axes of this shape."""
+        names = parts[0].arrays()
+        found = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
+        return Fusion(**{name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
+
+
+MAP_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {f.name: f.metadata["dtype"] for f in fields(Fusion) if f.metadata.get("axes") == "YX"}
+)
+"""The maps (H, W) that every fusion has, by name, with their dtypes."""
