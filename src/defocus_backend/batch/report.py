@@ -97,6 +97,7 @@ def draw_page(journal: Journal, records: Mapping[str, Record], about: About) -> 
         "state": about.ended,
     }
     return _PAGE.substitute(
+        style=STYLE,
         title=escape(f"defocus batch: {about.operation}, {len(records)} stacks"),
         counts="".join(f'<span class="{state}"><b>{counts[state]}</b> {word}</span>' for state, word in _WORDS.items()),
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items()),
@@ -189,11 +190,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$title</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; --warn: #b26a00; }
+STYLE = """:root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; --warn: #b26a00; }
 @media (prefers-color-scheme: dark) { :root { --bad: #ff7b72; --good: #7ad07f; --warn: #e3a857; } }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; }
@@ -220,7 +217,14 @@ p { margin: 0 0 .3rem; }
 pre { white-space: pre-wrap; font-size: .8rem; }
 td, th { padding: .1rem .8rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
 summary { cursor: pointer; }
-</style></head><body>
+"""
+"""Style sheet of reports, light and dark."""
+
+_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+$style</style></head><body>
 <h1>$title</h1>
 <p class="counts">$counts</p>
 <dl>$facts</dl>

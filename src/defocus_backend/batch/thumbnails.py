@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from defocus_backend.io import read_image
 
@@ -22,10 +24,14 @@ def thumbnail(path: Path) -> bytes:
     FileError
         If the picture cannot be read.
     """
+    return encode_thumbnail(read_image(path).array)
+
+
+def encode_thumbnail(array: NDArray[Any], longest: int = _LONGEST) -> bytes:
+    """The same of pixels (H, W) or (H, W, C), with another longest side in pixels."""
     from PIL import Image
 
-    array = read_image(path).array
-    every = max(1, max(array.shape[:2]) // (2 * _LONGEST))  # the rest of the way is averaged
+    every = max(1, max(array.shape[:2]) // (2 * longest))  # the rest of the way is averaged
     array = array[::every, ::every]
     if array.ndim == 3:
         array = array[..., :3] if array.shape[-1] >= 3 else array[..., 0]
@@ -36,7 +42,7 @@ def thumbnail(path: Path) -> bytes:
         unit = (np.nan_to_num(values, nan=low) - low) / max(float(high - low), 1e-12)
         array = (np.clip(unit, 0, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(array))
-    picture.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
+    picture.thumbnail((longest, longest), Image.Resampling.BOX)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
