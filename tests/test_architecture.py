@@ -29,6 +29,7 @@ FLOW = (
     ("defocus",),
     ("sharpen", "shallow", "fusion", "evaluation"),
     ("training", "batch"),
+    ("quality",),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only."""

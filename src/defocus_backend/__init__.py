@@ -54,7 +54,15 @@ if TYPE_CHECKING:
         write_nd,
     )
     from defocus_backend.io.mesh import write_mesh
-    from defocus_backend.params import AlignParams, DefocusParams, FusionParams, ShallowParams, SharpenParams
+    from defocus_backend.params import (
+        AlignParams,
+        DefocusParams,
+        FusionParams,
+        QualityParams,
+        ShallowParams,
+        SharpenParams,
+    )
+    from defocus_backend.quality import BestPlane, Drift, FocusQuality, ObjectQuality, best_plane, drift, focus_quality
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
 
@@ -74,18 +82,20 @@ _HOMES = {
         *("read_map", "write_image", "write_map", "write_nd"),
     ),
     "io.mesh": ("write_mesh",),
-    "params": ("AlignParams", "DefocusParams", "FusionParams", "ShallowParams", "SharpenParams"),
+    "params": ("AlignParams", "DefocusParams", "FusionParams", "QualityParams", "ShallowParams", "SharpenParams"),
+    "quality": ("BestPlane", "Drift", "FocusQuality", "ObjectQuality", "best_plane", "drift", "focus_quality"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("compare", "methods", "metrics", "render", "scenes")
+_MODULES = ("compare", "methods", "metrics", "quality", "render", "scenes")
 
 __all__ = [
     "AlignParams",
     "AlignedStack",
     "Alignment",
     "AlignmentNeed",
+    "BestPlane",
     "Calibration",
     "Cancelled",
     "Channel",
@@ -94,16 +104,20 @@ __all__ = [
     "DefocusMap",
     "DefocusParams",
     "DeviceError",
+    "Drift",
     "FileError",
+    "FocusQuality",
     "Fusion",
     "FusionParams",
     "ImageND",
     "InputError",
     "Metadata",
     "ModelCard",
+    "ObjectQuality",
     "Outcome",
     "Picture",
     "Plane",
+    "QualityParams",
     "ShallowDepthOfField",
     "ShallowParams",
     "ShallowRenderer",
@@ -117,10 +131,13 @@ __all__ = [
     "align_stack",
     "alignment_needed",
     "apply_alignment",
+    "best_plane",
     "best_slice",
     "coverage",
     "decision_reach",
     "defocus_map",
+    "drift",
+    "focus_quality",
     "fuse",
     "fuse_by_index",
     "fuse_many",

@@ -224,6 +224,32 @@ class FusionParams(Params):
     delta: float = _option(1e-6, "Floor added to every weight, eq 16.", above=0.0, high=0.1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class QualityParams(Params):
+    """What counts as in focus, and what as worth judging."""
+
+    sharp_below: float = _option(
+        2.0, "Median sigma below which a picture is in focus; raise it for oversampled pictures.", unit="px", above=0.0
+    )
+    blurred_above: float = _option(
+        4.0,
+        "A picture is out of focus if even its sharpest tenth has a larger sigma; between the two it is soft.",
+        unit="px",
+        above=0.0,
+    )
+    confident_above: float = _option(
+        0.3, "Confidence, 0 to 1, above which a pixel is informative and counts.", low=0.0, high=1.0
+    )
+    least_informative: float = _option(
+        0.01, "Share of informative pixels, 0 to 1, below which there is nothing to judge.", low=0.0, high=1.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blurred_above < self.sharp_below:
+            raise InputError("blurred_above", f"{self.blurred_above:g}", f"at least sharp_below ({self.sharp_below:g})")
+
+
 ALIGN_DEGREES = ("x", "y", "scale", "rotation", "shear", "perspective")
 """Degrees of freedom of an alignment, each of which can be locked."""
 

@@ -1,0 +1,402 @@
+"""Focus of one picture as a few numbers and a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.arrays import Image, as_image
+from defocus_backend.defocus import DefocusEstimator
+from defocus_backend.device import device_errors, resolve_device
+from defocus_backend.errors import InputError
+from defocus_backend.params import QualityParams, SigmaParams, TileParams
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.quality.classic import laplacian_variance, power_slope
+from defocus_backend.quality.structure import (
+    BLOCK,
+    LEAST_SIDE,
+    Blocks,
+    block_medians,
+    noise_level,
+    spread,
+    structured_blocks,
+)
+
+Verdict = Literal["in focus", "soft", "out of focus", "nothing to judge"]
+
+_STEP = 2
+"""Every second pixel of a map is counted: the network's own grid."""
+_FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+_PLATEAU = 1e-3
+"""Share of pixels at the largest value from which on it counts as the end of the range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectQuality:
+    """Focus of one object of a label image; see `FocusQuality` for the attributes.
+
+    Attributes
+    ----------
+    label : int
+        Its value in the label image.
+    pixels : int
+        Its area.
+    """
+
+    label: int
+    pixels: int
+    verdict: Verdict
+    sigma_median: float
+    sigma_p10: float
+    in_focus: float
+    informative: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocusQuality:
+    """Focus of one picture.
+
+    Attributes
+    ----------
+    verdict : {"in focus", "soft", "out of focus", "nothing to judge"}
+        In focus if the median sigma is below `QualityParams.sharp_below`, out of focus if even the tenth percentile
+        is above `QualityParams.blurred_above`, soft between.
+    reason : str
+        Why there is nothing to judge; empty otherwise.
+    sigma_median, sigma_p10 : float
+        Median and tenth percentile of sigma over the informative pixels, in pixels; NaN if there are none.
+    in_focus : float
+        Share of the informative pixels with a sigma below `sharp_below`, 0 to 1; NaN if there are none.
+    informative : float
+        Share of the valid pixels that hold structure beyond noise, are not saturated and have a confident estimate.
+    noise : float
+        Standard deviation of the noise, in values of the picture.
+    saturated : float
+        Share of the pixels at the end of the range.
+    power_slope, laplacian_variance : float
+        Measures of other programs, see `quality.classic`; the latter on gray values 0 to 255.
+    blocks : (ceil(H / 64), ceil(W / 64)) float32 array
+        Median sigma of each block of 64 x 64 pixels, NaN where it is not informative.
+    scatter : float
+        Robust standard deviation of the informative pixels about the median of their block, in pixels; NaN if there
+        are none.
+    objects : tuple of ObjectQuality
+        One for each label, in rising order.
+    """
+
+    verdict: Verdict
+    reason: str
+    sigma_median: float
+    sigma_p10: float
+    in_focus: float
+    informative: float
+    noise: float
+    saturated: float
+    power_slope: float
+    laplacian_variance: float
+    blocks: Blocks = field(repr=False)
+    scatter: float = float("nan")
+    objects: tuple[ObjectQuality, ...] = field(default=(), repr=False)
+
+
+class QualityEstimator:
+    """Measures the focus of any number of pictures with one loaded network.
+
+    Parameters
+    ----------
+    params : QualityParams
+    maps : SigmaParams
+        Method of the defocus map, which has to be in pixels.
+    weights : str, Path or None
+        See `defocus_map`.
+    device : str or torch.device
+    tile : int
+        See `defocus_map`.
+
+    Raises
+    ------
+    WeightsError, InputError, DeviceError
+    """
+
+    def __init__(
+        self,
+        params: QualityParams | None = None,
+        maps: SigmaParams | None = None,
+        *,
+        weights: str | Path | None = None,
+        device: str | torch.device = "auto",
+        tile: int = TileParams.tile,
+    ) -> None:
+        self.params = params or QualityParams()
+        self._device = resolve_device(device)
+        self._maps = DefocusEstimator(
+            maps or SigmaParams(refine=False), weights=weights, device=self._device, tile=tile
+        )
+
+    def measure(
+        self,
+        image: ArrayLike,
+        *,
+        channel_axis: int | None = None,
+        labels: ArrayLike | None = None,
+        value_range: tuple[float, float] | None = None,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> FocusQuality:
+        """Focus of one picture, see `focus_quality`."""
+        source = as_image(image, channel_axis=channel_axis, value_range=value_range, may_be_missing=True)
+        objects = None if labels is None else _check_labels(labels, source.shape)
+        saturated = _saturated(image, channel_axis, source)
+        scale = source.high - source.low
+        gray = source.gray.numpy() * np.float32(scale)
+        valid = None if source.valid is None else source.valid.numpy()
+        reason = _why_not(gray, valid, saturated)
+        structured = np.zeros((0, 0), dtype=bool)
+        if not reason:
+            whole = np.issubdtype(source.dtype, np.integer)
+            structured = structured_blocks(gray, rounding=1.0 if whole else 0.0)
+            reason = "" if structured.any() else "no structure beyond noise"
+        if reason:
+            return self._nothing(gray, scale, reason, saturated, objects)
+        with device_errors("use device='cpu' or a smaller tile"), torch.inference_mode():
+            found = self._maps.estimate(source.to(self._device), progress=progress, cancel=cancel)
+            sigma, confidence = (m.cpu().numpy() for m in (found.sigma, found.confidence))
+        return self._judge(gray, scale, sigma, confidence, valid, structured, saturated, objects)
+
+    def _judge(
+        self,
+        gray: NDArray[np.float32],
+        scale: float,
+        sigma: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None,
+        structured: NDArray[np.bool_],
+        saturated: NDArray[np.bool_],
+        objects: NDArray[np.intp] | None,
+    ) -> FocusQuality:
+        grid = (slice(None, None, _STEP), slice(None, None, _STEP)) if min(gray.shape) >= BLOCK else (slice(None),) * 2
+        step = _STEP if min(gray.shape) >= BLOCK else 1
+        sure = confidence[grid] > self.params.confident_above
+        held = sure & ~saturated[grid] & spread(structured, gray.shape, step)
+        count = sure.size
+        if valid is not None:
+            held &= valid[grid]
+            count = max(1, int(valid[grid].sum()))
+        share = float(held.sum()) / count
+        if share < self.params.least_informative:
+            why = "structure too faint for a confident estimate"
+            return self._nothing(gray, scale, why, saturated, objects, informative=share)
+        values = sigma[grid][held]
+        median, tenth = (float(v) for v in np.percentile(values, (50, 10)))
+        blocks = block_medians(sigma[grid], held, step)
+        return FocusQuality(
+            verdict=self.verdict(median, tenth),
+            reason="",
+            sigma_median=median,
+            sigma_p10=tenth,
+            in_focus=float((values < self.params.sharp_below).mean()),
+            informative=share,
+            blocks=blocks,
+            scatter=_scatter(sigma[grid], held, blocks, gray.shape, step),
+            objects=self._objects(sigma, confidence, valid, structured, saturated, objects),
+            **_plain_measures(gray, scale, saturated),
+        )
+
+    def verdict(self, median: float, tenth: float) -> Verdict:
+        """The verdict on a median and a tenth percentile of sigma in pixels."""
+        if not np.isfinite(median):
+            return "nothing to judge"
+        if median < self.params.sharp_below:
+            return "in focus"
+        return "out of focus" if tenth > self.params.blurred_above else "soft"
+
+    def _nothing(
+        self,
+        gray: NDArray[np.float32],
+        scale: float,
+        reason: str,
+        saturated: NDArray[np.bool_],
+        objects: NDArray[np.intp] | None,
+        informative: float = 0.0,
+    ) -> FocusQuality:
+        shape = tuple(-(-n // BLOCK) for n in gray.shape)
+        none = np.zeros(gray.shape, dtype=bool)
+        return FocusQuality(
+            verdict="nothing to judge",
+            reason=reason,
+            sigma_median=np.nan,
+            sigma_p10=np.nan,
+            in_focus=np.nan,
+            informative=informative,
+            blocks=np.full(shape, np.nan, dtype=np.float32),
+            objects=() if objects is None else self._per_object(np.zeros_like(gray), none, objects),
+            **_plain_measures(gray, scale, saturated),
+        )
+
+    def _objects(
+        self,
+        sigma: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None,
+        structured: NDArray[np.bool_],
+        saturated: NDArray[np.bool_],
+        objects: NDArray[np.intp] | None,
+    ) -> tuple[ObjectQuality, ...]:
+        if objects is None:
+            return ()
+        held = (confidence > self.params.confident_above) & ~saturated & spread(structured, sigma.shape)
+        return self._per_object(sigma, held if valid is None else held & valid, objects)
+
+    def _per_object(
+        self, sigma: NDArray[np.float32], held: NDArray[np.bool_], objects: NDArray[np.intp]
+    ) -> tuple[ObjectQuality, ...]:
+        inside = np.flatnonzero(objects.ravel())
+        order = inside[np.argsort(objects.ravel()[inside], kind="stable")]
+        names, starts = np.unique(objects.ravel()[order], return_index=True)
+        result = []
+        for name, members in zip(names, np.split(order, starts[1:]), strict=True):
+            known = held.ravel()[members]
+            values = sigma.ravel()[members[known]]
+            share = float(known.mean())
+            enough = values.size > 0 and share >= self.params.least_informative
+            median, tenth = (float(v) for v in np.percentile(values, (50, 10))) if enough else (np.nan, np.nan)
+            result.append(
+                ObjectQuality(
+                    label=int(name),
+                    pixels=len(members),
+                    verdict=self.verdict(median, tenth),
+                    sigma_median=median,
+                    sigma_p10=tenth,
+                    in_focus=float((values < self.params.sharp_below).mean()) if enough else np.nan,
+                    informative=share,
+                )
+            )
+        return tuple(result)
+
+
+def focus_quality(
+    image: ArrayLike,
+    *,
+    channel_axis: int | None = None,
+    labels: ArrayLike | None = None,
+    sharp_below: float = QualityParams.sharp_below,
+    blurred_above: float = QualityParams.blurred_above,
+    confident_above: float = QualityParams.confident_above,
+    least_informative: float = QualityParams.least_informative,
+    value_range: tuple[float, float] | None = None,
+    method: str = SigmaParams.method,
+    weights: str | Path | None = None,
+    tile: int = TileParams.tile,
+    device: str | torch.device = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> FocusQuality:
+    """Focus of a picture: how blurred it is, how much of it is in focus, and whether that can be judged at all.
+
+    Parameters
+    ----------
+    image : (H, W) or, with `channel_axis`, (H, W, C) array_like
+        Any dtype and size; colour is judged by its luma.
+    channel_axis : int or None
+        Axis of the colour channels; None for a gray image.
+    labels : (H, W) array_like of whole numbers or None
+        Objects to judge one by one; 0 is background.
+    sharp_below, blurred_above : float
+        Sigma in pixels: a picture whose median is below the first is in focus, one whose sharpest tenth is above the
+        second is out of focus.
+    confident_above, least_informative : float
+        Confidence above which a pixel counts, and share of such pixels below which there is nothing to judge.
+    value_range : (float, float) or None
+        See `defocus_map`.
+    method, weights, tile
+        Of the defocus map, which is not refined; see `defocus_map`.
+    device : str or torch.device
+        Where to compute.
+    progress, cancel : callable or None
+        Called between tiles, see `defocus_backend.progress`.
+
+    Returns
+    -------
+    FocusQuality
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError, Cancelled
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> import defocus_backend as db
+    >>> db.focus_quality(data.camera()).verdict
+    'in focus'
+    """
+    params = QualityParams(
+        sharp_below=sharp_below,
+        blurred_above=blurred_above,
+        confident_above=confident_above,
+        least_informative=least_informative,
+    )
+    maps = SigmaParams(method=method, refine=False)
+    estimator = QualityEstimator(params, maps, weights=weights, device=device, tile=tile)
+    return estimator.measure(
+        image, channel_axis=channel_axis, labels=labels, value_range=value_range, progress=progress, cancel=cancel
+    )
+
+
+def _plain_measures(gray: NDArray[np.float32], scale: float, saturated: NDArray[np.bool_]) -> dict[str, float]:
+    """What needs no defocus map."""
+    return {
+        "noise": noise_level(gray),
+        "saturated": float(saturated.mean()),
+        "power_slope": power_slope(gray),
+        "laplacian_variance": laplacian_variance(gray) * (255 / scale) ** 2,
+    }
+
+
+def _scatter(
+    sigma: NDArray[np.float32], held: NDArray[np.bool_], blocks: Blocks, shape: tuple[int, ...], step: int
+) -> float:
+    """Scatter of pixels about their block: the median absolute deviation, as a standard deviation."""
+    apart = np.abs(sigma - spread(blocks, shape, step))[held]
+    apart = apart[np.isfinite(apart)]
+    return 1.4826 * float(np.median(apart)) if apart.size else float("nan")
+
+
+def _why_not(gray: NDArray[np.float32], valid: NDArray[np.bool_] | None, saturated: NDArray[np.bool_]) -> str:
+    """Why a picture cannot be judged, as far as its pixels alone say so."""
+    if valid is not None and not valid.any():
+        return "no finite pixel"
+    if min(gray.shape) < LEAST_SIDE:
+        return f"smaller than {LEAST_SIDE} px"
+    if gray.min() == gray.max():
+        return "constant"
+    share = float(saturated.mean())
+    return f"{share:.0%} of the pixels are saturated" if share > 0.5 else ""
+
+
+def _saturated(image: ArrayLike, channel_axis: int | None, source: Image) -> NDArray[np.bool_]:
+    """Pixels (H, W) at the end of the range of the dtype or camera, or at a largest value that many share."""
+    array = np.asarray(image)
+    planes = array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
+    planes = planes[: planes.shape[0] - (source.alpha is not None)]
+    finite = planes if source.valid is None else planes[:, source.valid.numpy()]
+    if not finite.size or array.dtype == np.bool_:
+        return np.zeros(source.shape, dtype=bool)
+    largest = finite.max()
+    at = (planes == largest).any(axis=0)
+    whole = np.issubdtype(array.dtype, np.integer)
+    end = whole and (largest == np.iinfo(array.dtype).max or int(largest) in _FULL_SCALES)
+    few = at.mean() < _PLATEAU
+    return at if (end or not few) and finite.min() != largest else np.zeros(source.shape, dtype=bool)
+
+
+def _check_labels(labels: ArrayLike, shape: tuple[int, int]) -> NDArray[np.intp]:
+    array = np.asarray(labels)
+    if array.shape != shape or array.dtype.kind not in "bui":
+        raise InputError("labels", f"{array.dtype} of shape {array.shape}", f"whole numbers of the shape {shape}")
+    return array.astype(np.intp)

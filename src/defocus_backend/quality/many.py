@@ -1,0 +1,224 @@
+"""Focus of the pictures in many files: streaming, in several processes or on a cluster, and resumable."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from defocus_backend.batch.engine import work_through
+from defocus_backend.batch.job import Job
+from defocus_backend.batch.many import open_pool
+from defocus_backend.errors import Cancelled, FileError
+from defocus_backend.io import WholeFiles
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.quality.ledger import Entry, Ledger
+from defocus_backend.quality.pieces import Piece
+from defocus_backend.quality.planes import Settings, measure_piece
+from defocus_backend.quality.series import drift
+from defocus_backend.quality.table import OBJECT_COLUMNS, PLANE_COLUMNS, STACK_COLUMNS, Row, check_table, write_table
+
+UNREADABLE = "cannot be read"
+"""Verdict of a file that could not be measured; the reason says why."""
+
+_PER_PROCESS = 12
+"""Pictures for which a further process is worth its start."""
+
+
+@dataclass
+class Measured:
+    """What `measure_many` has done.
+
+    Attributes
+    ----------
+    keys : list of str
+        Pieces in the order in which they were found.
+    before : int
+        How many of them an earlier run had measured.
+    failed : list of (str, str)
+        Files that could not be measured, and why.
+    verdicts : dict
+        How many planes have each verdict.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    before: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+
+def measure_many(
+    pieces: Iterable[Piece],
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    scheduler: Any = None,
+    threads: int | None = None,
+    retry: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+) -> Measured:
+    """Measure pieces that the ledger does not have, and enter them there.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        Taken only as fast as they are begun.
+    ledger : Ledger
+        Opened.
+    settings : Settings
+    jobs, scheduler, threads
+        See `batch.fuse_many`.
+    retry : int
+        Further attempts at a piece that failed.
+    progress : callable or None
+        Called after every piece with how many are done; the total is 0 while it is unknown.
+    cancel : callable or None
+        See `defocus_backend.progress`.
+
+    Returns
+    -------
+    Measured
+
+    Raises
+    ------
+    InputError, DeviceError, Cancelled
+        Failures of single pieces are entered in the ledger instead.
+    """
+    done = Measured()
+    prints: dict[str, str] = {}
+    waiting = iter(pieces)
+
+    def more() -> list[tuple[str, Piece]] | None:
+        for piece in waiting:
+            done.keys.append(piece.key)
+            try:
+                prints[piece.key] = _fingerprint(piece, settings)
+            except FileError as error:
+                piece = Piece(piece.files, piece.scene, piece.index, str(error))
+                prints[piece.key] = ""
+            if prints[piece.key] and ledger.has(piece.key, prints[piece.key]):
+                done.before += 1
+                continue
+            return [(piece.key, piece)]
+        return None
+
+    pool = open_pool(measure_piece, jobs=jobs, scheduler=scheduler, threads=threads, cancel=cancel)
+    finished = 0
+    for tried in work_through(pool, more, lambda _key, piece, _n: (piece, settings), retry=retry, cancel=cancel):
+        if not tried.last:
+            continue
+        finished += 1
+        failed = tried.failure is not None
+        result = _failed_row(tried.item, tried.failure.text) if tried.failure is not None else tried.value
+        ledger.add({"key": tried.key, "fingerprint": "" if failed else prints[tried.key], **result})
+        if progress is not None:
+            progress(finished, 0, "pictures")
+    if cancel is not None and cancel():
+        raise Cancelled(f"cancelled after {finished} pictures")
+    for entry in ledger.entries(done.keys):
+        for row in entry["planes"]:
+            done.verdicts[row["verdict"]] = done.verdicts.get(row["verdict"], 0) + 1
+            if row["verdict"] == UNREADABLE:
+                done.failed.append((row["file"], row["reason"]))
+    return done
+
+
+def write_tables(out: Path, ledger: Ledger, keys: Sequence[str]) -> dict[str, Path]:
+    """Write the tables of what was measured: all of them or none.
+
+    Parameters
+    ----------
+    out : Path
+        Table of planes, ``.csv`` or ``.parquet``; those of stacks and objects lie beside it, named
+        ``NAME_stacks`` and ``NAME_objects``, and are written only where there are any.
+    ledger : Ledger
+        Opened.
+    keys : sequence of str
+        The pieces, in order.
+
+    Returns
+    -------
+    dict
+        Path of each table by "planes", "stacks" and "objects".
+
+    Raises
+    ------
+    FileError, InputError
+    """
+    check_table(out)
+    stacks = with_drift([row for entry in ledger.entries(keys) for row in entry["stacks"]])
+    has_objects = any(entry["objects"] for entry in ledger.entries(keys))
+    written = {"planes": out}
+    with WholeFiles() as files:
+        write_table(files.stage(out), out.suffix, PLANE_COLUMNS, _rows(ledger, keys, "planes"))
+        if stacks:
+            written["stacks"] = out.with_name(f"{out.stem}_stacks{out.suffix}")
+            write_table(files.stage(written["stacks"]), out.suffix, STACK_COLUMNS, stacks)
+        if has_objects:
+            written["objects"] = out.with_name(f"{out.stem}_objects{out.suffix}")
+            write_table(files.stage(written["objects"]), out.suffix, OBJECT_COLUMNS, _rows(ledger, keys, "objects"))
+    return written
+
+
+def with_drift(stacks: list[Row]) -> list[Row]:
+    """The same rows with the drift of the best plane since the first time of their field and channel."""
+    series: dict[tuple[Any, ...], list[int]] = {}
+    for number, row in enumerate(stacks):
+        series.setdefault((row["file"], row["scene"], row["position"], row["channel"]), []).append(number)
+    result = [dict(row) for row in stacks]
+    for numbers in series.values():
+        if len(numbers) < 2:
+            continue
+        z = [math.nan if stacks[n]["best_z"] is None else stacks[n]["best_z"] for n in numbers]
+        found = drift(z, [stacks[n]["time"] for n in numbers])
+        for number, offset in zip(numbers, found.offset, strict=True):
+            result[number] |= {"drift": float(offset), "drift_per_time": found.per_time}
+    return result
+
+
+def processes_for(count: int) -> int:
+    """How many processes are worth their start for so many pictures: one at least, at most one a core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, count // _PER_PROCESS))
+
+
+def _rows(ledger: Ledger, keys: Sequence[str], kind: str) -> Iterator[Row]:
+    for entry in ledger.entries(keys):
+        yield from entry[kind]
+
+
+def _failed_row(piece: Piece, why: str) -> Entry:
+    index = dict(piece.index)
+    row: Row = {
+        "file": str(piece.files[0]),
+        "scene": str(piece.scene or ""),
+        "position": index.get("P", 0),
+        "time": index.get("T", 0),
+        "verdict": UNREADABLE,
+        "reason": why,
+    }
+    return {"planes": [row], "stacks": [], "objects": [], "thumbnails": []}
+
+
+def _fingerprint(piece: Piece, settings: Settings) -> str:
+    """Changes whenever the measures would: with the files, the settings, the labels and the version."""
+    from importlib.metadata import version
+
+    options = {
+        **asdict(settings.params),
+        **asdict(settings.maps),
+        "others": json.dumps([settings.in_microns, settings.pixel_size, settings.z_step, settings.axes]),
+        "channels": settings.channels,
+        "value_range": settings.value_range,
+        "weights": settings.weights,
+        "labels": settings.labels,
+        "calibration": settings.calibration,
+        "piece": piece.key,
+    }
+    return Job("qc", piece.files, "qc", options).fingerprint(version("napari-defocus"))
