@@ -10,7 +10,7 @@ from defocus_backend.batch.find import Finder, natural_order
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, ImageND, is_store, open_nd
 from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
-from defocus_backend.io.reading import TIFF_SUFFIXES
+from defocus_backend.io.picture import TIFF_SUFFIXES
 
 _STORE = ".zarr"
 

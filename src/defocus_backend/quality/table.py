@@ -43,7 +43,9 @@ def check_table(path: Path) -> None:
             import pandas  # noqa: F401
             import pyarrow  # noqa: F401
         except ImportError as error:
-            raise InputError("--out", str(path), "pandas and pyarrow for .parquet, or a .csv") from error
+            raise InputError(
+                "--out", str(path), 'pandas and pyarrow for .parquet (pip install "napari-defocus[parquet]"), or a .csv'
+            ) from error
 
 
 def write_table(path: Path, suffix: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
