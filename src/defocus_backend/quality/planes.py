@@ -17,8 +17,9 @@ from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import Calibration, ImageND, open_stack, read_image
 from defocus_backend.params import QualityParams, SigmaParams
 from defocus_backend.progress import ProgressCallback
-from defocus_backend.quality.focus import FocusQuality, QualityEstimator
+from defocus_backend.quality.focus import QualityEstimator
 from defocus_backend.quality.pieces import Piece, open_piece
+from defocus_backend.quality.result import FocusQuality
 from defocus_backend.quality.series import best_plane
 
 Row = dict[str, Any]
