@@ -1,4 +1,4 @@
-"""The tables and figures of Galetto and Deng (2021) made again, the printed figures beside ours."""
+"""The tables and figures of Galetto and Deng (2021), computed again and compared with the printed values."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ITEMS: dict[str, Item] = {
 
 
 def reproduce(job: Job, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[Item, Outcome, list[Path]]]:
-    """Make items one after the other; each one's files and the page appear when it is done.
+    """Make items one after the other; the files of each and the page are written when it is done.
 
     Parameters
     ----------
     job : Job
         Data, device and callbacks.
     out : Path
-        Folder, made if absent; items that lie there from earlier runs stay on the page.
+        Folder, created if absent; items of earlier runs in it stay on the page.
     keys : iterable of str
         Keys of `ITEMS`; none means all.
 

@@ -1,4 +1,4 @@
-"""The command that makes the paper's tables and figures again: ``python -m paper``, or ``make paper``."""
+"""The command that reproduces the paper's tables and figures: ``python -m paper``, or ``make paper``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Command(SectionCommand):
     type=click.Path(path_type=Path),
     metavar="DIR",
     section="Data",
-    help="Folder with photos/train, photos/val and fusion/lytro; what is not there is named on the page.",
+    help="Folder with photos/train, photos/val and fusion/lytro; the page names missing ones.",
 )
 @option(
     "--pictures",
@@ -64,7 +64,7 @@ class _Command(SectionCommand):
     show_default=True,
     metavar="MINUTES",
     section="Data",
-    help="Train each of them first until it has had so much processor time; earlier runs are gone on with.",
+    help="Train each of them first for this processor time; earlier runs are resumed.",
 )
 @option(
     "--leaderboard",
@@ -78,7 +78,7 @@ class _Command(SectionCommand):
     multiple=True,
     type=click.Choice(list(ITEMS)),
     metavar="ITEM",
-    help="Make this item only; more may follow: --only table3 fig7.",
+    help="Make only this item; more names may follow: --only table3 fig7.",
 )
 @option(
     "--out",
@@ -86,7 +86,7 @@ class _Command(SectionCommand):
     default=Path("docs/paper"),
     show_default=True,
     metavar="DIR",
-    help="Folder for CSV, JSON, pictures and the page; items made earlier stay on the page.",
+    help="Folder for CSV, JSON, pictures and the page; earlier items stay on the page.",
 )
 @run_options
 def main(
@@ -102,11 +102,11 @@ def main(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Make Table 2, Table 3 and Figures 5 to 12, 14 and 15 of Galetto and Deng (2021) again.
+    """Reproduce Tables 2 and 3 and Figures 5 to 12, 14 and 15 of Galetto and Deng (2021).
 
-    Each becomes CSV, JSON and pictures, with the printed figures beside ours and with the name of whatever input
-    cannot be had. ITEMS are table2, table3, fig5 and so on; all of them by default. Ctrl-C stops at the next step and
-    keeps the items that are done; networks that were in training go on from there with the next call.
+    Each is written as CSV, JSON and pictures, with the printed values beside ours and a list of the inputs that are
+    not available. ITEMS are table2, table3, fig5 and so on; all by default. Ctrl-C stops at the next step: finished
+    items stay, and the next call resumes networks in training.
     """
     keep_freed_memory()
     inputs = Inputs(
@@ -132,7 +132,7 @@ def main(
 
 @contextlib.contextmanager
 def _progress(quiet: bool) -> Iterator[ProgressCallback]:
-    """One bar for whatever is being done at the moment, where stderr is a terminal."""
+    """Show a progress bar of the current step if stderr is a terminal."""
     from tqdm import tqdm
 
     with tqdm(disable=True if quiet else None, leave=False, file=sys.stderr, dynamic_ncols=True) as bar:

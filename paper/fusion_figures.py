@@ -29,7 +29,7 @@ _TITLES = {
 
 
 def _pairs(job: Job) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """Two pairs to show, and what could not be reached."""
+    """Two pairs to show, and the inputs that are not available."""
     if job.inputs.pictures == "data":
         found = [job.inputs.lytro(number) for number in (COOKIE, _SECOND_LYTRO)]
         if all(found):

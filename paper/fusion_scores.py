@@ -219,7 +219,7 @@ _NOTES = (
     "These metrics follow true quality badly (rank correlation with PSNR .13 to .36 on 710 pairs with truth): Fig. 15 "
     "has PSNR and SSIM on rendered pairs.",
     "Ours as the paper: least sigma, step 4, maps refined with r = 16, eps = 0.005, 7 iterations, weights with r = 7, "
-    "eps = 1e-3; the paper does not say how far it refined the maps of a pair.",
+    "eps = 1e-3; the paper does not state how it refined the maps of a pair.",
 )
 
 TABLE3 = Item(

@@ -1,4 +1,4 @@
-"""The pictures and data sets at hand: photographs of scikit-image, a folder of one's own, and what is not there."""
+"""Available inputs: photographs of scikit-image and of a data folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What an item can be made from.
+    """Inputs of the items.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Inputs:
     networks : Path or None
         Folder of the networks trained for Table 2.
     train_seconds : float
-        Processor time for which each of them is trained first; 0 takes them as they are.
+        Processor time in seconds for which each of them is trained first; 0 trains none.
     leaderboard : Path or None
         Scores of other methods on the Lytro pairs, JSON: method -> pair -> metric -> value.
     """
@@ -75,7 +75,7 @@ class Inputs:
             raise FileError(f"data: {self.data} is not a folder")
         if self.pictures == "data" and not self.photos("val"):
             raise InputError("pictures", "'data'", "photographs in photos/val of the data folder")
-        _ = self.other_methods  # one that cannot be read is told before the work, not after it
+        _ = self.other_methods  # fail before the work if it cannot be read
         if self.train_seconds < 0:
             raise InputError("train_seconds", repr(self.train_seconds), "0 or more")
 
@@ -176,7 +176,7 @@ class Inputs:
             }
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             wanted = f"{{method: {{pair: {{{', '.join(METRICS)}}}}}}}"
-            raise FileError(f"leaderboard: {self.leaderboard} does not hold {wanted} ({error})") from error
+            raise FileError(f"leaderboard: {self.leaderboard} does not contain {wanted} ({error})") from error
 
 
 def _read_rgb(path: Path) -> Pixels:

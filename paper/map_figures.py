@@ -127,7 +127,7 @@ class _Rival:
 def _compared(
     name: str, caption: str, rivals: list[_Rival], scene: KnownScene, job: Job, *, step: int, **words: tuple[str, ...]
 ) -> Outcome:
-    """Maps by other methods and ours, as they are and refined, each with its rank correlation with the truth."""
+    """Maps by other methods and ours, unrefined and refined, each with its rank correlation with the ground truth."""
     gray = np.asarray(scene.picture @ np.array(LUMA))
     paper = DefocusParams(**PAPER_REFINEMENT)
     shown: list[tuple[str, Map, Map]] = []
@@ -151,7 +151,7 @@ def _compared(
             Table(
                 name=name,
                 caption="Spearman's rank correlation with the true sigma, before and after the refinement.",
-                columns=("method", "as it is", "refined"),
+                columns=("method", "unrefined", "refined"),
                 rows=rows,
             ),
         ),
@@ -179,9 +179,7 @@ def make_figure7(job: Job) -> Outcome:
         _Rival("standard deviation", "deviation", {}),
         _Rival("variance of Laplacian", "laplacian_variance", {}),
     ]
-    caption = (
-        "Above the maps as they are, below refined by our filter; each drawn over its own range, yellow is blurred."
-    )
+    caption = "Top: unrefined maps. Bottom: refined by our filter. Each over its full range; yellow is blurred."
     notes = (
         "Each map is drawn over its own range here, as in the paper's figure; our maps are in pixels, the classical "
         "ones are only an order.",
@@ -190,7 +188,7 @@ def make_figure7(job: Job) -> Outcome:
     return _compared("fig7", caption, rivals, job.inputs.known_scene, job, step=8, notes=notes)
 
 
-_ONE_SCENE = ("One scene without noise says little of a method; docs/results.md compares maps over many photographs.",)
+_ONE_SCENE = ("One scene without noise is weak evidence; docs/results.md compares maps over many photographs.",)
 _DMENET = ("DMENet (Lee et al. 2019), whose weights are not at hand: its column is left out",)
 
 
@@ -205,7 +203,7 @@ def make_figure8(job: Job) -> Outcome:
         ),
         _Rival("FDM", "fdm", {"superpixels": 200, "sigma": 0.75}),
     ]
-    caption = "Above as they are, below refined by our filter; ours at step 32, without overlap, as in the paper."
+    caption = "Top: unrefined. Bottom: refined by our filter. Ours at step 32, without overlap, as in the paper."
     return _compared("fig8", caption, rivals, job.inputs.small_scene, job, step=32, missing=_DMENET, notes=_ONE_SCENE)
 
 
@@ -216,7 +214,7 @@ def make_figure9(job: Job) -> Outcome:
         _Rival("Zhuo and Sim", "zhuo_sim", {}),
         _Rival("FDM", "fdm", {"sigma": 0.75}),
     ]
-    caption = "Above as they are, below refined by our filter; ours at step 8."
+    caption = "Top: unrefined. Bottom: refined by our filter. Ours at step 8."
     return _compared("fig9", caption, rivals, job.inputs.small_scene, job, step=8, missing=_DMENET, notes=_ONE_SCENE)
 
 

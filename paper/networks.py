@@ -26,7 +26,7 @@ PRINTED: dict[str, tuple[float, float, float, float, int]] = {
 """Table 2 as printed: training loss and accuracy, test loss and accuracy, size in MB; after 100 epochs."""
 
 TRAINED = (*PRINTED, "blurnet")
-"""What is trained by the paper's recipe here: its five networks and ours."""
+"""Networks trained by the paper's recipe: its five and ours."""
 
 _PER_PHOTO = 4
 _BATCH = 128
@@ -104,7 +104,7 @@ _NOTES = (
     "the test accuracy.",
     "The paper's sizes are those of Keras files with Adam's two moments, 12 bytes a parameter; ours are 4 (float32) "
     "or 2.",
-    "The paper does not say which ShuffleNetV2 it took: 1.5x fits its 33 MB.",
+    "The paper does not state the width of ShuffleNetV2: 1.5x fits its 33 MB.",
     "patches/s: batches of 128, one thread, in processor time. BlurNet over a whole image shares what windows have in "
     "common and is faster again (docs/results.md).",
     "The shipped mobilenetv2 is the paper's network by the isolated protocol too, trained longer (9 minutes of a core "

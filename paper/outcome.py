@@ -1,4 +1,4 @@
-"""What an item of the paper is made of here: tables, pictures, and words on where and why they differ."""
+"""The parts of an item: tables, pictures, and notes on differences from the paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Table:
     caption : str
     columns : tuple of str
     rows : tuple of tuples
-        One cell for each column; None where there is nothing to say.
+        One cell for each column; None where there is no value.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture: its file's name without ``.png``, what is to be seen, and the PNG itself."""
+    """A picture: the name of its file without ``.png``, its caption, and the PNG data."""
 
     name: str
     caption: str
@@ -43,14 +43,14 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One table or figure of the paper made again.
+    """Result of one item: a table or figure of the paper.
 
     Attributes
     ----------
     used : tuple of str
-        What it was made from.
+        Inputs that were used.
     missing : tuple of str
-        What the paper used and we cannot reach, each with what stands in for it.
+        Inputs of the paper that are not available, each with its replacement.
     notes : tuple of str
         Where the result differs from the printed one, and why.
     """
@@ -64,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What an item is made with.
+    """Inputs, device and callbacks of an item.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Job:
     def check(self) -> None:
         """Raise `Cancelled` if the caller wants to stop."""
         if self.cancel is not None and self.cancel():
-            raise Cancelled("cancelled; items that were finished before are kept")
+            raise Cancelled("cancelled; the items finished before stay")
 
 
 @dataclass(frozen=True, kw_only=True)

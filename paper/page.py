@@ -1,4 +1,4 @@
-"""Write what an item has made, and the page that lists all items made so far in a folder."""
+"""Write the result of an item, and the page of all results in a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = "results.md"
 
 
 def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item], *, seconds: float) -> list[Path]:
-    """Write an item's CSV, PNG and JSON files and the page anew, all of them or none.
+    """Write the CSV, PNG and JSON files of an item and the updated page, all of them or none.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item],
     item, outcome : Item, Outcome
         What was made.
     items : list of Item
-        All items, in the order of the page; those whose JSON file lies in the folder appear on it.
+        All items, in the order of the page; those with a JSON file in the folder appear on it.
     seconds : float
         Processor time that it took.
 
@@ -52,10 +52,10 @@ def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item],
         return files.targets
 
 
-_HEAD = """# The paper's tables and figures, made again
+_HEAD = """# The paper's tables and figures, reproduced
 
-Written by `python -m paper`; [README.md](README.md) says where and why we differ. Each table is here as CSV and, with
-all else that a section says, as JSON.
+Written by `python -m paper`; [README.md](README.md) explains the differences. Each table is also a CSV file, and
+each section a JSON file.
 
 """
 
@@ -81,7 +81,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _section(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{path}: is no result of `python -m paper` ({error})") from error
+        raise FileError(f"{path}: is not a result of `python -m paper` ({error})") from error
     return record
 
 

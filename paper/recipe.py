@@ -1,4 +1,4 @@
-"""Train the networks of Table 2 by the paper's recipe, each for the same time instead of for 100 epochs."""
+"""Train the networks of Table 2 by the paper's recipe, for equal times instead of 100 epochs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ More steps than any run reaches: the clock ends it before the rate falls, as the
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """One training run, as it is noted in the model card of its weights.
+    """One training run, as recorded in the model card of its weights.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def train_for(
     def report(step: StepReport) -> None:
         nonlocal last, watch
         if not last.step:
-            watch = _Stopwatch(device)  # reading the photographs is no training
+            watch = _Stopwatch(device)  # the time to read the photographs does not count
         last = step
         if progress is not None:
             progress(min(round(before + watch.seconds), round(seconds)), round(seconds), f"s of {name}")
@@ -161,10 +161,10 @@ def _card(params: TrainingParams, photos: Path, patches: int, made: Trained) -> 
 
 
 def read_trained(weights: Path) -> Trained:
-    """What the card of weights says of their training; raise `FileError` if they are none of `train_for`."""
+    """Read the training run from a model card; raise `FileError` if `train_for` did not write it."""
     card = weights.with_suffix(".json")
     try:
         noted: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))["scores"]["training"]
         return Trained(**noted)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{card}: is no model card of `python -m paper --train-minutes` ({error})") from error
+        raise FileError(f"{card}: is not a model card of `python -m paper --train-minutes` ({error})") from error

@@ -117,7 +117,7 @@ def test_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     assert recipe.read_trained(tmp_path / "blurnet.safetensors") == more
     with pytest.raises(Cancelled):
         recipe.train_for("blurnet", photos, tmp_path, seconds=60, cancel=lambda: True)
-    with pytest.raises(FileError, match="is no model card"):
+    with pytest.raises(FileError, match="is not a model card"):
         recipe.read_trained(tmp_path / "other.safetensors")
 
 
@@ -193,7 +193,7 @@ def test_figure_7_on_a_small_picture(data: Path, tmp_path: Path) -> None:
     assert code == 0
     table = rows_of(tmp_path / "out" / "fig7.csv")
     assert len(table) == 5
-    assert all(-1 <= float(row["as it is"]) <= 1 for row in table)
+    assert all(-1 <= float(row["unrefined"]) <= 1 for row in table)
 
 
 def test_inputs_are_refused_or_absent(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_inputs_are_refused_or_absent(tmp_path: Path) -> None:
         Inputs(leaderboard=tmp_path / "none.json")
     for board in ({"m": {"c_01": {"QG": 0.7}}}, {"m": [1]}, [1]):
         (tmp_path / "board.json").write_text(json.dumps(board))
-        with pytest.raises(FileError, match=r"leaderboard: .*board\.json does not hold"):
+        with pytest.raises(FileError, match=r"leaderboard: .*board\.json does not contain"):
             Inputs(leaderboard=tmp_path / "board.json")
 
 
@@ -227,7 +227,7 @@ def test_the_page_keeps_what_other_runs_made(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "one.csv") == [{"a": "0.1", "b": ""}]
     (tmp_path / "second.json").write_text("{}")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(FileError, match="is no result"):
+    with pytest.raises(FileError, match="is not a result"):
         write_outcome(tmp_path, items[0], outcome(0.2), items, seconds=1)
     assert sorted(tmp_path.iterdir()) == before
     assert rows_of(tmp_path / "one.csv") == [{"a": "0.1", "b": ""}]

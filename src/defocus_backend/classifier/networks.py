@@ -124,7 +124,7 @@ class MobileNetV2(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What the rest of the library has to know about a network to run it.
+    """Registry entry of a network: how it is built and run.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The network that judges every pixel: two encoder-decoders, one at full and one at half size."""
+"""The per-pixel network: two encoder-decoders, one at full and one at half size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn import functional
 from defocus_backend.classifier.layers import conv_bn_relu
 
 LEVELS = (*(n / 4 for n in range(13)), 3.5, 4.0, 4.5, *(float(n) for n in range(5, 20)))
-"""Sigmas in pixels of the levels that a pixel is sorted into: a quarter of a pixel apart up to 3 px, a whole one
-from 5 px on. A blur of 1 px is judged to a few hundredths of a pixel, one of 15 px to a pixel or two."""
+"""Sigma of each class in pixels, a quarter of a pixel apart up to 3 px and a whole pixel from 5 px on. The error is a
+few hundredths of a pixel at a blur of 1 px, and one or two pixels at 15 px."""
 
 
 class EncoderDecoder(nn.Module):
@@ -26,7 +26,7 @@ class EncoderDecoder(nn.Module):
             nn.Sequential(conv_bn_relu(i, o, 3, 2, padding=1, first=n == 0), conv_bn_relu(o, o, 3, 1, padding=1))
             for n, (i, o) in enumerate(zip(inputs, widths, strict=True))
         )
-        # The finest stage keeps 32 channels: the head has to tell 20 levels by them.
+        # The finest stage keeps 32 channels: the head has to separate all levels with them.
         self.channels = max(widths[0], 32)
         outputs = (self.channels, *widths[1:-1])
         deeper = (*outputs[1:], widths[-1])
@@ -36,7 +36,7 @@ class EncoderDecoder(nn.Module):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What the decoder's finest stage says; shapes as in the class docstring."""
+        """Return the features of the finest decoder stage; shapes as in the class docstring."""
         skips = []
         for stage in self.encoder:
             x = stage(x)
@@ -50,7 +50,7 @@ class EncoderDecoder(nn.Module):
 class PixelNet(EncoderDecoder):
     """Per-pixel network: one encoder-decoder on the picture, one on the picture at half size, one head for both.
 
-    A blur of 12 px is one of 6 px at half size, where less of the picture is needed to measure it. Takes
+    A blur of 12 px is one of 6 px at half size, which a smaller receptive field can measure. Takes
     ``(N, 1, H, W)`` with sides that are multiples of 64 and returns logits ``(N, 31, H / 2, W / 2)``, one for each
     of `LEVELS`, at about 16 thousand multiply-adds per pixel.
 
@@ -61,9 +61,9 @@ class PixelNet(EncoderDecoder):
     align = 64
     """Sides of the input must be multiples of this."""
     halo = 320
-    """Reach of the receptive field in pixels: what lies farther from a pixel does not matter to it."""
+    """Reach of the receptive field in pixels: pixels that are farther away do not change the result."""
     margin = 32
-    """Mirrored pixels put around a picture, which keep the zero padding of the layers away from it."""
+    """Width in pixels of the mirrored border around an image, beyond the reach of the layers' zero padding."""
 
     def __init__(
         self, levels: int = len(LEVELS), widths: tuple[int, ...] = (16, 32, 64, 128, 192), hidden: int = 48

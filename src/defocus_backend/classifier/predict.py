@@ -1,7 +1,7 @@
-"""From an image to a blur level for every window and, by eq 6, for every pixel.
+"""Estimate the blur of every window of an image and, by eq 6, of every pixel.
 
-Windows lie on a regular grid that covers the image; what it lacks at the border is mirrored, the same
-on both sides. Large images are read tile by tile, and a tile's windows do not depend on the tiling.
+Windows are on a regular grid that covers the image. Beyond the border the image is mirrored, by the same amount on
+both sides. Large images are processed in tiles, which do not change the result.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from defocus_backend.params import TileParams
 from defocus_backend.progress import Reporter
 
 UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
-"""Standard deviation in pixels of a classifier that cannot tell at all: uniform from 0 to 19 px."""
+"""Standard deviation in pixels of an uninformative classifier: uniform from 0 to 19 px."""
 
 TILE = TileParams.tile
 """Side of a tile in pixels, by default."""
 
 _PATCH_BATCH = 512
-# Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
+# Half the step of an 8-bit gray value squared: below it a window contains nothing but rounding error.
 _FLAT_VARIANCE = (0.5 / 255) ** 2
 
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """Where the 32x32 windows lie along both axes of an image.
+    """Positions of the 32x32 windows along both axes of an image.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class WindowGrid:
 
 @dataclass(frozen=True)
 class WindowLevels:
-    """What a classifier says of every window.
+    """Estimates of a classifier for every window.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def classify_windows(
     step : {4, 8, 16, 32}
         Distance between windows in pixels.
     tile : int
-        Side in pixels of what is read at once; the result does not depend on it.
+        Side of a tile in pixels; it does not change the result.
     reporter : Reporter or None
         Advanced once a tile of windows.
 
@@ -143,8 +143,8 @@ def classify_windows(
     WindowLevels
     """
     grid = WindowGrid(int(gray.shape[0]), int(gray.shape[1]), step)
-    # A run over the whole tile shares what neighbouring windows have in common; windows that do not
-    # overlap have nothing in common.
+    # A dense run shares the computation in overlaps of neighbouring windows; windows that do not
+    # overlap are cheaper one by one.
     dense = NETWORKS[name].dense_stride
     whole = dense is not None and step < WINDOW
     maps = torch.empty(3, *grid.counts, device=gray.device)
@@ -161,7 +161,7 @@ def classify_windows(
 
 
 def _region(gray: Tensor, grid: WindowGrid, rows: slice, columns: slice) -> Tensor:
-    """The pixels under a block of windows, mirrored where they lie outside the image."""
+    """The pixels under a block of windows, mirrored outside the image."""
     index = []
     for part, origin, size in zip((rows, columns), grid.origin, gray.shape, strict=True):
         first = origin + part.start * grid.step
@@ -226,8 +226,8 @@ def _spread(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
 def _pixel_moments(logits: Tensor) -> Tensor:
     """Median and standard deviation (pixels) and certainty (0..1) of the distributions of pixels, (3, h, w).
 
-    The median is linear between the centres of the levels. Where two depths meet, a distribution has two
-    peaks: the median takes a side, the mean invents a third blur.
+    The median is interpolated linearly between the centres of the levels. Where two depths meet, a distribution has
+    two peaks: the median selects one of them, while the mean would be a third blur that does not occur.
     """
     probability = logits.permute(1, 2, 0).softmax(2)
     levels = torch.tensor(PIXEL_LEVELS, dtype=probability.dtype, device=probability.device)
@@ -244,7 +244,7 @@ def _pixel_moments(logits: Tensor) -> Tensor:
 
 
 def _window_variance(region: Tensor, step: int) -> Tensor:
-    # Shifting by the mean first keeps float32 from cancelling on a bright, flat image.
+    # The mean is subtracted first, since float32 would lose digits on a bright image without contrast.
     centred = (region - region.mean())[None, None]
     pool = nn.functional.avg_pool2d
     small = 4
@@ -270,11 +270,11 @@ def classify_pixels(
     Parameters
     ----------
     gray : (H, W) float32 tensor
-        Unit range; any size from 1x1 up. What lies beyond the border is mirrored.
+        Unit range; any size from 1x1 up. The image is mirrored beyond its border.
     network : nn.Module
         Trained, in evaluation mode, on the device of `gray`.
     tile : int
-        Side in pixels of what is judged at once, rounded down to a multiple of 64; the result does not depend on it.
+        Side of a tile in pixels, rounded down to a multiple of 64; it does not change the result.
     reporter : Reporter or None
         Advanced once a tile.
 
@@ -297,10 +297,10 @@ def classify_pixels(
 
 
 def _padded_tile(gray: Tensor, network: PixelNet, rows: slice, columns: slice) -> tuple[Tensor, tuple[slice, slice]]:
-    """The pixels of a tile and of its surroundings, mirrored beyond the border, and where the tile is."""
+    """The pixels of a tile with its neighbourhood, mirrored beyond the border, and the position of the tile in them."""
     index, inner = [], []
     for part, size in zip((rows, columns), gray.shape, strict=True):
-        # Tiles begin a whole number of strides from where the picture as a whole would: the same pixels are pooled.
+        # Tiles begin a whole number of strides from the origin of the image, so that the same pixels are pooled.
         reach = network.halo + network.margin
         first = max(part.start - reach, -network.margin)
         last = min(part.stop + reach, size + network.margin)
@@ -311,7 +311,7 @@ def _padded_tile(gray: Tensor, network: PixelNet, rows: slice, columns: slice) -
 
 
 def _local_contrast(region: Tensor) -> Tensor:
-    """Near 0 where the surroundings hold nothing but rounding, near 1 elsewhere."""
+    """Near 0 where the neighbourhood contains nothing but rounding error, near 1 elsewhere."""
     centred = (region - region.mean())[None, None]
     pool = nn.functional.avg_pool2d
     moments = pool(torch.cat([centred, centred**2]), WINDOW, WINDOW // 2, padding=WINDOW // 4)
@@ -321,7 +321,7 @@ def _local_contrast(region: Tensor) -> Tensor:
 
 
 def spread_windows(values: Tensor, grid: WindowGrid) -> Tensor:
-    """Eq 6: every pixel is the mean over all windows that hold it.
+    """Return for every pixel the mean over all windows that contain it (eq 6).
 
     Parameters
     ----------
@@ -342,7 +342,7 @@ def spread_windows(values: Tensor, grid: WindowGrid) -> Tensor:
 
 
 def _mean_over_windows(values: Tensor, step: int, dim: int) -> Tensor:
-    """Along one axis: cell i is held by the windows i - 32/step + 1 ... i, those of them that exist."""
+    """Along one axis, cell i is in the windows i - 32/step + 1 ... i, as far as these exist."""
     covers = WINDOW // step
     count = values.shape[dim]
     padded = nn.functional.pad(values.transpose(dim, -1), (covers, covers - 1))

@@ -1,6 +1,6 @@
 """Shipped and user-made weights: safetensors only, each shipped file checked against its model card.
 
-A model card is a JSON file beside the weights: what it is, how it was trained, what it scored.
+A model card is a JSON file beside the weights: description, training recipe and scores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMAT = "napari-defocus 1"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What is known of one set of weights.
+    """Description of one set of weights.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class ModelCard:
     command : str
         Command that trains them again.
     data : str
-        What they were trained on.
+        Training data.
     scores : dict
-        Scores on photographs that were not trained on, by protocol.
+        Scores on held-out photographs, by protocol.
     limits : str
-        What they are known to do badly.
+        Known weaknesses.
     sha256 : str
         Hash of the weights file.
     """
@@ -85,7 +85,7 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
     weights : str or Path
         Name of shipped weights, or path of a ``.safetensors`` file made by ``defocus train``.
     device : torch.device or str
-        Where the network shall run.
+        Device of the returned network.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, from elsewhere, or not the one its card describes.
+        If the file is missing or damaged, was made by another program, or does not match its model card.
     """
     path, card = _locate(weights)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
@@ -145,7 +145,7 @@ def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
     module = network(name).build()
     values = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if not all(bool(torch.isfinite(v).all()) for v in values.values()):
-        raise WeightsError(f"weights: {path} holds values that are not finite")
+        raise WeightsError(f"weights: {path} contains values that are not finite")
     try:
         module.load_state_dict(values)
     except RuntimeError as error:

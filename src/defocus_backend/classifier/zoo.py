@@ -43,7 +43,7 @@ def densenet121(levels: int) -> nn.Module:
 def shufflenetv2(levels: int) -> nn.Module:
     """ShuffleNetV2 1.5x (Ma et al. 2018) on one 32x32 gray patch, 2.5 million parameters.
 
-    The paper does not say which width it took. The sizes in its Table 2 are 12 to 13 bytes a parameter (float32 and
+    The paper does not state the width. The sizes in its Table 2 are 12 to 13 bytes a parameter (float32 and
     the two moments of Adam); by that, its 33 MB mean 1.5x, where 1x would take 15 MB and 2x 66 MB.
     """
     # Table 5 of Ma et al.; pytorchcv's own 1.5x has a wider last layer than theirs.

@@ -41,7 +41,7 @@ def ratio_sigma(ratio: Float64, scale1: float, scale2: float) -> Float64:
 
 
 def noise_variance(gray: Float64) -> float:
-    """Variance of white noise, from the diagonal differences where they are least; rounding at the least.
+    """Estimate the variance of white noise from the smallest diagonal differences; at least that of rounding.
 
     Parameters
     ----------
@@ -70,10 +70,10 @@ def energy_ratio_map(
     max_blur: float = 19.0,
     noise: float | None = None,
 ) -> Float64:
-    """Sigma of every pixel in closed form, in pixels.
+    """Return the sigma of every pixel in closed form, in pixels.
 
-    At every place the finest pair of scales is taken at which the energy left after the noise is subtracted
-    is large enough against that noise to tell the ratio from 1.
+    Each pixel uses the finest pair of scales at which the ratio differs significantly from 1. It does so if the
+    energy that remains after subtraction of the noise is large compared with that noise.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def energy_ratio_map(
     max_blur : float
         Largest sigma in pixels.
     noise : float or None
-        Standard deviation of the noise in gray values; found in the picture if None.
+        Standard deviation of the noise in gray values; estimated from the image if None.
 
     Returns
     -------
     (H, W) float64 array
-        Sigma in pixels, 0 to `max_blur`. Places without enough signal at any scale are filled from their
-        surroundings; `max_blur` everywhere if there is none.
+        Sigma in pixels, 0 to `max_blur`. Pixels without enough signal at any scale are filled from their
+        neighbourhood. If no pixel has enough signal, the whole map is `max_blur`.
 
     Raises
     ------

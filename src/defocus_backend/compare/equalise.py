@@ -12,7 +12,7 @@ _BINS = 256
 
 
 def equalised(image: Float64, clip_limit: float) -> Float64:
-    """CLAHE of an image (H, W) in 0..1 within the range that it has; a flat image is left as it is.
+    """Return the CLAHE of an image (H, W) in 0..1, within the range of its values; a constant image is unchanged.
 
     ``adapthisteq`` adds the share of a uniform histogram to the limit, without which a limit below 1/256 would flatten
     every histogram. scikit-image stretches to 0..1 before and after; that is undone.

@@ -31,7 +31,7 @@ def fdm_map(
         Gray values 0..255.
     edge_threshold : float
         Upper threshold of the Canny detector as a share of the steepest gradient; that of Zhuo and Sim in Fig. 8.
-        From 0.1 on a blurred background has no edges of its own and takes the value of the sharp subject's.
+        From 0.1 on, no edge is detected in a blurred background, so it takes the value of the sharp subject.
     sigma : float
         First re-blur in pixels; the second is 1.5 times as large.
     superpixels : int
@@ -49,7 +49,7 @@ def fdm_map(
     -------
     (H, W) float64 array
         Sigma in pixels, 0 to `max_blur`; `max_blur` everywhere in a picture without a usable edge. The
-        authors stretch their result to 0..1; here it keeps its unit.
+        authors stretch their result to 0..1; here the unit stays pixels.
 
     Raises
     ------

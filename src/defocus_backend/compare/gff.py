@@ -15,7 +15,7 @@ from defocus_backend.filters import guided_filter
 
 _SALIENCY_SIGMA, _SALIENCY_RADIUS = 5.0, 5
 _BASE_SIZE = 31
-# Keeps the sum of weights above 0.
+# Prevents a division by 0 where all weights are 0.
 _LEAST = 1e-12
 
 
@@ -55,7 +55,7 @@ def gff(
     """Fuse by guided filtering in two scales.
 
     The source of the largest saliency is chosen at each pixel (ties to the first); the choice is filtered with
-    each source's gray as guide, once widely for the 31 x 31 means and once closely for what is left.
+    each source's gray as guide, with the large window for the 31 x 31 means and with the small one for the remainder.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def gff(
     """
     picture = as_float64_stack(sources, "sources", at_least=2, channel_axis=channel_axis, value_range=value_range)
     grays = picture.rounded_gray
-    # Shares, as the published program compares them: two saliencies within round-off are a tie.
+    # Normalised as in the published program: two saliencies that differ by round-off are a tie.
     saliency = np.stack([_saliency(gray) for gray in grays]) + _LEAST
     choice = (saliency / saliency.sum(axis=0)).argmax(axis=0)
     wide = _weights(grays, choice, *base, quantised)

@@ -90,10 +90,10 @@ def ifgd(
     """Fuse the gradients of the luma, the largest at each pixel, and integrate them.
 
     The integrated luma is stretched to 16..235 by a power and passed through CLAHE; chroma is a mean weighted by
-    saturation. The method so changes brightness and contrast, and scores low wherever they should be kept.
+    saturation. The method therefore changes brightness and contrast, and scores low where these should not change.
 
     The paper integrates by Haar wavelets with a Poisson solver at each level; the cosine transform solves the same
-    equation at once. The power is ours: it keeps the mean luma about as it is. Gray images are handled as luma.
+    equation at once. The power is ours: it preserves the mean luma approximately. Gray images are handled as luma.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Sharpness from local binary patterns (Yi and Eramian 2016).
 
-Blurred places lack pixels that most of their neighbours outshine by more than a threshold.
+In a blurred region, few pixels are darker than most of their neighbours by more than a threshold.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def lbp_codes(gray: NDArray[np.uint8], *, threshold: float = 0.016) -> NDArray[n
         if dy and dx:
             beside = (1 - share) * shifted(0, 0) + share * shifted(0, dx)
             above = (1 - share) * shifted(dy, 0) + share * neighbour
-            # The hair's breadth keeps a flat neighbourhood from being cut to one gray value less.
+            # The small offset prevents round-off from lowering a constant neighbourhood by one gray value.
             neighbour = np.floor((1 - share) * beside + share * above + 1e-9)
         brighter.append(neighbour - shifted(0, 0) > 255 * threshold)
     bits = np.stack(brighter).astype(np.int8)
@@ -65,7 +65,7 @@ def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.
 
     many = (lbp_codes(gray, threshold=threshold) >= 6).astype(np.float64)
     share = ndimage.uniform_filter(many, window, mode="nearest")
-    # A running sum leaves 1e-16 where there is nothing.
+    # A running sum leaves 1e-16 where all codes are 0.
     share = np.rint(share * window**2) / window**2
     span = np.ptp(share)
     return (share - share.min()) / span if span > 0 else share
@@ -140,7 +140,7 @@ def lbp_map(
     Returns
     -------
     (H, W) float64 array
-        0 (sharp) to 1 (blurred), relative to the sharpest and most blurred place of the same picture.
+        0 (sharp) to 1 (blurred), relative to the sharpest and most blurred region of the same image.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def lbp_map(
 
 
 def _matted(pixels: NDArray[np.uint8], window: int, threshold: float) -> Float64:
-    """Sharpness whose middle range is taken from the matting of its clear parts."""
+    """Sharpness whose intermediate values are replaced by the matting of its extreme ones."""
     sharpness = lbp_sharpness(pixels, window=window, threshold=threshold)
     sharp, blurred = sharpness > _SHARP, sharpness < _BLURRED
     known = sharp | blurred

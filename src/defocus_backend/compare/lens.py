@@ -1,7 +1,7 @@
 """A shallow depth of field rendered from any depth or defocus map by the disc of a lens, layer by layer.
 
-What DeepLens (Wang et al. 2018) and its like do once they have a depth: every depth is blurred by its own circle of
-confusion, and what is nearer covers what is farther.
+This is the last step of DeepLens (Wang et al. 2018) and similar methods: each depth is blurred by its circle of
+confusion, and near layers occlude far ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from defocus_backend.filters.disc import disc_blur
 Nearest = Literal["low", "high"]
 
 _MOST_LAYERS = 24
-"""On either side of the focus; one pixel of radius from layer to layer where they suffice."""
+"""Maximum on either side of the focus; below it, the radius grows by one pixel from layer to layer."""
 _SHARP = 0.5
 _SEEN = 1e-4
 
@@ -42,9 +42,10 @@ def lens_blur(
     """Blur each pixel by a disc whose radius grows with the distance of its depth from the focus.
 
     The picture is split into layers of like depth, each shared linearly with its neighbour so that slopes have no
-    steps. From the farthest to the nearest, a layer's light and its outline are blurred and laid over what lies
-    behind; what no layer shows there is left out by dividing by the sum of the outlines. A sharp subject therefore
-    does not bleed into its background, and a blurred foreground has a soft rim.
+    steps. From the farthest to the nearest, the light and the outline of each layer are blurred and
+    composited over the layers behind it. The result is divided by the sum of the outlines, which normalises pixels
+    that no layer covers fully. A sharp subject therefore does not bleed into its background, and a blurred foreground
+    has a soft rim.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def lens_blur(
 
     References
     ----------
-    L. Wang et al., "DeepLens: shallow depth of field from a single image", arXiv:1810.08100, 2018, for what is
-    drawn; the network before it is not part of this.
+    L. Wang et al., "DeepLens: shallow depth of field from a single image", arXiv:1810.08100, 2018, for the
+    rendering; its depth network is not part of this.
     """
     check_number("radius", radius, above=0, at_most=200)
     check_number("highlights", highlights, above=0, at_most=6)

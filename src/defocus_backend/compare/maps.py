@@ -1,4 +1,4 @@
-"""The published blur maps, each to be run alone or refined by our weighted guided filter."""
+"""Published blur maps, which can be run alone or be refined by our weighted guided filter."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from defocus_backend.params import DefocusParams
 from defocus_backend.refine import refine_map
 
 _CONTRAST_WINDOW = 32
-# Half the step of an 8-bit gray value squared: below it a window holds nothing but rounding.
+# Half the step of an 8-bit gray value squared: below it a window contains nothing but rounding error.
 _FLAT_VARIANCE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapMethod(methods.Method):
-    """A published way to tell how blurred every pixel of a gray picture is.
+    """A published method that maps the blur of every pixel of a gray image.
 
-    Its `function` is ``(gray, **parameters) -> map``: a gray picture (H, W) on the scale 0..255, the paper's
-    parameters as keyword defaults, and a float64 map (H, W) that is larger where the picture is more blurred.
+    Its `function` is ``(gray, **parameters) -> map``: a gray image (H, W) on the scale 0..255, the paper's
+    parameters as keyword defaults, and a float64 map (H, W) that is larger where the image is more blurred.
     """
 
     def __call__(
         self, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
     ) -> Float64:
-        """The map of a gray picture.
+        """Return the map of a gray image.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None
     values : (H, W) array
         The map.
     gray : (H, W) array_like
-        Its picture, gray values 0..255.
+        The image of which it is the map, gray values 0..255.
     params : DefocusParams or None
         Radius, eps, iterations and subsample of the filter.
 
@@ -86,19 +86,19 @@ def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None
     refined : (H, W) float64 array
         In units of `values`.
     guide : (H, W) float64 array
-        The smoothed picture that guided the refinement, gray values 0..255.
+        The smoothed image that guided the refinement, gray values 0..255.
     """
     picture = check_gray(gray)
     if values.shape != picture.shape:
         raise InputError("values", f"shape {values.shape}", "the shape of the picture")
-    # The filter is linear: a map of any size and offset passes through on the scale where float32 is finest.
+    # The filter is linear, so any map can be filtered on the unit range, where float32 is most precise.
     low, span = float(values.min()), float(np.ptp(values)) or 1.0
     refined, guide = refine_map(_single((values - low) / span), _single(picture / 255), params or DefocusParams())
     return _double(refined) * span + low, _double(guide) * 255
 
 
 def contrast_confidence(gray: ArrayLike) -> Float64:
-    """How far a picture has texture from which a blur can be told.
+    """Return how much texture an image has from which its blur can be estimated.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def contrast_confidence(gray: ArrayLike) -> Float64:
     Returns
     -------
     (H, W) float64 array
-        Near 0 where the surroundings hold nothing but rounding, near 1 elsewhere.
+        Near 0 where the neighbourhood contains nothing but rounding error, near 1 elsewhere.
     """
     variance = window_variance(check_gray(gray), _CONTRAST_WINDOW)
     return variance / (variance + _FLAT_VARIANCE)

@@ -1,7 +1,7 @@
 """Levin's matting Laplacian and the spreading of sparse values over a picture.
 
-A map that is, in every 3x3 window, a linear function of the gray values costs nothing under this matrix;
-sparse values therefore spread along even regions and stop at edges.
+A map that is a linear function of the gray values in every 3x3 window has zero cost under this matrix.
+Sparse values therefore propagate through smooth regions and stop at edges.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ its factors 0.2 and 1.3 GB."""
 def matting_laplacian(gray: Float64, *, eps: float = 1e-7) -> sparse.csr_array:
     """Matting Laplacian of a gray picture with windows of radius 1.
 
-    Entry (i, j) is the sum over all windows that hold both pixels of
+    Entry (i, j) is the sum over all windows that contain both pixels of
     ``delta_ij - (1 + (I_i - mu)(I_j - mu) / (var + eps / n)) / n`` with n = 9 pixels a window.
 
     Parameters
     ----------
     gray : (H, W) float64 array
-        Unit range. A side below 3 pixels has windows as narrow as the picture.
+        Unit range. Along a side below 3 pixels, the windows are as narrow as the image.
     eps : float
         Regularisation of the windows' linear models, in squared units of the picture.
 
@@ -81,11 +81,11 @@ def spread_values(
     gray : (H, W) float64 array
         Unit range.
     values : (H, W) float64 array
-        Looked at where `known`.
+        Used where `known` is True.
     known : (H, W) bool array
         The diagonal of D; at least one pixel is True.
     strength : float
-        Weight of the known values; infinite keeps them exactly.
+        Weight of the known values; with an infinite weight they do not change.
     eps : float
         Of the matting Laplacian.
     max_pixels : int
@@ -155,6 +155,6 @@ def _halve(values: Float64) -> Float64:
 def _double(values: Float64, shape: tuple[int, ...]) -> Float64:
     from scipy import ndimage
 
-    # A cell's centre lies between its two pixels: pixel y is at (y - 0.5) / 2 on the grid of cells.
+    # The centre of a cell is between its two pixels: pixel y is at (y - 0.5) / 2 on the grid of cells.
     axes = [(np.arange(s) - 0.5) / 2 for s in shape]
     return np.asarray(ndimage.map_coordinates(values, np.meshgrid(*axes, indexing="ij"), order=1, mode="nearest"))

@@ -1,4 +1,4 @@
-"""The plain average of the sources: the floor that every fusion must beat."""
+"""The mean of the sources: the baseline that every fusion must exceed."""
 
 from __future__ import annotations
 

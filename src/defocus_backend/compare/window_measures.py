@@ -1,7 +1,7 @@
 """The classical focus measures on a window around each pixel: entropy, standard deviation, variance of the Laplacian.
 
-All three are relative: a number without unit, larger where the picture is more blurred, comparable only
-between pictures of like content. Their sign is turned for that; their size is the measure's own.
+All three are relative: they have no unit, are larger where the image is more blurred, and can be compared only
+between images of similar content. The sign of each measure is changed so that larger means more blurred.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from defocus_backend.compare.checks import check_gray, check_number
 from defocus_backend.compare.matting import spread_values
 
 RATIO = 1.5
-"""Second re-blur over the first."""
+"""Ratio of the second re-blur to the first."""
 _LEAST_RATIO = 1.01
 _SPATIAL = 5.0
 _RANGE = 0.1
@@ -65,7 +65,7 @@ def _canny(gray: Float64, threshold: float) -> NDArray[np.bool_]:
 
 
 def smooth_sparse(values: Float64, gray: Float64, *, spatial: float, reach: float) -> Float64:
-    """Joint bilateral mean over the known neighbours of every known pixel, small blurs counting more.
+    """Joint bilateral mean over the known neighbours of every known pixel, with larger weights for small blurs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def smooth_sparse(values: Float64, gray: Float64, *, spatial: float, reach: floa
             seen = np.isfinite(near)
             far = ((dy - radius) ** 2 + (dx - radius) ** 2) / (2 * spatial**2)
             unlike = (guide[y + dy, x + dx] - centre) ** 2 / (2 * reach**2)
-            # The authors weigh by exp(-blur) as well, so that a wrong large value does not spread.
+            # The authors also weight by exp(-blur), so that a wrong large value does not propagate.
             share = np.exp(-far - unlike - np.where(seen, near, np.inf))
             weight += share
             total += share * np.where(seen, near, 0)

@@ -40,7 +40,7 @@ from defocus_backend.synthetic.patches import list_photos, texture
 SCENES = 136
 SIDE = 256
 FRAME = 32
-"""Pixels on every side that are not scored: what lies beyond the border is invented there."""
+"""Pixels on every side that are not scored, since the image beyond the border is unknown."""
 
 TEXTURED = 50.0
 """Least variance of the Laplacian (eq 5, gray 0..255) of the sharp picture in a window for a textured pixel."""
@@ -60,7 +60,7 @@ NOISY: dict[str, tuple[float, int | None]] = {f"noise {n:g}": (n, None) for n in
 """The conditions of a microscope's frames, for a second table."""
 
 PSFS = ("gaussian", "disc")
-# Interleaved, so that a short run has some of each kind.
+# Interleaved, so that a short run contains every kind.
 _SORTS: tuple[tuple[str, float | None], ...] = (
     ("step", 0.0),
     ("uniform", 4.0),
@@ -84,7 +84,7 @@ _SORTS: tuple[tuple[str, float | None], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class KnownScene:
-    """A picture whose blur is known.
+    """An image whose blur is known.
 
     Attributes
     ----------
@@ -93,8 +93,8 @@ class KnownScene:
     sigma : (S, S) float32 array
         True sigma in pixels.
     textured : (S, S) bool array
-        True where the sharp picture has enough fine detail for its blur to be told, see `TEXTURED`, and was
-        in focus itself.
+        True where the sharp photograph was in focus and has enough fine detail for its blur to be estimated, see
+        `TEXTURED`.
     kind, psf, condition : str
         One of `compositions.KINDS`, of `PSFS` and of `CONDITIONS`.
     sigmas : (float, float)
@@ -163,7 +163,7 @@ def draw_scene(
 ) -> KnownScene:
     """Scene number `index` of the benchmark; the same for the same photographs, side, seed and conditions."""
     kind, which = _SORTS[index % len(_SORTS)]
-    # 17 sorts and 8 combinations have no common divisor: every 136 scenes hold each pair once.
+    # 17 sorts and 8 combinations have no common divisor: every 136 scenes contain each pair once.
     psf = PSFS[index % len(PSFS)]
     condition = list(conditions)[index // len(PSFS) % len(conditions)]
     rng = np.random.default_rng((seed, index, 1))
@@ -297,7 +297,7 @@ def method_candidate(name: str, *, params: DefocusParams | None = None) -> Candi
 
 
 def candidate_names() -> list[str]:
-    """Every network whose weights are at hand, then every published method."""
+    """Return every network whose weights are installed, then every published method."""
     return [name for name in NETWORKS if name in shipped_weights()] + list(MAP_METHODS)
 
 
@@ -335,9 +335,9 @@ def run_benchmark(
     Parameters
     ----------
     candidates : iterable of Candidate
-        What to measure.
+        Methods to measure.
     photos : Path
-        Folder of sharp photographs that none of them was trained on.
+        Folder of sharp photographs that are held out from all of them.
     count, side, seed : int
         Number of scenes, their side in pixels, and the source of all chance.
     conditions : mapping
@@ -353,14 +353,14 @@ def run_benchmark(
     Raises
     ------
     FileError, InputError, Cancelled
-        If the folder is missing or holds no usable picture; if a count cannot be used; if two candidates have
+        If the folder is missing or contains no usable photograph; if a count cannot be used; if two candidates have
         one name.
     """
     chosen = list(candidates)
     order = [candidate.name for candidate in chosen]
     for name in order:
         if order.count(name) > 1:
-            raise InputError("candidates", f"{name} twice", "a name of its own for each; rename a file of weights")
+            raise InputError("candidates", f"{name} twice", "different names; rename a file of weights")
     trials: dict[tuple[str, str], Trial] = {}
     reporter = Reporter(count, "scenes", progress, cancel)
     for scene in draw_scenes(list_photos(photos), count=count, side=side, seed=seed, conditions=conditions):

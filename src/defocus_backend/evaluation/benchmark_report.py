@@ -15,7 +15,7 @@ from defocus_backend.synthetic.compositions import KINDS
 Figures = dict[str, Any]
 
 SLIGHT = 4
-"""Blur up to this many pixels is reported on its own: there users tell differences."""
+"""Blur up to this many pixels is reported separately: there differences are visible."""
 
 _SHOWN_SIGMAS = (0, 1, 2, 4, 6, 8, 11, 15)
 

@@ -1,6 +1,6 @@
 """Scores of one blur map against a truth that is known at every pixel.
 
-Errors are kept as sums, so that scenes can be pooled in any grouping without keeping their maps.
+Errors are stored as sums, so that scenes can be pooled in any grouping without their maps.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ BINS = 20
 """Errors are summed for every true sigma rounded to whole pixels, 0 to 19."""
 
 BAND = 8.0
-"""Pixels this near to a true edge count for the edge error."""
+"""Pixels within this distance of a true edge count in the edge error."""
 
 REACH = 6.0
-"""A boundary pixel this near to one of the other map is found."""
+"""A boundary pixel is found if one of the other map is within this distance in pixels."""
 
 PROFILE = 24.0
-"""The crossing of a step is looked for this far on both sides; one that is not there counts as this far."""
+"""Largest distance in pixels at which the crossing of a step is searched; a missing one counts as this distance."""
 
 _SAMPLE = 8
 
@@ -131,7 +131,7 @@ def boundary_match(found: Mask, truth: Mask, *, reach: float = REACH) -> tuple[f
 
 
 def crossings(found: Gray, labels: Mask, half: float, where: Mask) -> Floats:
-    """Distance from the true edge to the nearest place where a map passes halfway in the right direction.
+    """Distance from the true edge to the nearest crossing of the halfway value in the right direction.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def crossings(found: Gray, labels: Mask, half: float, where: Mask) -> Floats:
 
 
 def edge_scores(found: Gray, truth: Gray, textured: Mask, half: float, *, frame: int = 0) -> EdgeScores | None:
-    """Score the edge of a scene with two depths; None if its inner part holds no edge.
+    """Score the edge of a scene with two depths; None if there is no edge inside the frame.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def edge_scores(found: Gray, truth: Gray, textured: Mask, half: float, *, frame:
     if not (true_boundary & within).any():
         return None
     band = (ndimage.distance_transform_edt(~true_boundary) < BAND) & within
-    # Both boundaries are sought over the whole scene, so that a partner just outside the frame counts.
+    # Both boundaries are found over the whole scene, so that a match just outside the frame counts.
     found_boundary = boundary(found > half)
     precision, _ = boundary_match(found_boundary & within, true_boundary)
     _, recall = boundary_match(found_boundary, true_boundary & within)

@@ -14,7 +14,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
     confidence : (N,) array_like
         Predicted chance of being right, 0 to 1.
     right : (N,) array_like
-        Whether it was, or with what share, 0 to 1.
+        Whether the prediction was right, or to what degree, 0 to 1.
     bins : int
         Number of bins.
     """
@@ -32,19 +32,19 @@ def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> list
 
 
 def risk_coverage(error: ArrayLike, confidence: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean error of the most confident, for every share of them that is kept (El-Yaniv and Wiener 2010).
+    """Mean error of the most confident predictions, for every coverage (El-Yaniv and Wiener 2010).
 
     Parameters
     ----------
     error : (N,) array_like
         Absolute errors.
     confidence : (N,) array_like
-        What they are sorted by, most confident first.
+        Confidence by which they are sorted, most confident first.
 
     Returns
     -------
     coverage, risk : (N,) arrays
-        Share kept, 1/N to 1, and the mean error over it.
+        Share of predictions included, 1/N to 1, and their mean error.
     """
     wrong = np.asarray(error, dtype=np.float64)
     order = np.argsort(-np.asarray(confidence, dtype=np.float64), kind="stable")

@@ -21,14 +21,14 @@ from defocus_backend.errors import InputError
 #   sums of lengths 1, 2, 4, ... in float32         2.5 / 4.5   (before any care for the border; grows with
 #                                                                log r, and 5.9 / 11 in float64)
 _SLAB = 1 << 17
-"""Elements of a float64 temporary on the CPU: 1 MiB, so that it stays in the second-level cache."""
+"""Elements of a float64 temporary on the CPU: 1 MiB, which fits in the second-level cache."""
 
 _MIN_COLUMNS = 64
 """Least width of a slab of columns: 512 bytes a row, below which the memory bus is wasted."""
 
 
 def check_image(argument: str, x: Tensor) -> None:
-    """Refuse what is not a tensor (..., H, W) of float32 or float64 with at least one pixel.
+    """Raise `InputError` unless `x` is a tensor (..., H, W) of float32 or float64 with at least one pixel.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def is_whole(value: object, *, at_least: int) -> bool:
 
 
 def check_radius(radius: int) -> int:
-    """Return the radius as an int; refuse what is not a whole number of pixels, 0 or more.
+    """Return the radius as an int; raise `InputError` unless it is a whole number of pixels, 0 or more.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def check_radius(radius: int) -> int:
 
 
 def accumulation_dtype(x: Tensor) -> torch.dtype:
-    """Type in which sums over `x` are kept: float64, save on Apple's GPUs, which have none."""
+    """Return the dtype for sums over `x`: float64, except on Apple's GPUs, which lack it."""
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 def box_sum(x: Tensor, radius: int) -> Tensor:
-    """Sum over the square window around each pixel, clipped at the border.
+    """Return the sum over the square window around each pixel, clipped at the border.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def box_sum(x: Tensor, radius: int) -> Tensor:
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
-    """Mean over the pixels of the square window around each pixel that lie inside the image.
+    """Return the mean over the square window around each pixel, clipped at the border.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _slabs(images: Tensor, *, axis: int, least: int) -> Iterator[tuple[slice, ..
     """Indices that cut (N, H, W) into pieces of about `_SLAB` elements, larger images along `axis`."""
     count, lines = images.shape[0], images.shape[axis]
     size = images.shape[1] * images.shape[2]
-    # A GPU has no use for small pieces: there each costs a few kernel launches.
+    # On a GPU small pieces do not pay: each costs a few kernel launches.
     budget = _SLAB if images.device.type == "cpu" else 256 * _SLAB
     together = max(1, budget // size)
     step = lines if size <= budget else max(least, budget * lines // size)

@@ -13,7 +13,7 @@ from defocus_backend.filters.box import check_image, check_radius, is_whole
 
 
 def check_count(argument: str, value: int) -> None:
-    """Refuse what is not a whole number of 1 or more.
+    """Raise `InputError` unless a value is a whole number, 1 or more.
 
     Raises
     ------
@@ -87,17 +87,17 @@ class CellGrid:
         return min(pixels, max(1, (2 * pixels + self.subsample) // (2 * self.subsample)))
 
     def interpolate(self, cells: Tensor, start: int, stop: int) -> Tensor:
-        """Full-resolution rows ``start .. stop - 1`` (..., n, width), bilinear, held at the border.
+        """Full-resolution rows ``start .. stop - 1`` (..., n, width), bilinear, constant beyond the outer cells.
 
-        Values belong to the true centres of the cells' pixels, also of the narrower last ones: a ramp stays
-        where it was.
+        Values are placed at the true centres of the cells, also of the narrower last ones, so that a ramp is
+        not shifted.
         """
         if self.subsample == 1:
             return cells[..., start:stop, :]
         y0, y1, ty = self._neighbours(self.height, start, stop, cells)
         x0, x1, tx = self._neighbours(self.width, 0, self.width, cells)
         first = int(y0[0])
-        # Along x on the few rows of cells first, then along y: most of the work is one interpolation.
+        # Along x on the few rows of cells first, then along y: only the second pass has full size.
         some = cells[..., first : int(y1[-1]) + 1, :]
         wide = torch.lerp(some.index_select(-1, x0), some.index_select(-1, x1), tx)
         return torch.lerp(wide.index_select(-2, y0 - first), wide.index_select(-2, y1 - first), ty[:, None])

@@ -66,7 +66,7 @@ def _fast_length(size: int) -> int:
 
 
 def blur_in_light(x: Tensor, radius: float, tone: float) -> Tensor:
-    """Disc blur of light rather than of gray values, so that highlights stay bright discs.
+    """Blur light instead of gray values with a disc, so that highlights become bright discs.
 
     Parameters
     ----------

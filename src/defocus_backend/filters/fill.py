@@ -1,4 +1,4 @@
-"""Filling what is hidden from what is seen around it."""
+"""Fill unknown pixels from their neighbourhood."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn import functional
 def fill_from_surroundings(image: Tensor, known: Tensor) -> Tensor:
     """Replace unknown pixels by a smooth continuation of the known ones (pull-push, Gortler et al. 1996).
 
-    The weighted image is averaged down to a single pixel; on the way back up every level keeps what
-    it knows and takes the rest from the coarser one. Linear in the number of pixels.
+    The weighted image is averaged down to a single pixel. On the way back up, known pixels of each level stay, and
+    unknown ones are taken from the coarser level. The cost is linear in the number of pixels.
 
     Parameters
     ----------
     image : (C, H, W) tensor
         Any range.
     known : (H, W) tensor
-        0 where the pixel is to be replaced, 1 where it is to be kept, and anything between.
+        0 where the pixel is replaced, 1 where it stays, or a weight between.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def _pull_push(weighted: Tensor, weight: Tensor) -> Tensor:
     layers = torch.cat([weighted, weight])[None]
     both = functional.avg_pool2d(layers, 2, ceil_mode=True, count_include_pad=False)[0]
     small, share = both[:-1], both[-1:]
-    # A coarse pixel that knows a little is as good as one that knows all: saturate its weight.
+    # A coarse pixel with few known pixels counts as much as one with many: saturate its weight.
     certainty = (share * 4).clamp(max=1)
     coarse = _pull_push(small / share.clamp_min(1e-12) * certainty, certainty)
     up = functional.interpolate(coarse[None], size=(height, width), mode="bilinear", align_corners=False)[0]

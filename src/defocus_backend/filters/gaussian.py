@@ -1,4 +1,4 @@
-"""Gaussian blur with the border rules of `scipy.ndimage`, affordable at any sigma."""
+"""Gaussian blur with the border modes of `scipy.ndimage`, fast at any sigma."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BORDER_MODES = ("reflect", "mirror", "nearest")
 """``reflect``: c b a | a b c d | d c b; ``mirror``: c b | a b c d | c b; ``nearest``: a a | a b c d | d d."""
 
 _LEAST_BLOCK = 32
-"""Outputs of one matrix product; fewer would leave the time to call overhead, more to multiplying zeros."""
+"""Outputs per matrix product: with fewer, call overhead dominates; with more, multiplications by zero do."""
 
 
 def check_mode(mode: str) -> None:
-    """Refuse a border mode that is not in `BORDER_MODES`.
+    """Raise `InputError` unless a border mode is in `BORDER_MODES`.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def check_mode(mode: str) -> None:
 
 
 def border_index(length: int, start: int, stop: int, *, mode: str, device: torch.device | None = None) -> Tensor:
-    """Where a line of `length` pixels is read for the positions ``start .. stop - 1``, outside it too.
+    """Return the pixels of a line that stand for the positions ``start .. stop - 1``, inside and outside it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def gaussian_blur(x: Tensor, sigma: float, *, truncate: float = 4.0, mode: str =
         return x
     offset = torch.arange(-reach, reach + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
-    # Rounded to the images' type only after the sum has been made 1 in float64.
+    # Normalised in float64 first, then rounded to the dtype of the images.
     kernel = (kernel / kernel.sum()).to(dtype=x.dtype).to(device=x.device)
     return _convolve(_convolve(x, kernel, dim=-2, mode=mode), kernel, dim=-1, mode=mode)
 
@@ -128,7 +128,7 @@ def _convolve(x: Tensor, kernel: Tensor, *, dim: int, mode: str) -> Tensor:
 
 
 def _band(kernel: Tensor, size: int) -> Tensor:
-    """Matrix (size, size + len(kernel) - 1) whose row i holds the kernel from column i on."""
+    """Matrix (size, size + len(kernel) - 1) whose row i contains the kernel from column i on."""
     columns = torch.arange(size + kernel.numel() - 1, device=kernel.device)
     lag = columns - torch.arange(size, device=kernel.device)[:, None]
     inside = (lag >= 0) & (lag < kernel.numel())

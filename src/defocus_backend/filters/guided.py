@@ -1,8 +1,8 @@
 """Guided filter (He, Sun and Tang 2013) and its fast form on a coarse grid (He and Sun 2015).
 
-In each window the output is a linear function of the guide, ``q = a I + b``; a pixel takes the mean of the
-functions of all windows that hold it. With ``subsample = s`` the functions are found on cells of s x s pixels
-and read at full resolution by bilinear interpolation, so that the output keeps the guide's every edge.
+In each window the output is a linear function of the guide, ``q = a I + b``; the value of a pixel is the mean of the
+functions of all windows that contain it. With ``subsample = s`` the functions are found on cells of s x s pixels
+and read at full resolution by bilinear interpolation, so that every edge of the guide is preserved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from defocus_backend.filters.box import accumulation_dtype, box_mean, check_imag
 from defocus_backend.filters.cells import CellGrid, cell_mean, check_count
 
 _STRIP = 1 << 20
-"""Pixels rendered in one go: the temporaries of a large image stay at a few times 4 MiB of float32."""
+"""Pixels rendered at a time, which limits the temporaries of a large image to a few times 4 MiB of float32."""
 
 
 def check_eps(eps: float) -> None:
-    """Refuse a regularisation that is not above 0: in a flat window it is all that keeps ``a`` finite.
+    """Raise `InputError` unless a regularisation is above 0: in a constant window ``a`` is finite only because of it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_eps(eps: float) -> None:
 
 
 def check_pair(guide: Tensor, src: Tensor) -> None:
-    """Refuse a guide and an input that do not lie on the same grid, in the same type, on the same device.
+    """Raise `InputError` unless a guide and an input have the same grid, dtype and device.
 
     Raises
     ------
@@ -60,10 +60,10 @@ def check_pair(guide: Tensor, src: Tensor) -> None:
 
 @dataclass(frozen=True)
 class LocalLinearModel:
-    """A filter's output as a chain of functions of the guide, ``g <- a g + b``, kept on a coarse grid.
+    """A filter's output as a chain of functions of the guide, ``g <- a g + b``, stored on a coarse grid.
 
-    It renders any rows of the full-resolution output from the same rows of the guide alone: an image too
-    large for memory is filtered strip by strip, with the numbers of the whole.
+    It renders any rows of the full-resolution output from the same rows of the guide. An image that is too large
+    for memory can thus be filtered strip by strip, with the same result.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class LocalLinearModel:
         Raises
         ------
         InputError
-            If the rows do not lie in the image.
+            If the rows are not in the image.
         """
         check_image("guide", guide)
         n, width = guide.shape[-2:]
@@ -125,7 +125,7 @@ class LocalLinearModel:
 
 @dataclass(frozen=True)
 class GuideStatistics:
-    """What a guided filter needs of a guide on a grid of cells, computed once for any number of inputs.
+    """Statistics of a guide on a grid of cells, computed once for any number of inputs.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class GuideStatistics:
     def model(self, src: Tensor, *, iterations: int = 1) -> LocalLinearModel:
         """Filter the cell means (..., h, w) of an input; each iteration filters the output of the one before.
 
-        The output is a function of the guide alone, so that only the last coefficients are kept.
+        The output is a function of the guide alone, so only the last coefficients are stored.
         """
         check_count("iterations", iterations)
         a, b = self.coefficients(src)
@@ -183,7 +183,7 @@ def _check_cells(argument: str, x: Tensor, grid: CellGrid) -> None:
 
 
 def centre(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The images less their mean, where no digits go to an offset, and that mean (..., 1, 1)."""
+    """Subtract the mean of the images, which improves precision; return the difference and the mean (..., 1, 1)."""
     origin = x.mean(dim=(-2, -1), keepdim=True)
     return x - origin, origin
 
@@ -285,7 +285,7 @@ def guided_filter(guide: Tensor, src: Tensor, *, radius: int, eps: float, subsam
         return filter_image(GuideStatistics.of, guide, src, radius=radius, eps=eps, subsample=subsample, iterations=1)
     out = torch.empty(torch.broadcast_shapes(guide.shape, src.shape), dtype=src.dtype, device=src.device)
     for top in range(0, guide.shape[-2], rows):
-        # A pixel is reached by the windows that hold it, and these reach one radius further.
+        # A pixel depends on the windows that contain it, and these extend one radius further.
         first, last = max(0, top - 2 * radius), top + rows + 2 * radius
         strip = filter_image(
             GuideStatistics.of,

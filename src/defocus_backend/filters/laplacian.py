@@ -38,8 +38,8 @@ def laplacian_variance(patches: Tensor) -> Tensor:
     """Variance of the Laplacian of each slightly smoothed patch (Galetto and Deng 2021, eq 5).
 
     The 3x3 Gaussian is the binomial kernel [1, 2, 1] / 4 along each axis, which OpenCV uses for its
-    3x3 Gaussian blur with the sigma left to it (0.8 pixels). Both filters mirror the patch half a sample
-    outside its border: a patch is judged on its own.
+    3x3 Gaussian blur with its default sigma (0.8 pixels). Both filters mirror the patch half a sample
+    outside its border, so the result depends on the patch alone.
 
     Parameters
     ----------

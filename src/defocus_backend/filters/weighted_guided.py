@@ -1,7 +1,7 @@
 """Weighted guided filter (Li et al. 2015): the guided filter with less smoothing at the guide's edges.
 
-Where the variance of the guide's 3x3 neighbourhoods is above that of the rest of the image, the
-regularisation is divided by as much. Edges stay sharp and lose their halos; flat parts are smoothed more.
+The regularisation is divided by the ratio of the variance of the guide's 3x3 neighbourhood to that of the rest of
+the image. Edges stay sharp and without halos; flat regions are smoothed more.
 
 For an image too large for memory: `cell_mean` strip by strip, `smooth_guide_model` and
 `weighted_statistics` on the cells, and `LocalLinearModel.rows` strip by strip. The functions on whole images
@@ -31,7 +31,7 @@ def edge_weight(guide: Tensor, *, value_range: float = 1.0) -> Tensor:
     Parameters
     ----------
     guide : (..., H, W) tensor of float32 or float64
-        Gray guides; each image is weighed on its own.
+        Gray guides; the weight of each image depends on that image alone.
     value_range : float
         The L of the paper: the width of the guide's range of values, above 0.
 
@@ -161,9 +161,9 @@ def smooth_guide_model(cells: Tensor, grid: CellGrid, *, radius: int, eps: float
 
 @torch.no_grad()
 def smooth_guide(image: Tensor, *, radius: int, eps: float, iterations: int, subsample: int = 1) -> Tensor:
-    """Smooth an image by the weighted filter on itself, again and again: texture goes, large edges stay.
+    """Smooth an image by iterating the weighted filter on itself, which removes texture and preserves large edges.
 
-    Each output is both the input and the guide of the next iteration, its edges weighed anew.
+    Each output is the input and the guide of the next iteration, with new edge weights.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def smooth_guide(image: Tensor, *, radius: int, eps: float, iterations: int, sub
     cells = cell_mean(centred, subsample)
     if subsample > 1:
         return smooth_guide_model(cells, grid, radius=radius, eps=eps, iterations=iterations).rows(centred) + origin
-    # Cells are pixels: the same chain, applied as it is found instead of kept for a later rendering.
+    # Cells are pixels: apply each link at once instead of storing the chain for later rendering.
     for a, b in _smoothing(cells, grid, radius=radius, eps=eps, iterations=iterations):
         centred = torch.addcmul(b, a, centred)
     return centred + origin
@@ -208,7 +208,7 @@ def smooth_guide(image: Tensor, *, radius: int, eps: float, iterations: int, sub
 def _smoothing(
     cells: Tensor, grid: CellGrid, *, radius: int, eps: float, iterations: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The links ``(a, b)`` of the self-guided chain; the guide is followed on the cells."""
+    """The links ``(a, b)`` of the self-guided chain, computed on the cells."""
     check_count("iterations", iterations)
     for _ in range(iterations):
         a, b = weighted_statistics(cells, grid, radius=radius, eps=eps).coefficients(cells)

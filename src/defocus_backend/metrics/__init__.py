@@ -1,10 +1,10 @@
-"""Fusion quality: how much of the sources a fused image keeps, and how near it comes to a known truth.
+"""Fusion quality: how much of the sources a fused image preserves, and how close it is to a ground truth.
 
-Every function takes gray or colour images of any real dtype on 0..255 (or the full range of an integer type);
-the fusion metrics are computed on gray, as the published figures were.
+Every function takes gray or colour images of any real dtype; `arrays.as_float64` lists the default value ranges.
+The fusion metrics are computed on gray images, as in the publications.
 
-They follow true quality badly: over 710 pairs with ground truth their rank correlation with PSNR is .13 to .36, that
-of QW .53. Where the truth is known, use `psnr` and `ssim`.
+The fusion metrics predict true quality poorly. On 710 pairs with ground truth, their rank correlation with PSNR is
+.13 to .36, and .53 for QW. Use `psnr` and `ssim` where a ground truth is available.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FUSION_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType(
 """Metrics of a fused image and its sources, ``f(fused, sources, *, channel_axis, value_range)``."""
 
 REFERENCE_METRICS: Mapping[str, Callable[..., float]] = MappingProxyType({"PSNR": psnr, "SSIM": ssim})
-"""Metrics of an image and the truth, ``f(image, reference, *, channel_axis, value_range)``."""
+"""Metrics of an image and its ground truth, ``f(image, reference, *, channel_axis, value_range)``."""
 
 
 def evaluate(
@@ -69,7 +69,7 @@ def evaluate(
     channel_axis: int | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> dict[str, float]:
-    """Score a fused image against its sources and, where it is known, against the truth.
+    """Score a fused image against its sources and, if given, against the ground truth.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def evaluate(
     Raises
     ------
     InputError
-        If a name is unknown, PSNR or SSIM is asked for without a reference, or the images do not fit.
+        If a name is unknown, PSNR or SSIM is requested without a reference, or the images do not fit.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def evaluate(
     if reference is not None:
         named["reference"] = reference
     white = float_white(named.values())
-    # Read once, so that all images have one range: every metric takes them as they are then.
+    # Read once, so that all images have the same value range in every metric.
     read = {
         name: as_float64(image, name, channel_axis=channel_axis, value_range=value_range, white=white)
         for name, image in named.items()

@@ -1,4 +1,4 @@
-"""QG: how much of the sources' edges is found in the fused image (Xydeas and Petrovic)."""
+"""QG: the share of the sources' edges that the fused image preserves (Xydeas and Petrovic)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from defocus_backend.metrics.gray import Gray, gray_case
 
-# Stands in for a gradient of exactly zero, so that ratios and weights of flat pixels are defined.
+# Replaces a gradient of exactly zero, so that ratios and weights of constant regions are defined.
 _NO_EDGE = 1e-5
 # Sigmoids of edge strength and of orientation: slope and centre.
 _STRENGTH = (10.0, 0.5)
@@ -57,7 +57,7 @@ def qg(
     Returns
     -------
     float
-        0 (no edge kept) to just below 1.
+        0 (no edge preserved) to just below 1.
 
     Raises
     ------

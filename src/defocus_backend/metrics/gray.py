@@ -1,4 +1,4 @@
-"""What every fusion metric works on: a gray image as float64 on 0..255, and a stack of gray sources beside it."""
+"""Input of the fusion metrics: a fused gray image and a stack of gray sources, float64 on 0..255."""
 
 from __future__ import annotations
 

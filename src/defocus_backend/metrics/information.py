@@ -1,4 +1,4 @@
-"""QFMI and MI: how much the fused image tells of its sources, as mutual information."""
+"""QFMI and MI: the mutual information of the fused image and its sources."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from defocus_backend.metrics.parallel import each
 
 _SIDE = 3
 _CELLS = _SIDE * _SIDE
-# Windows worked on at once: their 9 x 9 joint distributions then stay in the cache.
+# Windows per batch, so that their 9 x 9 joint distributions fit in the cache.
 _CHUNK = 2048
-# Least probability whose logarithm is taken: 0 log 0 is then 0 without a mask.
+# Probabilities are raised to this value before the logarithm, so that 0 log 0 is 0 without a mask.
 _TINY = 1e-30
 
 
@@ -44,7 +44,7 @@ def _information(source: Tensor, own: Tensor) -> Tensor:
     positions = torch.arange(1, _CELLS + 1, dtype=source.dtype, device=source.device)[:, None]
     centred_source, centred_own = source - 1 / _CELLS, own - 1 / _CELLS
     power = centred_source.square().sum(0) * centred_own.square().sum(0)
-    # A flat window has no correlation with anything; its own is round-off over round-off.
+    # A constant window has no correlation; the quotient would be round-off over round-off.
     flat = power < 1e-24
     product = (centred_source * centred_own).sum(0)
     correlation = torch.where(flat, 0.0, product / torch.where(flat, 1.0, power).sqrt())
@@ -66,12 +66,12 @@ def _information(source: Tensor, own: Tensor) -> Tensor:
     joint -= torch.maximum((own_cumulated - own)[:, None], (cumulated - source)[None, :])
     joint.clamp_min_(0).mul_(mixed)
     joint.addcmul_(own[:, None], ((1 - mixed) * source)[None, :])
-    # The mixture may overshoot and leave cells below 0: p log |p| keeps their sign, as in the public code.
+    # The mixture may overshoot and leave cells below 0: p log |p| preserves their sign, as in the public code.
     # Logarithms take most of the time; in single precision their rounding averages out to below 1e-8.
     logarithm = joint.float().abs_().clamp_min_(_TINY).log_()
     joint_entropy = -joint.mul_(logarithm).sum((0, 1))
     marginal = torch.special.entr(source).sum(0) + torch.special.entr(own).sum(0)
-    # Two windows with a single cell above their least value have no entropy, and nothing to share.
+    # Two windows with a single cell above their minimum have no entropy and no mutual information.
     certain = marginal <= 0
     return torch.where(certain, 0.0, 2 * (marginal - joint_entropy) / torch.where(certain, 1.0, marginal))
 
@@ -107,14 +107,14 @@ def qfmi(
 ) -> float:
     """Feature mutual information QFMI of the horizontal gradient in sliding 3 x 3 windows.
 
-    The gradients in a window, stretched to 0..1 and to a sum of one, are taken for a distribution over its nine cells.
+    The gradients in a window, stretched to 0..1 and to a sum of one, are treated as a distribution over its nine cells.
     The joint distribution with the fused image's is modelled from the two marginals and their correlation; the mutual
     information over the mean of the two entropies is averaged over the windows (a window that is equal in both scores
     1) and over the sources, two or more.
 
-    A window of constant gradient is uniform and uncorrelated with any other. The published program differs from this
-    definition in such windows only: it stretches the fused window once more for the second source, and correlates two
-    constants, which is round-off over round-off. On photographs that is 4e-4 at most.
+    A window of constant gradient is uniform and uncorrelated with any other. Only in such windows does the published
+    program differ: it stretches the fused window once more for the second source, and it correlates two constants,
+    which is round-off over round-off. On photographs the difference is at most 4e-4.
 
     Parameters
     ----------

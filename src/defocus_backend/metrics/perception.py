@@ -1,4 +1,4 @@
-"""QCB: how much of the contrast that an eye would see in the sources is kept (Chen and Blum)."""
+"""QCB: how much of the visible contrast of the sources is preserved (Chen and Blum)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Z = 1e-4
 
 
 def _stretched(image: Gray, normalisation: Normalisation) -> Gray:
-    """Take the least value to 0 and the greatest to 255 (rounded) or to 1 (not rounded); a flat image to 0."""
+    """Stretch an image to 0..255 (rounded) or to 0..1 (not rounded); a constant image becomes 0."""
     low, high = image.min(), image.max()
     if high == low:
         return np.zeros_like(image)
@@ -71,9 +71,9 @@ def qcb(
     """Chen and Blum's fusion quality QCB, after a model of human contrast perception.
 
     Every image is stretched to its full range, filtered by the contrast sensitivity of the eye and turned into masked
-    local contrast C. A source counts as kept by min(C, C_fused) / max(C, C_fused), and its weight is C^2 over the sum
-    of all sources' C^2; the map is averaged. The weights need no change for more than two sources. Where no image has
-    any contrast the quality is 1.
+    local contrast C. A source is preserved to the degree min(C, C_fused) / max(C, C_fused), and its weight is C^2 over
+    the sum of all sources' C^2; the map is averaged. The weights need no change for more than two sources. Where no
+    image has any contrast the quality is 1.
 
     Parameters
     ----------

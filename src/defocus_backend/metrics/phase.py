@@ -1,4 +1,4 @@
-"""QP: whether features that the sources show by phase congruency are found in the fused image (Zhao et al.)."""
+"""QP: whether the fused image preserves the features that phase congruency finds in the sources (Zhao et al.)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _EPSILON = 1e-4
 # Zhao: features are where phase congruency passes the threshold; compared in 11 x 11 Gaussian windows.
 _FEATURE = 0.1
 _CONSTANT = 1e-4
-# Pixels worked on at once: their responses at all scales then stay in the cache.
+# Pixels per block, so that their responses at all scales fit in the cache.
 _BLOCK = 8192
-# The filters of images of one size are kept for the next, up to so many pixels.
+# The filters are cached for images of the same size, up to this number of pixels.
 _KEPT_PIXELS = 2**20
 _WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 _WINDOW /= _WINDOW.sum()
@@ -81,7 +81,7 @@ def _bank(rows: int, columns: int) -> _Bank:
     squared = x * x + y * y
     squared[0, 0] = 1.0
     v, u = _frequencies(rows, full_range=False), _frequencies(columns, full_range=False)
-    # The public code centres this one filter a sample off where a side is odd; published figures have it so.
+    # The public code centres this filter one sample off if a side is odd, and so do the published figures.
     v, u = np.roll(v, -(rows % 2))[:, None], np.roll(u, -(columns % 2))[None, :]
     low_pass = 1.0 / (1.0 + ((u * u + v * v) / _LOW_PASS**2) ** _LOW_PASS_ORDER)
     wavelengths = _SHORTEST * _STEP ** np.arange(_SCALES)
@@ -111,7 +111,7 @@ def _oriented_energy(
 ) -> tuple[Gray, Gray]:
     """Phase-congruent energy of one orientation beyond noise, and the summed amplitude; both (H, W).
 
-    `scratch` (scales, H, W) is written over.
+    `scratch` (scales, H, W) is overwritten.
     """
     np.multiply(spectrum * bank.angular[k], bank.radial, out=scratch)
     responses = scipy.fft.ifft2(scratch, overwrite_x=True)
@@ -199,7 +199,7 @@ def qp(
     Phase congruency marks features whatever their contrast. It and the two moments of its covariance (edges, corners)
     are correlated locally with those of each source and of their union (at each pixel the source of largest phase
     congruency); the best of these counts. QP is the product of the three means over the union's features. The union
-    and the best are taken over all sources, so that more than two are no special case.
+    and the best are taken over all sources, so that the definition also holds for more than two.
 
     If no source has any feature, the result is 1 where the fused image has none either, and otherwise 0.
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against an all-in-focus image that is known to be right."""
+"""PSNR and SSIM against an all-in-focus ground truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _pair(
 def psnr(
     image: Any, reference: Any, *, channel_axis: int | None = None, value_range: tuple[float, float] | None = None
 ) -> float:
-    """Peak signal-to-noise ratio against a known truth, over all pixels and channels.
+    """Return the peak signal-to-noise ratio against a ground truth, over all pixels and channels.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def psnr(
 def ssim(
     image: Any, reference: Any, *, channel_axis: int | None = None, value_range: tuple[float, float] | None = None
 ) -> float:
-    """Structural similarity to a known truth (Gaussian window of sigma 1.5, 11 x 11), the mean over channels.
+    """Return the structural similarity to a ground truth (Gaussian window of sigma 1.5, 11 x 11), mean of the channels.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from defocus_backend.metrics.gray import FLAT, Gray, gray_case
 
-# Yang: a 7 x 7 Gaussian window; sources count as alike where their similarity reaches the threshold.
+# Yang: a 7 x 7 Gaussian window; sources are considered similar where their SSIM reaches the threshold.
 _YANG_WINDOW = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 1.5**2))
 _YANG_CONSTANT = 2e-16
 _ALIKE = 0.75
@@ -23,7 +23,7 @@ _FLAT_WEIGHT = 0.5
 
 
 class _Moments(NamedTuple):
-    """Local mean and variance of one image, over the windows that lie wholly inside it."""
+    """Local mean and variance of one image, over the windows that are entirely inside it."""
 
     image: Gray
     mean: Gray
@@ -52,7 +52,7 @@ def _similarity(first: _Moments, second: _Moments, window: Gray, constant: float
     """SSIM of every window with one small constant; two flat windows differ in brightness only."""
     product = first.mean * second.mean
     covariance = _windowed(first.image * second.image, window) - product
-    # Round-off must not take the correlation past 1, nor give a flat window any.
+    # Round-off must not raise the correlation above 1, nor create one in a constant window.
     bound = np.sqrt(first.variance * second.variance)
     covariance = np.clip(covariance, -bound, bound)
     light = (2 * product + constant) / (first.mean**2 + second.mean**2 + constant)
@@ -75,10 +75,10 @@ def qy(
 ) -> float:
     """Yang's similarity-based fusion quality QY.
 
-    Where the sources are alike (SSIM of 0.75 or more) the fused image should resemble all of them: the mean of its
-    similarities, weighted by the sources' variances. Elsewhere it should resemble the best fitting one: the maximum.
-    With more than two sources they are alike where every pair of them is. Windows flat in both images are compared by
-    their brightness alone, where the published code divides round-off by round-off.
+    Where the sources are similar (SSIM of 0.75 or more), the fused image should resemble all of them: the score is the
+    mean of its similarities, weighted by the sources' variances. Elsewhere it should resemble the most similar source:
+    the score is the maximum. More than two sources are similar where every pair of them is. Windows that are constant
+    in both images are compared by their brightness alone; there the published code divides round-off by round-off.
 
     Parameters
     ----------

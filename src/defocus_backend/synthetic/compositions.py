@@ -34,15 +34,15 @@ _BORDER = 32
 _TONE = 2.2
 _LARGEST_ZOOM = 1.5
 _NATIVE = 0.5
-"""Sigma in px that a sharp photograph has of its own, which counts as 0 until the photograph is enlarged."""
+"""Sigma in px of a sharp photograph itself, which counts as 0 unless the photograph is enlarged."""
 
 _BEYOND = 32.0
-"""Largest sigma in px that is drawn; what lies beyond the levels is to be called the last of them, not a lower one."""
+"""Largest sigma in px that is drawn. Blurs beyond the last level have the last level as their label."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene: picture (S, S) in gray values, its sigma in pixels, and how far that label is trusted."""
+    """One scene: image (S, S) in gray values, its sigma in pixels, and the weight of that label."""
 
     picture: Gray
     sigma: Gray
@@ -52,10 +52,10 @@ class Scene:
 
 
 class SharpPictures:
-    """Square crops of photographs, with the trust that their own sharpness deserves.
+    """Square crops of photographs, each with a weight for the sharpness of its pixels.
 
-    Parts of a photograph may be out of focus by themselves. Where a window has structure but no fine
-    detail, a label that counts only the blur added here would be wrong: trust is low there.
+    Parts of a photograph may be out of focus already. Where a window has structure but no fine detail, a label that
+    counts only the added blur would be wrong; the weight is low there.
     """
 
     def __init__(self, photos: list[Path], side: int) -> None:
@@ -69,7 +69,7 @@ class SharpPictures:
                 self._pictures.append((image.astype(np.uint8), (trust_map(image) * 255).astype(np.uint8)))
 
     def __len__(self) -> int:
-        """Number of photographs large enough to be cut from."""
+        """Number of photographs that are large enough."""
         return len(self._pictures)
 
     def draw(self, rng: np.random.Generator) -> tuple[Gray, Gray]:
@@ -97,8 +97,8 @@ def trust_map(image: Gray, side: int = 17) -> Gray:
     phi = texture(padded, side)
     mean = ndimage.uniform_filter(image, side, mode="reflect")
     variance = np.maximum(ndimage.uniform_filter(image**2, side, mode="reflect") - mean**2, 0)
-    # Share of the variance that the Laplacian holds: .03 for a lone sharp step, .01 for the step
-    # blurred by 1 px, .002 by 2 px; fine texture holds far more.
+    # Ratio of the variance of the Laplacian to that of the window: .03 for a lone sharp step, .01 for the step
+    # blurred by 1 px, .002 by 2 px; fine texture has far more.
     sharp = np.clip((phi / (variance + 4) - 0.003) / 0.009, 0, 1)
     flat = np.clip((4 - variance) / 3, 0, 1)
     return np.asarray(np.maximum(np.maximum(sharp, flat), 0.05), dtype=np.float32)
@@ -128,7 +128,7 @@ def draw_psf(degradation: Degradation, rng: np.random.Generator) -> str:
 class _Lens:
     """Blurs pictures of one size with one kind of point spread function, in gray values or in light.
 
-    A microscope has a `core` in pixels as well, which is there even in focus.
+    A microscope also has a `core` in pixels, its blur in focus.
     """
 
     def __init__(self, psf: str, in_light: bool, core: float = 0.0) -> None:
@@ -148,7 +148,7 @@ class _Lens:
         return np.asarray(fft.idctn(transformed, norm="ortho"), dtype=np.float32)
 
     def develop(self, light: Gray) -> Gray:
-        """Back from light to gray values."""
+        """Convert light to gray values."""
         if not self.in_light:
             return light
         return np.asarray(255 * np.maximum(light / 255, 0) ** (1 / _TONE), dtype=np.float32)
@@ -215,14 +215,14 @@ def _finish(
     kind: str,
     psf: str,
 ) -> Scene:
-    """Cut off the border, which keeps mirrored pixels out of the scene, and degrade what is left."""
+    """Remove the border, which contains mirrored pixels, and degrade the remainder."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
     told = np.ascontiguousarray(sigma[inner]).clip(max=np.float32(MAX_SIGMA))
     return Scene(degrade(picture[inner], degradation, rng), told, np.ascontiguousarray(trust[inner]), kind, psf)
 
 
 def _under_microscope(side: int, degradation: Degradation, rng: np.random.Generator) -> Scene:
-    """A drawn specimen through a widefield microscope; sigma holds the width of its focus too."""
+    """A drawn specimen through a widefield microscope; sigma includes the width of its focus."""
     core = float(rng.uniform(0.3, 1.3))
     lens = _Lens("widefield", in_light=False, core=core)
     chance = rng.random()
@@ -239,7 +239,7 @@ def _under_microscope(side: int, degradation: Degradation, rng: np.random.Genera
     elif kind == "ramp":
         light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
     else:
-        # Light of both depths adds up under a microscope: nothing hides what lies behind it.
+        # Under a microscope the light of both depths adds up: there is no occlusion.
         light, sigma = lens.blur(lens.spectrum(front), min(near, far)), np.full_like(front, min(near, far))
         light = 0.5 * (light + lens.blur(lens.spectrum(draw_specimen(side, rng)), max(near, far, 6.0)))
     if rng.random() < 0.4:
@@ -250,8 +250,8 @@ def _under_microscope(side: int, degradation: Degradation, rng: np.random.Genera
 def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
     """A part of a scene enlarged to the size of the whole, as digital zoom and alignment do it.
 
-    Blur grows with the picture; so does what a sharp photograph has of its own (`_NATIVE`), so that a sharp
-    pixel enlarged twice is one of sigma sqrt(2^2 - 1) / 2 = 0.9 px.
+    The added blur grows with the image, and so does the blur of the photograph itself (`_NATIVE`): a sharp
+    photograph enlarged by 2 has a sigma of sqrt(2^2 - 1) / 2 = 0.9 px.
     """
     side = scene.picture.shape[0]
     left, top = rng.uniform(0, side - side / factor, 2)
@@ -279,8 +279,8 @@ def _crop(pictures: SharpPictures, drawn: bool, tone: float, rng: np.random.Gene
 def retone(picture: Gray, share: float, rng: np.random.Generator) -> Gray:
     """Give a share of the pictures (H, W) another tone curve and turn some negative, in gray values.
 
-    There are more textures than photographs to learn from: a bright stone in a dark joint is seen as its opposite.
-    Without a share nothing is drawn, so that degradations without tone keep their scenes.
+    This adds variety to the photographs: a bright stone in a dark joint also appears as a dark one in a bright joint.
+    With a share of 0 no random number is drawn, so that the scenes of degradations without tone do not change.
     """
     if not share:
         return picture
@@ -316,7 +316,7 @@ def _ramp(lens: _Lens, picture: Gray, low: float, high: float, rng: np.random.Ge
 def _layers(
     lens: _Lens, front: tuple[Gray, Gray], back: tuple[Gray, Gray], mask: Gray, near: float, far: float
 ) -> tuple[Gray, Gray, Gray]:
-    """Front over back, the front's colour and coverage blurred together so that its rim is right."""
+    """Composite the front over the back; its colour and coverage are blurred together, as at a real rim."""
     values = 255 * (front[0] / 255) ** _TONE if lens.in_light else front[0]
     coverage = np.clip(lens.blur(fft.dctn(mask, norm="ortho"), near), 0, 1)
     veil = lens.blur(fft.dctn(values * mask, norm="ortho"), near)

@@ -32,7 +32,7 @@ class Degradation:
     min_contrast : float
         Lowest contrast factor.
     empty : float
-        Share of pictures in which nothing but an even ground is left, always with noise: no blur can be seen.
+        Share of images that show nothing but a uniform background with noise, in which no blur is visible.
     noise : float
         Share of pictures with noise.
     min_noise, max_noise : float
@@ -49,7 +49,7 @@ class Degradation:
         Share of pictures compressed with a quality between 60 and 100.
     deep : float
         Share of the other pictures that have 16 bits: they are not rounded to 256 gray values, and their 0.1 and
-        99.9 percentiles become black and white, as the library does it.
+        99.9 percentiles become black and white, as in the library.
     resampled : float
         Share of scenes that are enlarged, see `compositions.enlarge`.
     specimens : float
@@ -201,7 +201,7 @@ def count_photons(image: Gray, photons: float, rng: np.random.Generator) -> Gray
     photons : float
         Mean count at gray 128.
     rng : numpy.random.Generator
-        Source of all chance; offset (up to half of that count) and read noise (up to 3 photons) too.
+        Random numbers; the offset (up to half of that count) and the read noise (up to 3 photons) are drawn too.
 
     Returns
     -------

@@ -20,7 +20,7 @@ def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
     every = np.concatenate(points)
     cell = np.floor(every[:, :2]).astype(int)
     picture = np.zeros((side, side), dtype=np.float32)
-    # Bilinear splatting keeps threads at sub-pixel places instead of on stairs.
+    # Bilinear splatting places threads at sub-pixel positions, without staircase artefacts.
     for dy in (0, 1):
         for dx in (0, 1):
             share = np.prod(1 - np.abs(every[:, :2] - cell - (dy, dx)), axis=1) * every[:, 2]

@@ -1,4 +1,4 @@
-"""Drawn specimens and a microscope's optics, for training scenes: what photographs do not show.
+"""Drawn specimens and the optics of a microscope, for training scenes that photographs cannot provide.
 
 Specimens are gray values (side, side) on the 0..255 scale, sharp to the pixel. The widefield point spread
 function is the paraxial one of Born and Wolf; all lengths are in pixels, relative to its size in focus.
@@ -34,7 +34,7 @@ def _radial_transfer(phase: float) -> NDArray[np.float64]:
     axis = np.arange(-_PUPIL, _PUPIL + 1) / _PUPIL
     square = axis[:, None] ** 2 + axis[None, :] ** 2
     pupil = np.where(square <= 1, np.exp(1j * phase * square), 0)
-    # The transfer function is the pupil's autocorrelation; padding to twice its size keeps it from wrapping.
+    # The transfer function is the pupil's autocorrelation; padding to twice its size avoids wrap-around.
     power = np.abs(fft.fft2(pupil, (4 * _PUPIL + 2,) * 2)) ** 2
     along = fft.ifft(power.mean(axis=0)).real[: 2 * _PUPIL + 1]
     return np.asarray(along / along[0])
@@ -93,7 +93,7 @@ def draw_specimen(side: int, rng: np.random.Generator) -> Gray:
 
 
 def add_haze(light: Gray, rng: np.random.Generator) -> Gray:
-    """Light of a specimen's other depths over its focal plane: another specimen, blurred far beyond telling."""
+    """Light of a specimen's other depths over its focal plane: another specimen, blurred beyond recognition."""
     haze = blur(draw_specimen(light.shape[0], rng), float(np.exp(rng.uniform(np.log(9), np.log(40)))), "disc")
     share = rng.uniform(0.1, 0.85)
     return np.asarray((1 - share) * light + share * haze, dtype=np.float32)

@@ -1,7 +1,7 @@
 """Training patches cut from a folder of photographs (paper, section 3.1).
 
 Two protocols. ``isolated`` is the paper's: a sharp 32x32 patch is filtered on its own, so its mirrored
-border betrays the label. ``context`` filters the whole picture and cuts afterwards, as a lens does.
+border reveals the label. ``context`` filters the whole picture and cuts afterwards, as a lens does.
 Photographs, never patches, are split into training and test sets.
 """
 
@@ -33,8 +33,8 @@ SHARP = 1000.0
 """Variance of the Laplacian (eq 5, gray 0..255) above which a patch counts as sharp."""
 
 TEXTURED = 150.0
-"""The same bound for training in context: the sharpest percent of a few hundred photographs is too little to
-generalise from. It was seen: 0.81 px on training patches, 1.04 px on others."""
+"""The same threshold for training in context. The sharpest percent of a few hundred photographs is too little to
+generalise from: the error was 0.81 px on training patches and 1.04 px on held-out ones."""
 
 MAX_SIGMA = float(LEVELS - 1)
 PROTOCOLS = ("context", "isolated")
@@ -57,7 +57,7 @@ def list_photos(folder: Path) -> list[Path]:
 def load_gray(path: Path) -> Gray:
     """Read a picture as gray values (H, W) float32 in 0..255.
 
-    Of more than 8 bits the 0.1 and 99.9 percentiles become 0 and 255, and what lies beyond them is clipped.
+    Of more than 8 bits the 0.1 and 99.9 percentiles become 0 and 255, and values beyond them are clipped.
     """
     try:
         with open_pillow(path) as picture:
@@ -108,7 +108,7 @@ def _window_mean(image: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Plate:
-    """A piece of a photograph, kept as its spectrum, with the places from which patches may be cut."""
+    """A piece of a photograph, stored as its spectrum, with the positions of possible patches."""
 
     spectrum: Gray
     sharp: NDArray[np.int32]
@@ -118,8 +118,8 @@ class Plate:
 def make_plates(image: Gray, *, sharp: float = TEXTURED) -> list[Plate]:
     """Cut a photograph into pieces of at most 384 pixels and note where it is sharp and where flat.
 
-    Pieces without a sharp window are dropped: smooth parts of a photograph may be out of focus, and
-    a network must not learn that they are level 0.
+    Pieces without a sharp window are dropped. Smooth parts of a photograph may be out of focus, and a network must
+    not learn that they are level 0.
     """
     if max(image.shape) > _LARGE:
         image = shrink(image)
@@ -146,7 +146,7 @@ def _starts(size: int) -> list[int]:
 
 
 def draw_sigma(rng: np.random.Generator) -> float:
-    """A blur for one training picture: all levels, the small ones that users care about more often."""
+    """Draw the blur of one training image: all levels, with small ones more often."""
     chance = rng.random()
     if chance < 0.08:
         return 0.0
@@ -158,7 +158,7 @@ class ContextPatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     Items are ``(patches, sigma, trust)``: ``(B, 1, 32, 32)`` in the unit range, ``(B, 1, 1, 1)`` in
     pixels, and ones of the same shape, since every label of a window is exact.
-    Flat windows take part with their true label: the network learns from them that it cannot tell.
+    Flat windows are included with their true label: from them the network learns that they are uninformative.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ def blur_alone(patches: Gray, sigma: float) -> Gray:
         return quantise(patches)
     from scipy import ndimage
 
-    # One 32x32 matrix holds the mirrored Gaussian of a row: two matrix products blur all patches.
+    # One 32x32 matrix applies the mirrored Gaussian to a row, so two matrix products blur all patches.
     matrix = ndimage.gaussian_filter1d(np.eye(WINDOW), sigma, axis=0, mode="reflect").astype(np.float32)
     return quantise(np.matmul(np.matmul(matrix, patches), matrix.T))
 
@@ -295,11 +295,11 @@ def held_out_patches(photos: list[Path], protocol: str, *, per_photo: int = 12, 
     Parameters
     ----------
     photos : list of Path
-        Pictures that were not trained on.
+        Held-out photographs.
     protocol : {"context", "isolated"}
         Whole picture filtered and then cut, or the patch filtered alone.
     per_photo : int
-        At most so many sharp places are taken from one photograph, so that none dominates.
+        Maximum number of patches from one photograph, so that none dominates.
     seed : int
         Chooses the places.
     """

@@ -1,4 +1,4 @@
-"""Focal stacks with truth: a sharp photograph given depth and seen through a lens at several focus positions.
+"""Focal stacks with ground truth: a sharp photograph with a depth, seen through a lens at several focus positions.
 
 Depth is measured in slices: a pixel of depth d is in focus in slice d. Small depths are near the lens.
 Blur grows linearly with the distance from focus, as for a thin lens whose depth axis is disparity.
@@ -27,7 +27,7 @@ _PSFS = ("disc", "gaussian")
 
 @dataclass(frozen=True)
 class FocalStack:
-    """A rendered focal stack and what is true of it.
+    """A rendered focal stack and its ground truth.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ def focal_stack(
 
     The depth is cut into layers, each blurred with its own sigma together with its outline and laid over
     the layers behind it (back to front), so that a blurred foreground spreads over a sharp background and
-    a sharp foreground keeps a clean edge before a blurred one. Behind an occluding edge the background is
+    a sharp foreground has a clean edge in front of a blurred background. Behind an occluding edge the background is
     continued with its nearest colours.
 
     Parameters
@@ -162,7 +162,7 @@ def garage_scene(slices: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def check_rendering(*, blur_per_slice: float, noise: float, psf: str) -> None:
-    """Raise `InputError` for what `focal_stack` cannot render with."""
+    """Raise `InputError` unless `focal_stack` can use the options."""
     for name, value in (("blur_per_slice", blur_per_slice), ("noise", noise)):
         if not (np.isfinite(value) and value >= 0):
             raise InputError(name, repr(value), "at least 0")
@@ -202,7 +202,7 @@ def _layer(
     layer_of: NDArray[np.intp],
     number: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Colours (C, H, W) and outline (H, W) of a layer, which goes on beneath all that lies before it."""
+    """Colours (C, H, W) and outline (H, W) of a layer, which is continued behind the layers in front of it."""
     from scipy import ndimage
 
     outline = (layer_of <= number).astype(np.float32)

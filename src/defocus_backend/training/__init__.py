@@ -1,1 +1,1 @@
-"""How the networks are trained and measured."""
+"""Training of the networks."""

@@ -1,6 +1,6 @@
 """Calibrate a network by one temperature (Guo et al. 2017).
 
-It goes into the weights of the last layer, so that nothing needs to know of it afterwards.
+The temperature is merged into the weights of the last layer, so no other code depends on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.train import WHOLE_LEVELS, TrainingParams, soft_labels, training_data
 
 _GRID = 8
-"""Every so manieth output of a per-pixel network along both axes is kept: neighbours say nearly the same."""
+"""Stride in outputs at which a per-pixel network is sampled along both axes: neighbours are nearly equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
 
 
 def fit_temperature(verdicts: Verdicts) -> float:
-    """The number by which the logits must be divided for the least cross-entropy; above 1 for the overconfident."""
+    """Return the divisor of the logits that minimises the cross-entropy; above 1 for an overconfident network."""
     from scipy.optimize import minimize_scalar
 
     target = soft_labels(verdicts.sigma[:, None], verdicts.levels)
@@ -77,7 +77,7 @@ def fit_temperature(verdicts: Verdicts) -> float:
 
 
 def divide_logits(network: nn.Module, temperature: float) -> None:
-    """Build a temperature into the last layer of a network.
+    """Divide the logits of a network by a temperature, in its last layer.
 
     Raises
     ------
@@ -95,18 +95,18 @@ def divide_logits(network: nn.Module, temperature: float) -> None:
 
 
 def calibrate(network: nn.Module, photos: Path, params: TrainingParams, *, batches: int = 12) -> float:
-    """Calibrate a trained network on batches of its recipe that it has not seen, and return the temperature.
+    """Calibrate a trained network on new batches of its recipe, and return the temperature.
 
     Parameters
     ----------
     network : nn.Module
         In evaluation mode, on the CPU; its last layer is changed.
     photos : Path
-        Folder of the photographs that it was trained on: a single number cannot be learnt by heart.
+        Folder of its training photographs: a single number cannot overfit them.
     params : TrainingParams
         Its recipe.
     batches : int
-        How many of the batches that would have come next.
+        Number of batches, from the first that was not trained on.
     """
     data = training_data(list_photos(photos), replace(params, steps=params.steps + batches))
     verdicts = collect(network, (data[n] for n in range(params.steps, params.steps + batches)))

@@ -1,4 +1,4 @@
-"""Training with checkpoints: a run that is stopped at any moment goes on from where it was.
+"""Training with checkpoints: a run that was stopped at any moment can be resumed.
 
 Batch ``i`` depends on the seed and on ``i`` alone, so a resumed run sees the data that the
 uninterrupted one would have seen.
@@ -61,7 +61,7 @@ class TrainingParams:
     ranked_weight : float
         Weight of the ranked probability score beside the cross-entropy: a wrong level costs by its distance.
     average_decay : float
-        Decay of the running average of the weights, which is what is kept in the end.
+        Decay of the running average of the weights; the average is the result.
     seed : int
         Seeds data, network and order.
     start : str
@@ -96,7 +96,7 @@ class TrainingParams:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a training loop says after each step: running means of loss, accuracy and error in pixels."""
+    """Progress after each step: running means of loss, accuracy and error in pixels."""
 
     step: int
     loss: float
