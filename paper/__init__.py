@@ -10,10 +10,10 @@ from defocus_backend.errors import InputError
 from defocus_backend.io import check_folder
 from paper import enhancement, fusion_figures, fusion_scores, map_figures, networks
 from paper.inputs import Inputs
-from paper.outcome import Item, Job, Outcome
-from paper.page import PAGE, write_outcome
+from paper.page import PAGE, write_result
+from paper.result import Context, Item, ItemResult
 
-__all__ = ["ITEMS", "PAGE", "Inputs", "Item", "Job", "Outcome", "reproduce"]
+__all__ = ["ITEMS", "PAGE", "Context", "Inputs", "Item", "ItemResult", "reproduce"]
 
 ITEMS: dict[str, Item] = {
     item.key: item
@@ -28,12 +28,12 @@ ITEMS: dict[str, Item] = {
 """All items by key, in the order of the page. Figures 1 to 4 and 13 are drawings and single training curves."""
 
 
-def reproduce(job: Job, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[Item, Outcome, list[Path]]]:
+def reproduce(context: Context, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[Item, ItemResult, list[Path]]]:
     """Make items one after the other; the files of each and the page are written when it is done.
 
     Parameters
     ----------
-    job : Job
+    context : Context
         Data, device and callbacks.
     out : Path
         Folder, created if absent; items of earlier runs in it stay on the page.
@@ -42,7 +42,7 @@ def reproduce(job: Job, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[I
 
     Yields
     ------
-    item, outcome, files
+    item, result, files
 
     Raises
     ------
@@ -54,8 +54,8 @@ def reproduce(job: Job, out: Path, keys: Iterable[str] = ()) -> Iterator[tuple[I
             raise InputError("only", repr(key), "one of " + ", ".join(ITEMS))
     check_folder(out)
     for key in (key for key in ITEMS if key in wanted):
-        job.check()
+        context.check()
         started = time.process_time()
-        outcome = ITEMS[key].make(job)
+        result = ITEMS[key].make(context)
         seconds = time.process_time() - started
-        yield ITEMS[key], outcome, write_outcome(out, ITEMS[key], outcome, list(ITEMS.values()), seconds=seconds)
+        yield ITEMS[key], result, write_result(out, ITEMS[key], result, list(ITEMS.values()), seconds=seconds)

@@ -18,7 +18,7 @@ from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.device import keep_freed_memory, resolve_device
 from defocus_backend.errors import Cancelled, DefocusError
 from defocus_backend.progress import ProgressCallback
-from paper import ITEMS, PAGE, Inputs, Job, reproduce
+from paper import ITEMS, PAGE, Context, Inputs, reproduce
 from paper.inputs import PICTURES
 
 
@@ -114,10 +114,10 @@ def main(
     )
     started, done = time.perf_counter(), []
     with _progress(quiet) as progress, stop_on_interrupt() as stopped:
-        job = Job(inputs=inputs, device=str(resolve_device(device)), progress=progress, cancel=stopped)
+        context = Context(inputs=inputs, device=str(resolve_device(device)), progress=progress, cancel=stopped)
         try:
-            for item, outcome, files in reproduce(job, out, (*only, *items)):
-                done.append({"item": item.key, "files": [str(f) for f in files], "missing": list(outcome.missing)})
+            for item, result, files in reproduce(context, out, (*only, *items)):
+                done.append({"item": item.key, "files": [str(f) for f in files], "missing": list(result.missing)})
                 if not quiet and not as_json:
                     click.echo(f"{item.key:<8}{len(files)} files")
         except (Cancelled, KeyboardInterrupt) as error:
@@ -125,7 +125,7 @@ def main(
             raise Cancelled(f"interrupted; finished before: {kept}") from error
     if as_json:
         seconds = round(time.perf_counter() - started, 3)
-        click.echo(json.dumps({"command": "paper", "items": done, "device": job.device, "seconds": seconds}))
+        click.echo(json.dumps({"command": "paper", "items": done, "device": context.device, "seconds": seconds}))
     elif not quiet:
         click.echo(f"read {out / PAGE}")
 

@@ -17,8 +17,8 @@ from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from defocus_backend.shallow import shallow_depth_of_field, shallow_weights
 from defocus_backend.sharpen import gain_map, sharpen
 from paper.charts import draw_curves
-from paper.inputs import KnownScene, Pixels
-from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
+from paper.inputs import Pixels, RenderedScene
+from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
 _LEVELS = 19.0
 _FIG10: dict[str, float] = {"max_gain": 1.0, "alpha1": 50.0, "beta1": 0.1, "alpha2": 25.0}
@@ -34,9 +34,9 @@ _WEIGHT = Scale(low=0, high=1, label="weight", colormap="gray")
 _PHOTOS = "the paper's own photographs, which are not published"
 
 
-def make_figure10(job: Job) -> Outcome:
+def make_figure10(context: Context) -> ItemResult:
     """The gain over the normalised blur for several beta2."""
-    job.check()
+    context.check()
     share = np.linspace(0, 1, 201, dtype=np.float32)
     curves = {f"beta2 = {beta2}": gain_map(share[None] * _LEVELS, **_FIG10, beta2=beta2)[0] for beta2 in _FIG10_BETA2}
     rows: list[tuple[Cell, ...]] = []
@@ -50,7 +50,7 @@ def make_figure10(job: Job) -> Outcome:
         y_label="gain",
         title="Gain of eqs 8 to 10: alpha1 = 50, beta1 = 0.1, alpha2 = 25",
     )
-    return Outcome(
+    return ItemResult(
         tables=(
             Table(
                 name="fig10",
@@ -70,7 +70,7 @@ def make_figure10(job: Job) -> Outcome:
             ),
         ),
         pictures=(
-            Picture(name="fig10", caption="The gain for several beta2; the paper does not list its own.", png=chart),
+            Figure(name="fig10", caption="The gain for several beta2; the paper does not list its own.", png=chart),
         ),
         notes=(
             "Half the gain is reached at beta1 and beta2 only where the two lie far apart: the gain is the product of "
@@ -81,14 +81,14 @@ def make_figure10(job: Job) -> Outcome:
     )
 
 
-def make_figure11(job: Job) -> Outcome:
+def make_figure11(context: Context) -> ItemResult:
     """Ours beside unsharp masking, GUM and CAS on a scene of known blur."""
-    scene = job.inputs.known_scene
+    scene = context.inputs.known_scene
     sigma = defocus_map(
-        scene.picture, channel_axis=-1, method="mobilenetv2", step=16, device=job.device, cancel=job.cancel
+        scene.picture, channel_axis=-1, method="mobilenetv2", step=16, device=context.device, cancel=context.cancel
     ).sigma
-    own = sharpen(scene.picture, sigma, channel_axis=-1, **_FIG11, device=job.device)
-    job.check()
+    own = sharpen(scene.picture, sigma, channel_axis=-1, **_FIG11, device=context.device)
+    context.check()
     made: dict[str, Pixels] = {
         "unsharp mask, 2": sharpen_with("unsharp", scene.picture, channel_axis=-1, gain=2.0, sigma=_LOW_PASS),
         "GUM": sharpen_with("gum", scene.picture, channel_axis=-1, gain=7.0, contrast=5e-4),
@@ -103,7 +103,7 @@ def make_figure11(job: Job) -> Outcome:
         Panel("gain", own.gain, _GAIN),
         *(Panel(name, image) for name, image in made.items()),
     ]
-    return Outcome(
+    return ItemResult(
         tables=(
             Table(
                 name="fig11",
@@ -114,13 +114,13 @@ def make_figure11(job: Job) -> Outcome:
             ),
         ),
         pictures=(
-            Picture(
+            Figure(
                 name="fig11",
-                caption="Picture, refined map, gain; unsharp mask with gain 2, GUM, CAS, ours.",
+                caption="Image, refined map, gain; unsharp mask with gain 2, GUM, CAS, ours.",
                 png=draw_contact_sheet(panels, columns=4, panel_width=330),
             ),
         ),
-        used=(f"a rendered photograph of known blur ({job.inputs.source})",),
+        used=(f"a rendered photograph of known blur ({context.inputs.source})",),
         missing=(_PHOTOS,),
         notes=(
             "What matters is where a method sharpens: the paper wants no change where the picture is sharp already, "
@@ -135,7 +135,7 @@ def make_figure11(job: Job) -> Outcome:
 _ZONES = {"below 1 px": (0.0, 1.0), "2 to 6 px": (2.0, 6.0), "above 9 px": (9.0, math.inf)}
 
 
-def _change(name: str, image: Pixels, scene: KnownScene) -> tuple[Cell, ...]:
+def _change(name: str, image: Pixels, scene: RenderedScene) -> tuple[Cell, ...]:
     """PSNR and mean absolute change in each zone of true sigma; None where a zone is empty."""
     quality: list[Cell] = []
     change: list[Cell] = []
@@ -159,7 +159,7 @@ def printed_weight(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1 - np.exp(-(np.abs((sigma - 10) / spread) ** gamma)))
 
 
-def make_figure12(job: Job) -> Outcome:
+def make_figure12(context: Context) -> ItemResult:
     """Weights and results on two photographs, and the weight over the blur."""
     levels = np.linspace(0, _LEVELS, 191)
     ours = shallow_weights(
@@ -174,9 +174,9 @@ def make_figure12(job: Job) -> Outcome:
         title="c0 = 1, c1 = 7, W0 = 0.999, W1 = 0.001",
     )
     panels = []
-    for name, picture in (job.inputs.portraits[0], ("rendered", job.inputs.known_scene.picture)):
-        job.check()
-        sigma = defocus_map(picture, channel_axis=-1, device=job.device, cancel=job.cancel).sigma
+    for name, picture in (context.inputs.portraits[0], ("rendered", context.inputs.known_scene.picture)):
+        context.check()
+        sigma = defocus_map(picture, channel_axis=-1, device=context.device, cancel=context.cancel).sigma
         made = shallow_depth_of_field(
             picture,
             sigma,
@@ -184,8 +184,8 @@ def make_figure12(job: Job) -> Outcome:
             sharp_below=_C0,
             blur_above=_C1,
             **_FIG12,
-            device=job.device,
-            cancel=job.cancel,
+            device=context.device,
+            cancel=context.cancel,
         )
         lens = lens_blur(picture, sigma, channel_axis=-1)
         panels += [
@@ -198,7 +198,7 @@ def make_figure12(job: Job) -> Outcome:
         (float(m), round(float(printed[round(10 * m)]), 4), round(float(ours[round(10 * m)]), 4))
         for m in (0, 1, 2, 4, 6, 7, 8, 10, 12, 13, 16, 19)
     )
-    return Outcome(
+    return ItemResult(
         tables=(
             Table(
                 name="fig12",
@@ -208,15 +208,15 @@ def make_figure12(job: Job) -> Outcome:
             ),
         ),
         pictures=(
-            Picture(
+            Figure(
                 name="fig12",
                 caption="A photograph as it was taken and a rendered one: picture, weight, result with the paper's "
                 "settings, and a lens renderer fed with our map.",
                 png=draw_contact_sheet(panels, columns=4, panel_width=330),
             ),
-            Picture(name="fig12_weight", caption="The weight over the blur.", png=chart),
+            Figure(name="fig12_weight", caption="The weight over the blur.", png=chart),
         ),
-        used=(job.inputs.source,),
+        used=(context.inputs.source,),
         missing=(
             _PHOTOS,
             "DeepLens (Wang et al. 2018), whose network is not at hand: its second stage, a lens renderer, on our map",

@@ -12,7 +12,7 @@ from defocus_backend.params import FusionParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
 from paper.inputs import Pair
-from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
+from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
 _PAPER = FusionParams(radius=7, eps=1e-3)
 _SIGMA = Scale(low=0, high=6)
@@ -28,24 +28,24 @@ _TITLES = {
 }
 
 
-def _pairs(job: Job) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+def _pairs(context: Context) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     """Two pairs to show, and the inputs that are not available."""
-    if job.inputs.pictures == "data":
-        found = [job.inputs.lytro(number) for number in (COOKIE, _SECOND_LYTRO)]
+    if context.inputs.pictures == "data":
+        found = [context.inputs.lytro(number) for number in (COOKIE, _SECOND_LYTRO)]
         if all(found):
             return tuple(pair for pair in found if pair is not None), (
                 "the paper's second pair, which it does not name",
             )
-    return job.inputs.rendered_pairs, (
+    return context.inputs.rendered_pairs, (
         "the Lytro pairs, which may not be shown here: rendered pairs with truth instead",
     )
 
 
-def make_figure14(job: Job) -> Outcome:
+def make_figure14(context: Context) -> ItemResult:
     """The steps of a fusion by the paper's rule."""
-    pairs, missing = _pairs(job)
+    pairs, missing = _pairs(context)
     pair = pairs[0]
-    sigmas = [found.sigma for found in paper_maps(pair, "mobilenetv2", job)]
+    sigmas = [found.sigma for found in paper_maps(pair, "mobilenetv2", context)]
     index = np.argmin(sigmas, axis=0)
     decisions = [index == n for n in range(2)]
     weights = torch.stack(
@@ -55,7 +55,9 @@ def make_figure14(job: Job) -> Outcome:
         ]
     )
     shares = (weights / weights.sum(0)).numpy()
-    fused = fuse_by_index(pair.slices, index, channel_axis=-1, radius=_PAPER.radius, eps=_PAPER.eps, device=job.device)
+    fused = fuse_by_index(
+        pair.slices, index, channel_axis=-1, radius=_PAPER.radius, eps=_PAPER.eps, device=context.device
+    )
     panels = []
     for number, image in enumerate(pair.slices):
         panels += [
@@ -66,9 +68,9 @@ def make_figure14(job: Job) -> Outcome:
             *([Panel("fused", fused)] if number == 0 else []),
         ]
     sheet = draw_contact_sheet(panels, columns=5, panel_width=260)
-    return Outcome(
+    return ItemResult(
         pictures=(
-            Picture(name="fig14", caption="Inputs, maps, decisions, weights (r = 7, eps = 1e-3), result.", png=sheet),
+            Figure(name="fig14", caption="Inputs, maps, decisions, weights (r = 7, eps = 1e-3), result.", png=sheet),
         ),
         used=(pair.name,),
         missing=missing,
@@ -79,20 +81,20 @@ def make_figure14(job: Job) -> Outcome:
     )
 
 
-def make_figure15(job: Job) -> Outcome:
+def make_figure15(context: Context) -> ItemResult:
     """Results of other methods and ours on two pairs."""
-    pairs, missing = _pairs(job)
+    pairs, missing = _pairs(context)
     panels: list[Panel] = []
     rows: list[tuple[Cell, ...]] = []
     for pair in pairs:
         panels += [Panel("A", pair.slices[0]), Panel("B", pair.slices[1])]
         for number, name in enumerate(SHOWN):
-            job.check()
-            if job.progress is not None:
-                job.progress(number, len(SHOWN), f"methods, {pair.name}")
+            context.check()
+            if context.progress is not None:
+                context.progress(number, len(SHOWN), f"methods, {pair.name}")
             if name not in _TITLES and pair.truth is None:
                 continue
-            fused = fused_by(name, pair, job)
+            fused = fused_by(name, pair, context)
             if name in _TITLES:
                 panels.append(Panel(_TITLES[name], fused))
             if pair.truth is not None:
@@ -104,9 +106,9 @@ def make_figure15(job: Job) -> Outcome:
         rows=tuple(rows),
     )
     sheet = draw_contact_sheet(panels, columns=len(_TITLES) + 2, panel_width=230)
-    return Outcome(
+    return ItemResult(
         tables=(table,) if rows else (),
-        pictures=(Picture(name="fig15", caption="A, B, " + ", ".join(_TITLES.values()) + ".", png=sheet),),
+        pictures=(Figure(name="fig15", caption="A, B, " + ", ".join(_TITLES.values()) + ".", png=sheet),),
         used=tuple(pair.name for pair in pairs),
         missing=missing,
     )

@@ -14,7 +14,7 @@ from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.fusion import fuse, fuse_by_index
 from defocus_backend.params import PAPER_REFINEMENT, FusionParams
 from paper.inputs import METRICS, Inputs, Pair
-from paper.outcome import Cell, Item, Job, Outcome, Table
+from paper.result import Cell, Context, Item, ItemResult, Table
 
 PRINTED: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "Cookie": {
@@ -46,32 +46,34 @@ _PAPER_MAPS: dict[str, Any] = {"step": 4, **PAPER_REFINEMENT}
 _PAPER_WEIGHTS: dict[str, Any] = {"radius": 7, "eps": 1e-3}
 
 
-def paper_maps(pair: Pair, method: str, job: Job) -> list[DefocusMap]:
+def paper_maps(pair: Pair, method: str, context: Context) -> list[DefocusMap]:
     """Refined defocus maps of both pictures with the paper's settings: step 4, r = 16, eps = 0.005, 7 iterations."""
     return [
-        defocus_map(image, channel_axis=-1, method=method, **_PAPER_MAPS, device=job.device, cancel=job.cancel)
+        defocus_map(image, channel_axis=-1, method=method, **_PAPER_MAPS, device=context.device, cancel=context.cancel)
         for image in pair.slices
     ]
 
 
-def fuse_as_the_paper(pair: Pair, method: str, job: Job) -> NDArray[np.uint8]:
+def fuse_as_the_paper(pair: Pair, method: str, context: Context) -> NDArray[np.uint8]:
     """Eqs 13 to 16: the least sigma decides, a guided filter (r = 7, eps = 1e-3) makes weights of the decision."""
     # The lowest index wins a tie, and the minimum is that over all pictures.
-    index = np.argmin([found.sigma for found in paper_maps(pair, method, job)], axis=0)
+    index = np.argmin([found.sigma for found in paper_maps(pair, method, context)], axis=0)
     fused: NDArray[np.uint8] = fuse_by_index(
-        pair.slices, index, channel_axis=-1, **_PAPER_WEIGHTS, device=job.device, cancel=job.cancel
+        pair.slices, index, channel_axis=-1, **_PAPER_WEIGHTS, device=context.device, cancel=context.cancel
     )
     return fused
 
 
-def fused_by(name: str, pair: Pair, job: Job) -> NDArray[np.uint8]:
+def fused_by(name: str, pair: Pair, context: Context) -> NDArray[np.uint8]:
     """Fuse by "default" or "region" (ours), "paper, NETWORK" or a method of `FUSION_METHODS`."""
     fused: NDArray[np.uint8]
     if name in ("default", "region"):
         decision = FusionParams.decision if name == "default" else name
-        fused = fuse(pair.slices, channel_axis=-1, decision=decision, device=job.device, cancel=job.cancel).image
+        fused = fuse(
+            pair.slices, channel_axis=-1, decision=decision, device=context.device, cancel=context.cancel
+        ).image
     elif name.startswith("paper, "):
-        fused = fuse_as_the_paper(pair, name.removeprefix("paper, "), job)
+        fused = fuse_as_the_paper(pair, name.removeprefix("paper, "), context)
     else:
         fused = fuse_with(name, pair.slices, channel_axis=-1)
     return fused
@@ -106,32 +108,32 @@ _TEXTS = {
 }
 
 
-def make_table(job: Job) -> Outcome:
+def make_table(context: Context) -> ItemResult:
     """Score the Cookie, then all Lytro pairs, by each method; rendered pairs where Lytro is not at hand."""
-    cookie = job.inputs.lytro(COOKIE)
+    cookie = context.inputs.lytro(COOKIE)
     missing = [
         "the pairs Book and Flower, which are not among the Lytro pairs; their printed rows are in table3_printed"
     ]
     if cookie is None:
         missing.append("the Lytro pairs (fusion/lytro of --data): rendered pairs with truth instead")
-        return Outcome(
-            tables=(_printed(), _rendered(job)), used=(job.inputs.source,), missing=tuple(missing), notes=_NOTES
+        return ItemResult(
+            tables=(_printed(), _rendered(context)), used=(context.inputs.source,), missing=tuple(missing), notes=_NOTES
         )
-    tables, ranked = [_single(cookie, job), _printed()], _over_all(job)
+    tables, ranked = [_single(cookie, context), _printed()], _over_all(context)
     if ranked is not None:
         tables.insert(1, ranked)
-        if not job.inputs.other_methods:
+        if not context.inputs.other_methods:
             missing.append("results of other groups on the Lytro pairs: give their scores with --leaderboard")
-    return Outcome(tables=tuple(tables), used=("Lytro colour pairs",), missing=tuple(missing), notes=_NOTES)
+    return ItemResult(tables=tuple(tables), used=("Lytro colour pairs",), missing=tuple(missing), notes=_NOTES)
 
 
-def _single(pair: Pair, job: Job) -> Table:
+def _single(pair: Pair, context: Context) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for number, (name, printed) in enumerate(SHOWN.items()):
-        job.check()
-        if job.progress is not None:
-            job.progress(number, len(SHOWN), "methods on the Cookie")
-        found = scores(fused_by(name, pair, job), pair)
+        context.check()
+        if context.progress is not None:
+            context.progress(number, len(SHOWN), "methods on the Cookie")
+        found = scores(fused_by(name, pair, context), pair)
         rows.append((_TEXTS[name], *_interleaved(found, PRINTED["Cookie"][printed])))
     columns = ("method", *(c for m in METRICS for c in (m, f"{m}, paper")))
     return Table(name="table3", caption="The Cookie, ours and as printed.", columns=columns, rows=tuple(rows))
@@ -141,21 +143,21 @@ def _interleaved(ours: tuple[float, ...], printed: tuple[float, ...]) -> tuple[f
     return tuple(value for pair in zip(ours, printed, strict=True) for value in pair)
 
 
-def _over_all(job: Job) -> Table | None:
+def _over_all(context: Context) -> Table | None:
     """Mean scores of ours over the Lytro pairs, ranked among the leaderboard's; None unless all pairs are there."""
     own = ("paper, blurnet", "default", "region")
     found: dict[str, list[tuple[float, ...]]] = {_TEXTS[name]: [] for name in own}
     for done, number in enumerate(PAIRS):
-        pair = job.inputs.lytro(number)
+        pair = context.inputs.lytro(number)
         if pair is None:
             return None
         for name in own:
-            job.check()
-            if job.progress is not None:
-                job.progress(done, len(PAIRS), f"pairs, {name}")
-            found[_TEXTS[name]].append(scores(fused_by(name, pair, job), pair))
+            context.check()
+            if context.progress is not None:
+                context.progress(done, len(PAIRS), f"pairs, {name}")
+            found[_TEXTS[name]].append(scores(fused_by(name, pair, context), pair))
     means = {name: tuple(float(v) for v in np.mean(values, axis=0)) for name, values in found.items()}
-    return ranked_means(means, job.inputs, [f"c_{number:02d}" for number in PAIRS])
+    return ranked_means(means, context.inputs, [f"c_{number:02d}" for number in PAIRS])
 
 
 def ranked_means(means: dict[str, tuple[float, ...]], inputs: Inputs, pairs: list[str]) -> Table:
@@ -191,12 +193,12 @@ def _printed() -> Table:
     return Table(name="table3_printed", caption="Table 3 as printed.", columns=("image", "method", *METRICS), rows=rows)
 
 
-def _rendered(job: Job) -> Table:
+def _rendered(context: Context) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for pair in job.inputs.rendered_pairs:
+    for pair in context.inputs.rendered_pairs:
         for name in SHOWN:
-            job.check()
-            fused = fused_by(name, pair, job)
+            context.check()
+            fused = fused_by(name, pair, context)
             rows.append((pair.name, _TEXTS[name], *scores(fused, pair), *truth_scores(fused, pair)))
     return Table(
         name="table3_rendered",

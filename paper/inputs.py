@@ -27,7 +27,7 @@ _FARTHEST, _FARTHEST_SMALL, _FARTHEST_OF_PAIR = 12.0, 8.0, 4.0
 
 
 @dataclass(frozen=True)
-class KnownScene:
+class RenderedScene:
     """A picture whose blur is known everywhere: (H, W, 3) uint8, and its sigma (H, W) in pixels."""
 
     picture: Pixels
@@ -97,18 +97,18 @@ class Inputs:
         return "photographs of scikit-image" if self.pictures == "skimage" else "photographs of photos/val"
 
     @cached_property
-    def known_scene(self) -> KnownScene:
+    def known_scene(self) -> RenderedScene:
         """A photograph rendered out of focus behind its front, by a lens disc: the blur of every pixel is known."""
         photo, depth = self._scene_and_depth
         stack = focal_stack(photo, depth, slices=1, blur_per_slice=_FARTHEST / 8)
-        return KnownScene(stack.slices[0], stack.true_sigma(0), stack.sharp)
+        return RenderedScene(stack.slices[0], stack.true_sigma(0), stack.sharp)
 
     @cached_property
-    def small_scene(self) -> KnownScene:
+    def small_scene(self) -> RenderedScene:
         """The same at half the size, for methods that take minutes on the whole one."""
         photo, depth = self._scene_and_depth
         stack = focal_stack(_halve(photo), depth[1::2, 1::2], slices=1, blur_per_slice=_FARTHEST_SMALL / 8)
-        return KnownScene(stack.slices[0], stack.true_sigma(0), stack.sharp)
+        return RenderedScene(stack.slices[0], stack.true_sigma(0), stack.sharp)
 
     @cached_property
     def _scene_and_depth(self) -> tuple[Pixels, NDArray[np.float32]]:

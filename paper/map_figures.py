@@ -14,8 +14,8 @@ from defocus_backend.evaluation.map_scores import rank_correlation
 from defocus_backend.luma import LUMA
 from defocus_backend.params import PAPER_REFINEMENT, DefocusParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from paper.inputs import KnownScene, Pixels
-from paper.outcome import Cell, Item, Job, Outcome, Picture, Table
+from paper.inputs import Pixels, RenderedScene
+from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
 Map = NDArray[Any]
 
@@ -25,38 +25,38 @@ _PHOTOS = "the paper's own photographs, which are not published"
 _KNOWN = "a photograph rendered through a lens disc, so that the sigma of every pixel is known"
 
 
-def _map(picture: Pixels, job: Job, *, method: str, step: int = 8) -> DefocusMap:
+def _map(picture: Pixels, context: Context, *, method: str, step: int = 8) -> DefocusMap:
     """A map by one of our networks, refined with the paper's settings."""
-    job.check()
+    context.check()
     return defocus_map(
         picture,
         channel_axis=-1,
         method=method,
         step=step,
         **PAPER_REFINEMENT,
-        device=job.device,
-        progress=job.progress,
-        cancel=job.cancel,
+        device=context.device,
+        progress=context.progress,
+        cancel=context.cancel,
     )
 
 
-def _mae(found: Map, scene: KnownScene) -> float:
+def _mae(found: Map, scene: RenderedScene) -> float:
     return round(float(np.abs(found - scene.sigma).mean()), 3)
 
 
-def _rank(found: Map, scene: KnownScene) -> float:
+def _rank(found: Map, scene: RenderedScene) -> float:
     """Spearman's rank correlation with the true sigma, on every fourth pixel along both axes."""
     values, truth = (np.asarray(m[::4, ::4], dtype=np.float64).ravel() for m in (found, scene.sigma))
     return round(rank_correlation(values, truth), 3)
 
 
-def make_figure5(job: Job) -> Outcome:
+def make_figure5(context: Context) -> ItemResult:
     """The refinement on a scene of known blur, with the paper's network and with ours."""
-    scene = job.inputs.known_scene
+    scene = context.inputs.known_scene
     rows: list[tuple[Cell, ...]] = []
     panels = [Panel("picture", scene.picture), Panel("true sigma", scene.sigma, _SIGMA)]
     for method in ("mobilenetv2", "blurnet", "pixelnet"):
-        found = _map(scene.picture, job, method=method)
+        found = _map(scene.picture, context, method=method)
         for stage, values in (("before", found.raw), ("refined", found.sigma)):
             rows.append((method, stage, _mae(values, scene), _rank(values, scene)))
         if method == "mobilenetv2":
@@ -65,7 +65,7 @@ def make_figure5(job: Job) -> Outcome:
             panels += [Panel(f"{method}", found.raw, _SIGMA), Panel("refined", found.sigma, _SIGMA)]
     order = [0, 3, 2, 4, 1, 5, 6]
     sheet = draw_contact_sheet([panels[n] for n in order], columns=4, panel_width=300)
-    return Outcome(
+    return ItemResult(
         tables=(
             Table(
                 name="fig5",
@@ -75,14 +75,14 @@ def make_figure5(job: Job) -> Outcome:
             ),
         ),
         pictures=(
-            Picture(
+            Figure(
                 name="fig5",
                 caption="Above: picture, map of the paper's network (step 8), guide, refined map. Below: true sigma, "
                 "map of the per-pixel network, refined.",
                 png=sheet,
             ),
         ),
-        used=(f"{_KNOWN} ({job.inputs.source})",),
+        used=(f"{_KNOWN} ({context.inputs.source})",),
         missing=(_PHOTOS,),
         notes=(
             "The guide is used here. The authors' MATLAB computes it and then refines without it.",
@@ -92,25 +92,25 @@ def make_figure5(job: Job) -> Outcome:
     )
 
 
-def make_figure6(job: Job) -> Outcome:
+def make_figure6(context: Context) -> ItemResult:
     """Two photographs as they were taken: step 16, before and after the refinement."""
     panels = []
-    for name, picture in job.inputs.portraits:
-        found = _map(picture, job, method="mobilenetv2", step=16)
+    for name, picture in context.inputs.portraits:
+        found = _map(picture, context, method="mobilenetv2", step=16)
         panels += [
             Panel(name, picture),
             Panel("map, step 16", found.raw, _SIGMA),
             Panel("refined", found.sigma, _SIGMA),
         ]
-    return Outcome(
+    return ItemResult(
         pictures=(
-            Picture(
+            Figure(
                 name="fig6",
                 caption="Photograph, map of the paper's network at step 16, refined map.",
                 png=draw_contact_sheet(panels, columns=3, panel_width=340),
             ),
         ),
-        used=(job.inputs.source,),
+        used=(context.inputs.source,),
         missing=(_PHOTOS,),
     )
 
@@ -125,19 +125,26 @@ class _Rival:
 
 
 def _compared(
-    name: str, caption: str, rivals: list[_Rival], scene: KnownScene, job: Job, *, step: int, **words: tuple[str, ...]
-) -> Outcome:
+    name: str,
+    caption: str,
+    rivals: list[_Rival],
+    scene: RenderedScene,
+    context: Context,
+    *,
+    step: int,
+    **words: tuple[str, ...],
+) -> ItemResult:
     """Maps by other methods and ours, unrefined and refined, each with its rank correlation with the ground truth."""
     gray = np.asarray(scene.picture @ np.array(LUMA))
     paper = DefocusParams(**PAPER_REFINEMENT)
     shown: list[tuple[str, Map, Map]] = []
     for method in ("mobilenetv2", "pixelnet"):
-        found = _map(scene.picture, job, method=method, step=step)
+        found = _map(scene.picture, context, method=method, step=step)
         shown.append((f"ours, {method}", found.raw, found.sigma))
     for number, rival in enumerate(rivals):
-        job.check()
-        if job.progress is not None:
-            job.progress(number, len(rivals), f"methods, {rival.title}")
+        context.check()
+        if context.progress is not None:
+            context.progress(number, len(rivals), f"methods, {rival.title}")
         measure = MAP_METHODS[rival.method]
         raw = measure(gray, **rival.parameters)
         shown.append((rival.title, raw, measure(gray, refine=True, params=paper, **rival.parameters)))
@@ -146,7 +153,7 @@ def _compared(
     above = [Panel("picture", scene.picture), *(Panel(title, _scaled(raw), _ORDER) for title, raw, _ in shown)]
     below = [Panel("true sigma", _scaled(scene.sigma), _ORDER)]
     below += [Panel("refined", _scaled(refined), _ORDER) for _, _, refined in shown]
-    return Outcome(
+    return ItemResult(
         tables=(
             Table(
                 name=name,
@@ -156,11 +163,9 @@ def _compared(
             ),
         ),
         pictures=(
-            Picture(
-                name=name, caption=caption, png=draw_contact_sheet(above + below, columns=columns, panel_width=230)
-            ),
+            Figure(name=name, caption=caption, png=draw_contact_sheet(above + below, columns=columns, panel_width=230)),
         ),
-        used=(f"{_KNOWN} ({job.inputs.source})",),
+        used=(f"{_KNOWN} ({context.inputs.source})",),
         missing=(_PHOTOS, *words.get("missing", ())),
         notes=words.get("notes", ()),
     )
@@ -172,7 +177,7 @@ def _scaled(values: Map) -> Map:
     return np.asarray(np.clip((values - low) / max(high - low, 1e-12), 0, 1), dtype=np.float32)
 
 
-def make_figure7(job: Job) -> Outcome:
+def make_figure7(context: Context) -> ItemResult:
     """The classical measures."""
     rivals = [
         _Rival("entropy", "entropy", {}),
@@ -185,14 +190,14 @@ def make_figure7(job: Job) -> Outcome:
         "ones are only an order.",
         "The classical measures are taken with the opposite sign, so that larger is more blurred.",
     )
-    return _compared("fig7", caption, rivals, job.inputs.known_scene, job, step=8, notes=notes)
+    return _compared("fig7", caption, rivals, context.inputs.known_scene, context, step=8, notes=notes)
 
 
 _ONE_SCENE = ("One scene without noise is weak evidence; docs/results.md compares maps over many photographs.",)
 _DMENET = ("DMENet (Lee et al. 2019), whose weights are not at hand: its column is left out",)
 
 
-def make_figure8(job: Job) -> Outcome:
+def make_figure8(context: Context) -> ItemResult:
     """The modern methods with the settings under Fig. 8."""
     rivals = [
         _Rival("Yi and Eramian", "lbp", {"threshold": 0.025, "windows": (7, 11, 15), "beta": 0.25}),
@@ -204,10 +209,12 @@ def make_figure8(job: Job) -> Outcome:
         _Rival("FDM", "fdm", {"superpixels": 200, "sigma": 0.75}),
     ]
     caption = "Top: unrefined. Bottom: refined by our filter. Ours at step 32, without overlap, as in the paper."
-    return _compared("fig8", caption, rivals, job.inputs.small_scene, job, step=32, missing=_DMENET, notes=_ONE_SCENE)
+    return _compared(
+        "fig8", caption, rivals, context.inputs.small_scene, context, step=32, missing=_DMENET, notes=_ONE_SCENE
+    )
 
 
-def make_figure9(job: Job) -> Outcome:
+def make_figure9(context: Context) -> ItemResult:
     """The same with the other settings of Yi and Eramian, under Fig. 9."""
     rivals = [
         _Rival("Yi and Eramian", "lbp", {"threshold": 0.005, "windows": (11, 15, 21), "beta": 0.5}),
@@ -215,7 +222,9 @@ def make_figure9(job: Job) -> Outcome:
         _Rival("FDM", "fdm", {"sigma": 0.75}),
     ]
     caption = "Top: unrefined. Bottom: refined by our filter. Ours at step 8."
-    return _compared("fig9", caption, rivals, job.inputs.small_scene, job, step=8, missing=_DMENET, notes=_ONE_SCENE)
+    return _compared(
+        "fig9", caption, rivals, context.inputs.small_scene, context, step=8, missing=_DMENET, notes=_ONE_SCENE
+    )
 
 
 FIGURES = (

@@ -13,8 +13,8 @@ from defocus_backend.classifier.weights import ModelCard, load_network, load_tra
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.evaluation.patch_scores import evaluate
 from defocus_backend.synthetic.patches import PROTOCOLS, PatchSet, held_out_patches
-from paper.outcome import Cell, Item, Job, Outcome, Table
 from paper.recipe import PAPER, Trained, read_trained, train_for
+from paper.result import Cell, Context, Item, ItemResult, Table
 
 PRINTED: dict[str, tuple[float, float, float, float, int]] = {
     "mobilenetv2": (0.0123, 0.9956, 0.1610, 0.9580, 28),
@@ -58,25 +58,25 @@ _COLUMNS = (
 )
 
 
-def make_table(job: Job) -> Outcome:
+def make_table(context: Context) -> ItemResult:
     """Train where time was given, then score all networks at hand on ``photos/val``."""
-    photos = job.inputs.photos("val")
+    photos = context.inputs.photos("val")
     if not photos:
-        return Outcome(
+        return ItemResult(
             missing=("photographs in photos/val of --data, on which the networks are scored; no table made",)
         )
-    _train_all(job)
+    _train_all(context)
     tests = {protocol: held_out_patches(photos, protocol, per_photo=_PER_PHOTO) for protocol in PROTOCOLS}
     rows, missing = [], ["DIV2K, from which the paper cut 392240 patches: photos/train instead"]
     for name in TRAINED:
-        job.check()
-        weights = None if job.inputs.networks is None else job.inputs.networks / f"{name}.safetensors"
+        context.check()
+        weights = None if context.inputs.networks is None else context.inputs.networks / f"{name}.safetensors"
         if weights is None or not weights.is_file():
             missing.append(f"{name} trained by the paper's recipe: give --networks and --train-minutes")
             continue
         rows.append(_row(name, weights, "by the paper's recipe", tests, read_trained(weights)))
     for name, card in shipped_weights().items():
-        job.check()
+        context.check()
         if NETWORKS[card.network].per_pixel:
             rows.append(_unscored(name, card))
         else:
@@ -90,9 +90,9 @@ def make_table(job: Job) -> Outcome:
         rows=tuple(rows),
     )
     used = [f"{len(photos)} photographs of photos/val"]
-    if train := job.inputs.photos("train"):
+    if train := context.inputs.photos("train"):
         used.append(f"{len(train)} photographs of photos/train to train on")
-    return Outcome(tables=(table,), used=tuple(used), missing=tuple(missing), notes=_NOTES)
+    return ItemResult(tables=(table,), used=tuple(used), missing=tuple(missing), notes=_NOTES)
 
 
 _NOTES = (
@@ -113,28 +113,28 @@ _NOTES = (
 )
 
 
-def _train_all(job: Job) -> None:
-    if not job.inputs.train_seconds:
+def _train_all(context: Context) -> None:
+    if not context.inputs.train_seconds:
         return
-    photos, folder = job.inputs.folder("photos", "train"), job.inputs.networks
+    photos, folder = context.inputs.folder("photos", "train"), context.inputs.networks
     if folder is None:
         raise InputError("networks", "None", "a folder for the networks that are to be trained")
     if photos is None:
         raise FileError("data: no photographs in photos/train to train on")
     folder.mkdir(parents=True, exist_ok=True)
     for name in TRAINED:
-        job.check()
+        context.check()
         weights = folder / f"{name}.safetensors"
-        if weights.is_file() and read_trained(weights).seconds >= job.inputs.train_seconds:
+        if weights.is_file() and read_trained(weights).seconds >= context.inputs.train_seconds:
             continue
         train_for(
             name,
             photos,
             folder,
-            seconds=job.inputs.train_seconds,
-            device=job.device,
-            progress=job.progress,
-            cancel=job.cancel,
+            seconds=context.inputs.train_seconds,
+            device=context.device,
+            progress=context.progress,
+            cancel=context.cancel,
         )
 
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from defocus_backend.errors import FileError
 from defocus_backend.io import WholeFiles
-from paper.outcome import Cell, Item, Outcome, Table
+from paper.result import Cell, Item, ItemResult, Table
 
 PAGE = "results.md"
 
 
-def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item], *, seconds: float) -> list[Path]:
+def write_result(folder: Path, item: Item, result: ItemResult, items: list[Item], *, seconds: float) -> list[Path]:
     """Write the CSV, PNG and JSON files of an item and the updated page, all of them or none.
 
     Parameters
     ----------
     folder : Path
         Made if absent.
-    item, outcome : Item, Outcome
+    item, result : Item, ItemResult
         What was made.
     items : list of Item
         All items, in the order of the page; those with a JSON file in the folder appear on it.
@@ -39,13 +39,13 @@ def write_outcome(folder: Path, item: Item, outcome: Outcome, items: list[Item],
     ------
     FileError
     """
-    record = _record(item, outcome, seconds)
+    record = _record(item, result, seconds)
     records = {other.key: _read_record(folder / f"{other.key}.json") for other in items} | {item.key: record}
     page = "\n\n".join(_section(records[other.key]) for other in items if records[other.key])
     with WholeFiles() as files:
-        for table in outcome.tables:
+        for table in result.tables:
             files.add(folder / f"{table.name}.csv", _as_csv(table))
-        for picture in outcome.pictures:
+        for picture in result.pictures:
             files.add(folder / f"{picture.name}.png", picture.png)
         files.add(folder / f"{item.key}.json", (json.dumps(record, indent=1) + "\n").encode())
         files.add(folder / PAGE, (_HEAD + page + "\n").encode())
@@ -60,16 +60,16 @@ each section a JSON file.
 """
 
 
-def _record(item: Item, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def _record(item: Item, result: ItemResult, seconds: float) -> dict[str, Any]:
     return {
         "key": item.key,
         "title": item.title,
         "paper": item.paper,
-        "used": list(outcome.used),
-        "missing": list(outcome.missing),
-        "notes": list(outcome.notes),
-        "tables": [asdict(table) for table in outcome.tables],
-        "pictures": [{"name": p.name, "caption": p.caption} for p in outcome.pictures],
+        "used": list(result.used),
+        "missing": list(result.missing),
+        "notes": list(result.notes),
+        "tables": [asdict(table) for table in result.tables],
+        "pictures": [{"name": p.name, "caption": p.caption} for p in result.pictures],
         "seconds": round(seconds, 1),
     }
 

@@ -16,10 +16,10 @@ from defocus_backend.errors import Cancelled, FileError, InputError
 from paper import (
     ITEMS,
     PAGE,
+    Context,
     Inputs,
     Item,
-    Job,
-    Outcome,
+    ItemResult,
     enhancement,
     fusion_scores,
     map_figures,
@@ -29,8 +29,8 @@ from paper import (
 )
 from paper.__main__ import main
 from paper.inputs import Pair
-from paper.outcome import Picture, Table
-from paper.page import write_outcome
+from paper.page import write_result
+from paper.result import Figure, Table
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_only_takes_several_items_and_refuses_others(tmp_path: Path) -> None:
     code, output = run("--only", "table3", "fig13", "--out", tmp_path / "new")
     assert (code, "'fig13' is not one of" in output) == (2, True)
     with pytest.raises(InputError, match="only: got 'fig13'"):
-        next(reproduce(Job(inputs=Inputs()), tmp_path, ["fig13"]))
+        next(reproduce(Context(inputs=Inputs()), tmp_path, ["fig13"]))
     assert not (tmp_path / "new").exists()
 
 
@@ -138,10 +138,10 @@ def test_the_papers_rule_takes_the_least_sigma_and_the_first_of_equals(monkeypat
             self.sigma = sigma
 
     sharp, soft = Found(np.ones((40, 48))), Found(np.full((40, 48), 3.0))
-    job = Job(inputs=Inputs())
+    context = Context(inputs=Inputs())
     for maps, value in (((sharp, soft), 50), ((soft, sharp), 200), ((soft, soft), 50)):
         monkeypatch.setattr(fusion_scores, "paper_maps", lambda *_, maps=maps: list(maps))
-        assert np.all(fusion_scores.fuse_as_the_paper(pair(*slices), "blurnet", job) == value)
+        assert np.all(fusion_scores.fuse_as_the_paper(pair(*slices), "blurnet", context) == value)
 
 
 def test_means_are_ranked_among_the_other_methods(tmp_path: Path) -> None:
@@ -212,15 +212,17 @@ def test_inputs_are_refused_or_absent(tmp_path: Path) -> None:
             Inputs(leaderboard=tmp_path / "board.json")
 
 
-def outcome(value: float) -> Outcome:
+def result(value: float) -> ItemResult:
     table = Table(name="one", caption="One.", columns=("a", "b"), rows=((value, None),))
-    return Outcome(tables=(table,), pictures=(Picture(name="one", caption="A picture.", png=b"png"),), notes=("Why.",))
+    return ItemResult(
+        tables=(table,), pictures=(Figure(name="one", caption="A picture.", png=b"png"),), notes=("Why.",)
+    )
 
 
 def test_the_page_keeps_what_other_runs_made(tmp_path: Path) -> None:
-    items = [Item(key=key, title=f"Item {key}", paper="x", make=lambda _: outcome(0)) for key in ("first", "second")]
-    write_outcome(tmp_path, items[1], outcome(2.5), items, seconds=1)
-    write_outcome(tmp_path, items[0], outcome(0.1), items, seconds=1)
+    items = [Item(key=key, title=f"Item {key}", paper="x", make=lambda _: result(0)) for key in ("first", "second")]
+    write_result(tmp_path, items[1], result(2.5), items, seconds=1)
+    write_result(tmp_path, items[0], result(0.1), items, seconds=1)
     page = (tmp_path / PAGE).read_text()
     assert page.index("## Item first") < page.index("## Item second")
     assert "| 2.5 | - |" in page
@@ -228,14 +230,14 @@ def test_the_page_keeps_what_other_runs_made(tmp_path: Path) -> None:
     (tmp_path / "second.json").write_text("{}")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(FileError, match="is not a result"):
-        write_outcome(tmp_path, items[0], outcome(0.2), items, seconds=1)
+        write_result(tmp_path, items[0], result(0.2), items, seconds=1)
     assert sorted(tmp_path.iterdir()) == before
     assert rows_of(tmp_path / "one.csv") == [{"a": "0.1", "b": ""}]
 
 
 def test_cancel_keeps_what_is_done(tmp_path: Path) -> None:
     asked = iter([False, False, True])
-    made = reproduce(Job(inputs=Inputs(), cancel=lambda: next(asked)), tmp_path, ["fig10", "fig12"])
+    made = reproduce(Context(inputs=Inputs(), cancel=lambda: next(asked)), tmp_path, ["fig10", "fig12"])
     item, _, files = next(made)
     assert item.key == "fig10"
     with pytest.raises(Cancelled):

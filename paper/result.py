@@ -33,7 +33,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class Figure:
     """A picture: the name of its file without ``.png``, its caption, and the PNG data."""
 
     name: str
@@ -42,7 +42,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ItemResult:
     """Result of one item: a table or figure of the paper.
 
     Attributes
@@ -56,14 +56,14 @@ class Outcome:
     """
 
     tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[Figure, ...] = ()
     used: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Context:
     """Inputs, device and callbacks of an item.
 
     Attributes
@@ -97,7 +97,7 @@ class Item:
     title : str
         As in the paper.
     make : callable
-        ``(Job) -> Outcome``.
+        ``(Context) -> ItemResult``.
     paper : str
         What the paper shows there, with its settings.
     """
@@ -105,4 +105,4 @@ class Item:
     key: str
     title: str
     paper: str
-    make: Callable[[Job], Outcome] = field(repr=False)
+    make: Callable[[Context], ItemResult] = field(repr=False)
