@@ -88,7 +88,7 @@ _HOMES = {
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("compare", "methods", "metrics", "quality", "render", "scenes")
+_MODULES = {name: name for name in ("compare", "methods", "metrics", "quality", "render")} | {"scenes": "synthetic.scenes"}
 
 __all__ = [
     "AlignParams",
@@ -171,7 +171,7 @@ def __getattr__(name: str) -> Any:
     elif name in _HOME:
         value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     elif name in _MODULES:
-        value = import_module(f"{__name__}.{name}")
+        value = import_module(f"{__name__}.{_MODULES[name]}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
