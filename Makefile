@@ -4,6 +4,7 @@
 #   make paper    the paper's tables and figures; PAPER takes its options: PAPER="--data DIR"
 #   make test     all tests; make lint, make types: the linter and the type checker
 #   make test-pyside   the plugin's tests with PySide6; make coverage: all tests, with what they cover
+#   make docs     the documentation site, in site/; make examples: every script of examples/, gallery: their pictures too
 #   make results  docs/results.md from the figures in docs/results
 #   make dist     wheel and source distribution, checked; make changelog VERSION=...: the next release's notes
 #
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo paper test test-pyside coverage lint types results dist changelog screenshots clean
+.PHONY: demo paper test test-pyside coverage lint types docs examples gallery results dist changelog screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
@@ -47,6 +48,16 @@ lint: $(VENV)/.ready-dev
 types: $(VENV)/.ready-dev
 	$(BIN)/mypy
 
+docs: $(VENV)/.ready-docs
+	$(BIN)/python docs/make_results.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+examples: $(VENV)/.ready-run
+	MPLBACKEND=agg $(BIN)/python docs/make_gallery.py --out examples/output
+
+gallery: $(VENV)/.ready-run
+	MPLBACKEND=agg $(BIN)/python docs/make_gallery.py --out docs/images/examples
+
 results:
 	$(PYTHON) docs/make_results.py
 
@@ -74,6 +85,10 @@ $(VENV)/.ready-run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[all,test]'
 	touch $@ $(VENV)/.ready-run
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[docs]'
+	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev]'

@@ -82,11 +82,12 @@ def fdm_map(
 
 def _superpixels(unit: Float64, count: int, compactness: float) -> NDArray[np.intp]:
     """SLIC labels 0, 1, ...; in Lab, on whose scale the compactness is defined."""
-    from skimage.segmentation import relabel_sequential, slic
+    from skimage.segmentation import slic
 
     colour = np.repeat(unit[..., None], 3, axis=-1)
     labels = slic(colour, n_segments=count, compactness=compactness, channel_axis=-1, start_label=1)
-    return np.asarray(relabel_sequential(labels)[0] - 1, dtype=np.intp)
+    # Not relabel_sequential: in scikit-image 0.26 it sets the shape of an array, which NumPy 2.5 deprecates.
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 
 def _medians(sparse: Float64, labels: NDArray[np.intp]) -> Float64:
