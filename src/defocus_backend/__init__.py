@@ -88,7 +88,8 @@ _HOMES = {
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = {name: name for name in ("compare", "methods", "metrics", "quality", "render")} | {"scenes": "synthetic.scenes"}
+_MODULES = {name: name for name in ("compare", "methods", "metrics", "quality", "render")}
+_MODULES["scenes"] = "synthetic.scenes"
 
 __all__ = [
     "AlignParams",
