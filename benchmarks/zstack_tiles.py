@@ -22,7 +22,7 @@ from scipy.ndimage import convolve, gaussian_filter
 from scipy.signal import find_peaks
 
 from defocus_backend.defocus import defocus_map
-from defocus_backend.io import open_stack
+from defocus_backend.stacks import open_stack
 
 FRAMES = {"scorpion": slice(3, 11)}
 """Slices of one sweep, where a stack holds more than that."""

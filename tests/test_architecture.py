@@ -23,7 +23,7 @@ FLOW = (
     ("progress", "methods"),
     ("params",),
     ("io", "device", "render", "arrays"),
-    ("filters", "metrics"),
+    ("filters", "metrics", "stacks"),
     ("classifier", "refine", "align"),
     ("compare", "synthetic"),
     ("defocus",),

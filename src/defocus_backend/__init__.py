@@ -44,9 +44,7 @@ if TYPE_CHECKING:
         ImageND,
         Metadata,
         Picture,
-        Stack,
         open_nd,
-        open_stack,
         read_image,
         read_map,
         write_image,
@@ -65,6 +63,7 @@ if TYPE_CHECKING:
     from defocus_backend.quality import BestPlane, Drift, FocusQuality, ObjectQuality, best_plane, drift, focus_quality
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
+    from defocus_backend.stacks import FileStack, SliceSource, StackPlan, as_source, open_stack
 
     __version__: str
 
@@ -78,7 +77,7 @@ _HOMES = {
     "fusion.coverage": ("Coverage", "coverage"),
     "fusion.tilt": ("Plane", "best_slice", "plane_tilt"),
     "io": (
-        *("Calibration", "Channel", "ImageND", "Metadata", "Picture", "Stack", "open_nd", "open_stack", "read_image"),
+        *("Calibration", "Channel", "ImageND", "Metadata", "Picture", "open_nd", "read_image"),
         *("read_map", "write_image", "write_map", "write_nd"),
     ),
     "io.mesh": ("write_mesh",),
@@ -86,6 +85,7 @@ _HOMES = {
     "quality": ("BestPlane", "Drift", "FocusQuality", "ObjectQuality", "best_plane", "drift", "focus_quality"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
+    "stacks": ("FileStack", "SliceSource", "StackPlan", "as_source", "open_stack"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = {name: name for name in ("compare", "methods", "metrics", "quality", "render")}
@@ -107,6 +107,7 @@ __all__ = [
     "DeviceError",
     "Drift",
     "FileError",
+    "FileStack",
     "FocusQuality",
     "Fusion",
     "FusionParams",
@@ -125,13 +126,15 @@ __all__ = [
     "SharpenParams",
     "Sharpened",
     "Sharpener",
-    "Stack",
+    "SliceSource",
+    "StackPlan",
     "WeightsError",
     "__version__",
     "affected_pixels",
     "align_stack",
     "alignment_needed",
     "apply_alignment",
+    "as_source",
     "best_plane",
     "best_slice",
     "coverage",

@@ -40,9 +40,8 @@ def _index(i: int | slice) -> str:
 def find_range(name: str, source: Source) -> list[str]:
     """Lines that find the value range that all images of a layer share."""
     return [
-        "from defocus_backend.fusion.stack import FocalStack",
         f"images = [{name}[index] for index in np.ndindex({name}.shape[:{source.ndim - 2}])]",
-        f"value_range = FocalStack(images, channel_axis={source.channel_axis}).value_range",
+        f"value_range = db.as_source(images, channel_axis={source.channel_axis}).value_range",
     ]
 
 

@@ -41,10 +41,10 @@ class Slices(Sequence[NDArray[Any]]):
 
 def shared_range(source: Source, indices: Sequence[tuple[int, ...]]) -> tuple[float, float]:
     """Values that count as 0 and 1 in all of these images of a layer, found as `fuse` finds them for a stack."""
-    from defocus_backend.fusion.stack import FocalStack
+    from defocus_backend.stacks import as_source
 
     images = Slices(lambda n: source.plane(indices[n]), len(indices))
-    return FocalStack(images, channel_axis=source.channel_axis).value_range
+    return as_source(images, channel_axis=source.channel_axis).value_range
 
 
 def guess_axes(source: Source) -> tuple[int, int | None]:

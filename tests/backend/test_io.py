@@ -17,13 +17,13 @@ from defocus_backend.io import (
     Picture,
     WholeFiles,
     check_folder,
-    open_stack,
     read_image,
     read_map,
     write_image,
     write_map,
     write_whole,
 )
+from defocus_backend.stacks import open_stack
 
 RNG = np.random.default_rng(0)
 

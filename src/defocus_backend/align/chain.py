@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.exposure import exposure_gain
-from defocus_backend.align.frames import Frames, SmallFrame, StackLike
+from defocus_backend.align.frames import SmallFrame, small_frame
 from defocus_backend.align.motion import Matrix, Motion, from_pixels, locked_degrees, to_pixels
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import AlignedStack, require_opencv
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.stacks import StackLike, as_source
 
 _A = AlignParams
 
@@ -46,7 +47,7 @@ def align_stack(
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
         The frames in the order in which they were focused, of any dtype.
     channel_axis : int or None
-        Channel axis of one frame; None for gray.
+        Channel axis of one frame; None for gray, or for a stack that knows it.
     model : {"translation", "similarity", "affine", "homography"}
         Motion between frames. Focusing shifts, scales and turns the picture, so "similarity" is enough for
         most stacks.
@@ -68,7 +69,7 @@ def align_stack(
     Returns
     -------
     AlignedStack
-        A sequence of aligned frames, which `fuse` takes as its stack, with the `Alignment`.
+        A source of aligned frames, which `fuse` takes as its stack, with the `Alignment`.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def align_stack(
     )
     motion = Motion.of(params.model, locked_degrees(params.lock))
     require_opencv()
-    frames = Frames(stack, channel_axis)
+    frames = as_source(stack, channel_axis=channel_axis)
     middle = len(frames) // 2 if reference is None else reference
     if isinstance(middle, bool) or not isinstance(middle, int) or not 0 <= middle < len(frames):
         raise InputError("reference", repr(reference), f"None or a frame from 0 to {len(frames) - 1}")
@@ -93,13 +94,13 @@ def align_stack(
     reporter.check()
     chain = _Chain(motion, params.match_exposure)
     for number in range(len(frames)):
-        chain.add(frames.small(number))
+        chain.add(small_frame(frames, number))
         reporter.advance()
     alignment = Alignment(
-        matrices=chain.matrices(middle, frames.shape),
+        matrices=chain.matrices(middle, frames.plane_shape),
         gains=np.stack(chain.gains) / chain.gains[middle],
         correlation=np.array(chain.correlation),
-        shape=frames.shape,
+        shape=frames.plane_shape,
         reference=middle,
         model=params.model,
         lock=locked_degrees(params.lock),

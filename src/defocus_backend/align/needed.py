@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from defocus_backend.align.frames import Frames, StackLike
+from defocus_backend.align.frames import small_frame
 from defocus_backend.align.motion import Motion, decompose, half_side
 from defocus_backend.align.register import register
 from defocus_backend.align.stack import require_opencv
 from defocus_backend.progress import CancelCallback, Reporter
+from defocus_backend.stacks import StackLike, as_source
 
 _SIDE = 512
 _PAIRS = 8
@@ -59,7 +60,7 @@ def alignment_needed(
     InputError, Cancelled
     """
     require_opencv()
-    frames = Frames(stack, channel_axis)
+    frames = as_source(stack, channel_axis=channel_axis)
     motion = Motion.of("similarity", ())
     pairs = list(_pairs(len(frames)))
     reporter = Reporter(len(pairs), "pairs", cancel=cancel)
@@ -67,7 +68,7 @@ def alignment_needed(
     lost = 0
     for first, second in pairs:
         reporter.advance(0)
-        a, b = frames.small(first, _SIDE), frames.small(second, _SIDE)
+        a, b = small_frame(frames, first, _SIDE), small_frame(frames, second, _SIDE)
         link = register(a.pyramid, b.pyramid, motion, [])
         reporter.done += 1
         if not link.good:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.area import Window
-from defocus_backend.align.frames import Frames, StackLike, for_opencv
+from defocus_backend.align.frames import for_opencv
 from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
+from defocus_backend.stacks import SliceSource, StackLike, as_source
 
 _A = AlignParams
 _BAND = 256
@@ -22,47 +22,55 @@ _LOST = 8
 """Pixels around a missing one that no kernel takes into account."""
 
 
-class AlignedStack(Sequence[NDArray[Any]]):
+class AlignedStack(SliceSource):
     """The frames of a stack as they lie on the reference; memory holds one at a time.
 
-    `fuse` reads it like any other stack. Each frame is resampled once, from its original pixels, and keeps its
-    dtype. Pixels that a masked frame hides, and with ``border="mark"`` those that a frame does not cover, are NaN in
-    floats; other dtypes come as masked arrays.
+    Each frame is resampled once, from its original pixels, and keeps its dtype; the values that count as 0 and 1 are
+    those of the original stack. Pixels that a masked frame hides, and with ``border="mark"`` those that a frame does
+    not cover, are NaN in floats; other dtypes come as masked arrays.
 
     Attributes
     ----------
     alignment : Alignment
-    channel_axis : int or None
-        Channel axis of one frame.
-    shape : (int, int)
-        Height and width of an aligned frame.
     window : (slice, slice)
         Rows and columns of the reference that an aligned frame shows.
     """
 
-    def __init__(self, frames: Frames, alignment: Alignment, border: str = _A.border) -> None:
-        whole = (slice(0, frames.shape[0]), slice(0, frames.shape[1]))
-        window: Window | None = alignment.crop if border == "crop" else whole
+    def __init__(self, frames: SliceSource, alignment: Alignment, border: str = _A.border) -> None:
+        height, width = frames.plane_shape
+        window: Window | None = alignment.crop if border == "crop" else (slice(0, height), slice(0, width))
         if window is None:
             raise InputError("stack", "frames without a common area", "frames that overlap, or border='mark'")
-        self.alignment, self.channel_axis, self.window = alignment, frames.channel_axis, window
-        self.shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
+        self.alignment, self.window = alignment, window
         self._frames, self._mark = frames, border == "mark"
+        layout = list(frames.layout)
+        columns = 2 - (frames.channel_axis is None or frames.channel_axis % 3 == 2)
+        layout[frames.row_axis], layout[columns] = (part.stop - part.start for part in window)
+        super().__init__(
+            None,
+            len(frames),
+            channel_axis=frames.channel_axis,
+            value_range=frames,
+            layout=tuple(layout),
+            dtype=frames.dtype,
+            argument=frames.argument,
+            order=frames.order,
+            partial=frames.partial,
+            forward=frames.forward,
+        )
 
-    def __len__(self) -> int:
-        return len(self._frames)
+    def origin(self, number: int) -> str:
+        """Where the original frame came from."""
+        return self._frames.origin(number)
 
-    def __getitem__(self, index: int | slice) -> Any:
-        """One aligned frame (h, w[, C]), or a list of several."""
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        frame = self._frames[number]
+    def _read(self, number: int, rows: slice) -> NDArray[Any]:
+        """Resample one frame, or the rows of the window that are asked for."""
+        frame = self._frames.plane(number)
         axis = self.channel_axis
         planes = np.asarray(frame)[..., None] if axis is None else np.moveaxis(np.asarray(frame), axis, -1)
-        moved, lost = self._resample(planes, hidden_pixels(frame, axis), number)
+        moved, lost = self._resample(planes, hidden_pixels(frame, axis), number, rows)
         if self._mark:
-            uncovered = ~self.alignment.covered(number)[self.window]
+            uncovered = ~self.alignment.covered(number)[self.window][rows]
             lost = uncovered if lost is None else lost | uncovered
         floats = np.issubdtype(moved.dtype, np.floating)
         if lost is not None and floats:
@@ -74,12 +82,12 @@ class AlignedStack(Sequence[NDArray[Any]]):
         return np.ascontiguousarray(result)
 
     def _resample(
-        self, planes: NDArray[Any], missing: NDArray[np.bool_] | None, number: int
+        self, planes: NDArray[Any], missing: NDArray[np.bool_] | None, number: int, rows: slice
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """The window (h, w, C) of one frame (H, W, C), exposure matched, and where pixels of it are `missing`."""
+        """Rows of the window (h, w, C) of one frame (H, W, C), exposure matched, and where they are `missing`."""
         gain = _channel_gains(self.alignment.gains[number], planes.shape[-1])
         if self.alignment.is_still(number) and (gain == 1).all():
-            return planes[self.window].copy(), None if missing is None else missing[self.window]
+            return planes[self.window][rows].copy(), None if missing is None else missing[self.window][rows]
         floats = np.issubdtype(planes.dtype, np.floating)
         if floats:
             finite = np.isfinite(planes).all(-1)
@@ -90,21 +98,26 @@ class AlignedStack(Sequence[NDArray[Any]]):
         bound = (min(0.0, limits[0]), max(1.0, limits[1])) if self._frames.value_range == (0, 1) else None
         if missing is not None and floats:
             planes = np.where(missing[..., None], planes.dtype.type(0), planes)
-        result = np.empty((*self.shape, planes.shape[-1]), planes.dtype)
-        for top in range(0, self.shape[0], _BAND):
-            bottom = min(top + _BAND, self.shape[0])
+        height, width = self.plane_shape
+        first, last, _ = rows.indices(height)
+        # In steps that do not depend on the rows: where a step begins decides how its last bits are rounded.
+        begin = first // _BAND * _BAND
+        result = np.empty((min(-(-last // _BAND) * _BAND, height) - begin, width, planes.shape[-1]), planes.dtype)
+        for top in range(begin, last, _BAND):
+            bottom = min(top + _BAND, height)
             band = self._band(planes, number, top, bottom)
             if floats:  # against overshooting: the limits are those of the frame before its exposure is matched
                 np.clip(band, *limits, out=band)
             band /= gain
             if floats and bound is not None:
                 np.clip(band, *bound, out=band)
-            result[top:bottom] = _as_dtype(band, planes.dtype, limits)
-        return result, None if missing is None else self._touched(missing, number)
+            result[top - begin : bottom - begin] = _as_dtype(band, planes.dtype, limits)
+        touched = None if missing is None else self._touched(missing, number)[rows]
+        return result[first - begin : last - begin], touched
 
     def _band(self, planes: NDArray[Any], number: int, top: int, bottom: int) -> NDArray[Any]:
         """Rows `top` to `bottom` of the result as floats, from the rows of the frame that they need."""
-        width = self.shape[1]
+        width = self.plane_shape[1]
         start = np.array([[1, 0, self.window[1].start], [0, 1, self.window[0].start + top], [0, 0, 1]])
         matrix = self.alignment.matrices[number] @ start
         corners = matrix @ np.array([[0, width, 0, width], [0, 0, bottom - top, bottom - top], [1, 1, 1, 1]])
@@ -141,7 +154,7 @@ class AlignedStack(Sequence[NDArray[Any]]):
         matrix = self.alignment.matrices[number] @ np.array(
             [[1, 0, self.window[1].start], [0, 1, self.window[0].start], [0, 0, 1]]
         )
-        moved = self._warp(spread, matrix, self.shape[::-1], cv2.INTER_NEAREST)
+        moved = self._warp(spread, matrix, self.plane_shape[::-1], cv2.INTER_NEAREST)
         return np.asarray(moved > 0)
 
 
@@ -157,7 +170,7 @@ def apply_alignment(
     alignment : Alignment
         From `align_stack` or `Alignment.load`.
     channel_axis : int or None
-        Channel axis of one frame.
+        Channel axis of one frame; not needed for a stack that knows it.
     border : {"crop", "mark"}
         As for `align_stack`.
 
@@ -172,9 +185,9 @@ def apply_alignment(
     """
     params = AlignParams(border=border)
     require_opencv()
-    frames = Frames(stack, channel_axis)
-    given = f"{len(frames)} frames of {frames.shape}"
-    if len(frames) != len(alignment) or frames.shape != alignment.shape:
+    frames = as_source(stack, channel_axis=channel_axis)
+    given = f"{len(frames)} frames of {frames.plane_shape}"
+    if len(frames) != len(alignment) or frames.plane_shape != alignment.shape:
         raise InputError("stack", given, f"{len(alignment)} frames of {alignment.shape} as the alignment is of")
     return AlignedStack(frames, alignment, params.border)
 

@@ -111,7 +111,7 @@ def fuse_many(
     cancel : callable or None
         See `defocus_backend.progress`.
     **options
-        Those of `fuse`. For stacks in files, the channel axis is the file's unless it is given.
+        Those of `fuse`. Stacks in files know their channel axis.
 
     Yields
     ------
@@ -164,13 +164,12 @@ def _outcome(tried: Tried[Any]) -> Outcome:
 
 def _fuse(argument: tuple[Any, dict[str, Any]], progress: ProgressCallback) -> tuple[Fusion, float]:
     from defocus_backend.fusion import fuse
-    from defocus_backend.io import open_stack
+    from defocus_backend.stacks import open_stack
 
     started = time.perf_counter()
     stack, options = argument
     if _is_files(stack):
         stack = open_stack(stack)
-        options = {"channel_axis": stack.channel_axis, **options}
     return fuse(stack, progress=progress, **options), time.perf_counter() - started
 
 

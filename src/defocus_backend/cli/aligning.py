@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,12 +12,12 @@ import numpy as np
 
 from defocus_backend.cli.options import option, refuse_given
 from defocus_backend.errors import InputError
-from defocus_backend.io import Stack
 from defocus_backend.params import ALIGN_MODELS, AlignParams
 
 if TYPE_CHECKING:
     from defocus_backend.align import AlignedStack
     from defocus_backend.cli.run import Run
+    from defocus_backend.stacks import FileStack, SliceSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,7 +140,7 @@ class AlignOptions:
         """Folders that results go to."""
         return [p for p in (self.export, self.transforms.parent if self.transforms else None) if p is not None]
 
-    def apply(self, run: Run, stack: Stack) -> Sequence[Any]:
+    def apply(self, run: Run, stack: FileStack) -> SliceSource:
         """The stack, aligned where that is asked for or needed; tells which, and adds the files to the run."""
         needed, reason = self._decide(stack)
         if not needed:
@@ -172,7 +172,7 @@ class AlignOptions:
                 run.add_picture("aligned", self.export / name, pixels, "same", like=stack.first)
         return aligned
 
-    def _decide(self, stack: Stack) -> tuple[bool, str]:
+    def _decide(self, stack: FileStack) -> tuple[bool, str]:
         if self.known is not None:
             return True, f"by {self.known}"
         if self.align == "off":
@@ -190,19 +190,17 @@ class AlignOptions:
             import cv2  # noqa: F401
         except ImportError:
             return False, 'OpenCV is not installed (pip install "napari-defocus[align]")'
-        verdict = alignment_needed(stack, channel_axis=stack.channel_axis)
+        verdict = alignment_needed(stack)
         return verdict.needed, verdict.reason
 
-    def _align(self, run: Run, stack: Stack) -> AlignedStack:
+    def _align(self, run: Run, stack: FileStack) -> AlignedStack:
         from defocus_backend.align import Alignment, align_stack, apply_alignment
 
-        axis = stack.channel_axis
         if self.known is not None:
-            return apply_alignment(stack, Alignment.load(self.known), channel_axis=axis, border=self.params.border)
+            return apply_alignment(stack, Alignment.load(self.known), border=self.params.border)
         with run.progress(f"aligning {len(stack)} frames") as progress:
             return align_stack(
                 stack,
-                channel_axis=axis,
                 model=self.params.model,
                 lock=self.params.lock,
                 match_exposure=self.params.match_exposure,

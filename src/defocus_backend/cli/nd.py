@@ -22,7 +22,8 @@ from defocus_backend.io.writing_nd import OME_TIFF, OME_ZARR, OME_ZARR_04
 from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
-    from defocus_backend.fusion import Fusion, StackPlan
+    from defocus_backend.fusion import Fusion
+    from defocus_backend.stacks import StackPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -218,7 +219,7 @@ def _numbers(name: str, text: str, image: ImageND, axis: str) -> list[int]:
 
 
 def _plan(image: ImageND, chosen: AxesOptions) -> StackPlan:
-    from defocus_backend.fusion import StackPlan
+    from defocus_backend.stacks import StackPlan
 
     if not _is_stack(image):
         raise InputError(
@@ -359,7 +360,7 @@ def _information(image: ImageND, number: int) -> dict[str, Any]:
         for n, c in enumerate(known.channels)
     ]
     if _is_stack(image):
-        from defocus_backend.fusion import StackPlan
+        from defocus_backend.stacks import StackPlan
 
         fusion = describe_plan(image, StackPlan(image)).split(": ", 1)[1]
     else:

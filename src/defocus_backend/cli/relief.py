@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 from defocus_backend.cli.options import option
 from defocus_backend.cli.run import Run
@@ -23,6 +22,7 @@ from defocus_backend.render import Scale, draw_shaded
 
 if TYPE_CHECKING:
     from defocus_backend.fusion import Fusion
+    from defocus_backend.stacks import SliceSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -178,23 +178,8 @@ def relief_options(function: F) -> F:
     return function
 
 
-class Kept(Sequence[NDArray[Any]]):
-    """Some slices of a stack, read when they are asked for."""
-
-    def __init__(self, stack: Sequence[NDArray[Any]], numbers: Sequence[int]) -> None:
-        self._stack, self._numbers = stack, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [self[n] for n in range(*number.indices(len(self)))]
-        return self._stack[self._numbers[number]]
-
-
 def without_idle_slices(
-    run: Run, stack: Sequence[NDArray[Any]], result: Fusion, chosen: ReliefOptions, fuse: Callable[..., Fusion]
+    run: Run, stack: SliceSource, result: Fusion, chosen: ReliefOptions, fuse: Callable[..., Fusion]
 ) -> Fusion:
     """Fuse again without the slices that add nothing; the index still counts all slices."""
     from defocus_backend.fusion.coverage import coverage
@@ -206,7 +191,7 @@ def without_idle_slices(
     if not idle or len(kept) < 2:
         return result
     z = z_positions(None, chosen.z_step, len(stack))[kept]
-    again = fuse(Kept(stack, kept), z=z, z_step=None)
+    again = fuse(stack.select(kept), z=z, z_step=None)
     return replace(again, index=np.asarray(kept, dtype=np.int32)[again.index])
 
 

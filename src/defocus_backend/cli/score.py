@@ -45,7 +45,8 @@ def score_command(
     The fusion metrics are computed on gray and follow true quality loosely.
     """
     from defocus_backend import metrics
-    from defocus_backend.io import open_stack, read_image
+    from defocus_backend.io import read_image
+    from defocus_backend.stacks import open_stack
 
     started = time.perf_counter()
     picture = read_image(fused)

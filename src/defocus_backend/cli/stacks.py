@@ -28,13 +28,14 @@ from defocus_backend.cli.options import (
 from defocus_backend.cli.relief import ReliefOptions, relief_options, without_idle_slices, write_relief
 from defocus_backend.cli.run import Run, as_parameters, running
 from defocus_backend.errors import InputError
-from defocus_backend.io import Metadata, Stack, encode_image, encode_map, open_stack
+from defocus_backend.io import Metadata, encode_image, encode_map
 from defocus_backend.methods import FUSION_METHODS, OWN_METHODS
 from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
     from defocus_backend.fusion import Fusion
+    from defocus_backend.stacks import FileStack
 
 
 @click.command("fuse", cls=SectionCommand)
@@ -110,6 +111,8 @@ def fuse_command(
             value_range=value_range,
         )
         return
+    from defocus_backend.stacks import open_stack
+
     stack = open_stack(files)
     if len(stack) < 2:
         raise InputError("FILES", "one picture", "two or more pictures, or one multi-page TIFF")
@@ -128,7 +131,6 @@ def fuse_command(
         slices = aligning.apply(run, stack)
         stem = folder / (name or stack.name)
         common: dict[str, Any] = {
-            "channel_axis": stack.channel_axis,
             **fuse_options(params, maps),
             **relief.fuse_options(),
             "weights": weights,
@@ -150,7 +152,7 @@ def fuse_command(
 
 
 def _fuse_published(
-    stack: Stack,
+    stack: FileStack,
     files: tuple[Path, ...],
     stem: Path,
     method: str,
@@ -180,7 +182,7 @@ def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:
     return {**asdict(params), **{names[k]: v for k, v in asdict(maps).items()}}
 
 
-def write_fusion(run: Run, stem: Path, stack: Stack, result: Fusion, scale: Scale, suffix: str) -> None:
+def write_fusion(run: Run, stem: Path, stack: FileStack, result: Fusion, scale: Scale, suffix: str) -> None:
     """Add all that a fusion returned to the files of a run."""
     run.add_picture("fused", stem, result.image, suffix, like=stack.first)
     last = max(1, len(stack) - 1)

@@ -2,7 +2,6 @@
 
 from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
 from defocus_backend.fusion.fuse import fuse, fuse_each, fuse_nd
-from defocus_backend.fusion.nd import StackPlan
 from defocus_backend.fusion.result import MAP_TYPES, Fusion
 from defocus_backend.fusion.settings import FusionSettings, fusion_option_names
 
@@ -10,7 +9,6 @@ __all__ = [
     "MAP_TYPES",
     "Fusion",
     "FusionSettings",
-    "StackPlan",
     "affected_pixels",
     "decision_reach",
     "fuse",

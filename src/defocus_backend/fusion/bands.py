@@ -14,8 +14,8 @@ from defocus_backend.device import give_back_freed_memory
 from defocus_backend.fusion.engine import fuse_slices
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.stacks import SliceSource
 
 WHOLE_PIXELS = 6_000_000
 """Largest plane that is fused at once; a fusion works with about 150 bytes for each of these pixels."""
@@ -60,7 +60,7 @@ def bands_of(shape: tuple[int, int]) -> list[Band]:
 
 
 def fuse_in_bands(
-    slices: FocalStack,
+    slices: SliceSource,
     settings: FusionSettings,
     *,
     progress: ProgressCallback | None = None,
@@ -72,17 +72,19 @@ def fuse_in_bands(
     every band. Maps are cut at the seams, the fused image fades over.
     """
 
-    def fuse_band(rows: FocalStack, report: ProgressCallback | None) -> Fusion:
+    def fuse_band(rows: SliceSource, report: ProgressCallback | None) -> Fusion:
         return fuse_slices(rows, settings, progress=report, cancel=cancel)
 
     # A decision that needs the whole plane is not cut.
     whole = settings.decision.settle is not None
-    return band_by_band(fuse_band, slices, [Band.all(slices.shape)] if whole else bands_of(slices.shape), progress)
+    return band_by_band(
+        fuse_band, slices, [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape), progress
+    )
 
 
 def band_by_band(
-    fuse: Callable[[FocalStack, ProgressCallback | None], Fusion],
-    slices: FocalStack,
+    fuse: Callable[[SliceSource, ProgressCallback | None], Fusion],
+    slices: SliceSource,
     bands: Sequence[Band],
     progress: ProgressCallback | None = None,
 ) -> Fusion:
@@ -92,7 +94,7 @@ def band_by_band(
     result: Fusion | None = None
     for number, band in enumerate(bands):
         part = fuse(slices.rows(band.first, band.last), _share(progress, number, len(bands)))
-        result = _merge(result, part, band, slices.shape[0], slices.row_axis)
+        result = _merge(result, part, band, slices.plane_shape[0], slices.row_axis)
         del part
         give_back_freed_memory()
     assert result is not None

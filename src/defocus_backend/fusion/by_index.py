@@ -15,10 +15,10 @@ from defocus_backend.arrays import Image
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import Blend
-from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.methods import BLENDS
 from defocus_backend.params import FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.stacks import StackLike, as_source
 
 _F = FusionParams
 _INVALID_WEIGHT = 1e-12
@@ -111,25 +111,25 @@ def fuse_by_index(
     """
     params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
     where = resolve_device(device)
-    slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
+    slices = as_source(stack, channel_axis=channel_axis, value_range=value_range)
     chosen = np.asarray(index)
-    if chosen.shape != slices.shape or not np.issubdtype(chosen.dtype, np.integer):
-        raise InputError("index", f"{chosen.dtype} of shape {chosen.shape}", f"whole numbers {slices.shape}")
+    if chosen.shape != slices.plane_shape or not np.issubdtype(chosen.dtype, np.integer):
+        raise InputError("index", f"{chosen.dtype} of shape {chosen.shape}", f"whole numbers {slices.plane_shape}")
     if chosen.min() < 0 or chosen.max() >= len(slices):
         raise InputError("index", f"slices {chosen.min()} to {chosen.max()}", f"0 to {len(slices) - 1}")
     reporter = Reporter(len(slices), "slices", progress, cancel)
     reporter.check()
     halo = 0 if region is None else 2 * params.radius
-    outer, inner = _with_halo(region, slices.shape, halo)
+    outer, inner = _with_halo(region, slices.plane_shape, halo)
     with torch.inference_mode(), device_errors(_ADVICE):
         part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
         known = KnownBlend(part, params)
-        for image in slices:
+        for image in slices.images():
             known.add(image.crop(outer))
             del image  # before the next slice is read, not after
             reporter.advance()
         fused, _ = known.finish()
-    return fused[inner] if channel_axis is None else _crop_channels(fused, inner, channel_axis)
+    return fused[inner] if slices.channel_axis is None else _crop_channels(fused, inner, slices.channel_axis)
 
 
 def _with_halo(

@@ -28,13 +28,9 @@ from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.running import LeastSigma, RunningBest
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.stacks import SliceSource
 
-_NOISE_SLICES = 3
-"""Slices from which the noise is estimated."""
-_NOISE_PIXELS = 1 << 19
-"""Pixels of each of them: the median of so many is settled."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
@@ -211,7 +207,7 @@ class FusionEngine:
 
 
 def fuse_slices(
-    slices: FocalStack,
+    slices: SliceSource,
     settings: FusionSettings,
     *,
     progress: ProgressCallback | None = None,
@@ -221,7 +217,7 @@ def fuse_slices(
 
     Parameters
     ----------
-    slices : FocalStack
+    slices : SliceSource
     settings : FusionSettings
     progress, cancel : callable or None
         Called once a slice and pass, see `defocus_backend.progress`.
@@ -243,15 +239,15 @@ def fuse_slices(
         engine = FusionEngine(
             settings,
             estimator,
-            shape=slices.shape,
-            channels=slices.channels,
+            shape=slices.plane_shape,
+            channels=slices.colours,
             z=z,
-            noise=noise_level(slices.sample(_NOISE_SLICES, _NOISE_PIXELS)),
+            noise=noise_level(slices.sample()),
             device=where,
             cancel=cancel,
         )
         for _ in range(engine.passes):
-            for image in slices:
+            for image in slices.images():
                 engine.add(image)
                 del image  # before the next slice is read, not after
                 reporter.advance()

@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.bands import fuse_in_bands
-from defocus_backend.fusion.channels import ChannelChoice
-from defocus_backend.fusion.nd import StackPlan, fuse_lazily, fuse_plan, fuse_whole
+from defocus_backend.fusion.nd import fuse_lazily, fuse_plan, fuse_whole
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.fusion.stack import FocalStack, StackLike
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.stacks import ChannelChoice, StackLike, StackPlan, as_source
 
 _F, _D = FusionParams, SliceMapParams
 
@@ -62,10 +61,10 @@ def fuse(
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The slices, see `defocus_backend.fusion.stack.FocalStack`; read one slice at a time, twice
-        unless the blend is "soft".
+        The slices, see `defocus_backend.stacks.as_source`; read one slice at a time, twice unless the blend is
+        "soft".
     channel_axis : int or None
-        Channel axis of one slice.
+        Channel axis of one slice; not needed for a stack that knows it, as `open_stack` and `align_stack` return it.
     axes : str or None
         A letter for each axis of an image with times, positions or channels, such as ``"TCZYX"``, in place of
         `channel_axis`: every stack in it is fused, see `fuse_nd`.
@@ -160,7 +159,7 @@ def fuse(
         return fuse_whole(plan, settings, progress=progress, cancel=cancel)
     if focus_channels is not None:
         raise InputError("focus_channels", repr(focus_channels), "it only with axes that name the channels")
-    slices = FocalStack(stack, channel_axis=channel_axis, value_range=value_range)
+    slices = as_source(stack, channel_axis=channel_axis, value_range=value_range)
     return fuse_in_bands(slices, settings, progress=progress, cancel=cancel)
 
 

@@ -1,11 +1,10 @@
-"""Pictures, focal stacks, maps and images of many dimensions in files, written whole or not at all."""
+"""Pictures, maps and images of many dimensions in files, written whole or not at all."""
 
 from defocus_backend.io.atomic import WholeFiles, check_folder, write_whole
 from defocus_backend.io.ome_zarr import is_store
 from defocus_backend.io.open_nd import is_nd, open_nd
 from defocus_backend.io.picture import READ_SUFFIXES, WRITTEN_SUFFIXES, Metadata, Picture
 from defocus_backend.io.reading import read_image, read_map
-from defocus_backend.io.stacks import Stack, open_stack
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
 from defocus_backend.io.writing import encode_image, encode_map, write_image, write_map
 from defocus_backend.io.writing_nd import create_nd, write_nd
@@ -19,7 +18,6 @@ __all__ = [
     "ImageND",
     "Metadata",
     "Picture",
-    "Stack",
     "WholeFiles",
     "check_axes",
     "check_folder",
@@ -29,7 +27,6 @@ __all__ = [
     "is_nd",
     "is_store",
     "open_nd",
-    "open_stack",
     "read_image",
     "read_map",
     "write_image",

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from defocus_backend.batch.thumbnails import encode_thumbnail
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io import Calibration, ImageND, open_stack, read_image
+from defocus_backend.io import Calibration, ImageND, read_image
 from defocus_backend.params import QualityParams, SigmaParams
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.quality.focus import QualityEstimator
 from defocus_backend.quality.pieces import Piece, open_piece
 from defocus_backend.quality.result import FocusQuality
 from defocus_backend.quality.series import best_plane
+from defocus_backend.stacks import open_stack
 
 Row = dict[str, Any]
 

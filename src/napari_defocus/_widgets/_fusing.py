@@ -60,7 +60,7 @@ def fuse_plan(
 ) -> Fused:
     """Fuse every stack of a plan: focus is judged on one channel, all channels follow the decision."""
     import defocus_backend as db
-    from defocus_backend.fusion.stack import FocalStack
+    from defocus_backend.stacks import as_source
 
     options = {**arguments, "keep_slices": keep_slices}
     options.pop("value_range")
@@ -81,7 +81,7 @@ def fuse_plan(
     for frame in frames:
         for channel in sorted(range(plan.channels), key=lambda c: c != plan.judge):
             slices = plan.slices(frame, channel)
-            found = arguments["value_range"] or FocalStack(slices, channel_axis=plan.source.channel_axis).value_range
+            found = arguments["value_range"] or as_source(slices, channel_axis=plan.source.channel_axis).value_range
             common: dict[str, Any] = {
                 "channel_axis": plan.source.channel_axis,
                 "value_range": found,

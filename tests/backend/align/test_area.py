@@ -14,7 +14,6 @@ pytest.importorskip("cv2")
 from defocus_backend.align import Alignment, align_stack, alignment_needed, apply_alignment
 from defocus_backend.align.area import common_window, covered_lines, covered_mask
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.fusion.stack import FocalStack
 
 Make = Callable[..., Any]
 
@@ -81,7 +80,7 @@ def test_marked_borders(scene: np.ndarray) -> None:
     assert [np.shape(f) for f in marked] == [(100, 120)] * 3
     np.testing.assert_array_equal(np.ma.getmaskarray(marked[2]), ~marked.alignment.covered(2))
     assert marked[2].dtype == np.uint8
-    seen = [image.valid for image in FocalStack(marked)]
+    seen = [image.valid for image in marked.images()]
     assert seen[1] is None
     np.testing.assert_array_equal(np.asarray(seen[2]), marked.alignment.covered(2))
 
@@ -90,7 +89,7 @@ def test_marked_colour_frames_reach_the_fusion(colour_photo: np.ndarray) -> None
     frames = np.stack([colour_photo[n : n + 100, 50 : 50 + 120] for n in (0, 6, 12)])
     for axis, moved in ((-1, frames), (0, np.moveaxis(frames, -1, 1))):
         marked = align_stack(moved, channel_axis=axis, border="mark", model="translation")
-        valid = [image.valid for image in FocalStack(marked, channel_axis=axis)][2]
+        valid = [image.valid for image in marked.images()][2]
         np.testing.assert_array_equal(np.asarray(valid), marked.alignment.covered(2))
 
 

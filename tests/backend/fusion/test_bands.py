@@ -10,8 +10,8 @@ import pytest
 
 from defocus_backend.fusion import Fusion, bands, fuse
 from defocus_backend.fusion.bands import band_by_band, bands_of
-from defocus_backend.fusion.stack import FocalStack
 from defocus_backend.progress import ProgressCallback
+from defocus_backend.stacks import SliceSource, as_source
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_bands_cover_every_row_once_and_stay_small(shape: tuple[int, int]) -> No
         assert all((b.last - b.first) * shape[1] <= bands.WHOLE_PIXELS for b in found)
 
 
-def maximum(stack: FocalStack, progress: ProgressCallback | None) -> Fusion:
+def maximum(stack: SliceSource, progress: ProgressCallback | None) -> Fusion:
     """A fusion of one pixel at a time, whose bands must therefore equal the whole exactly."""
-    images = list(stack)
+    images = list(stack.images())
     if progress is not None:
         progress(1, 2, "steps")
         progress(2, 2, "steps")
@@ -68,8 +68,8 @@ def test_bands_are_put_together(channel_axis: int | None, form: str) -> None:
         stack = np.stack([stack, stack // 2, stack // 3], axis=1 + channel_axis % 3)
     given = {"array": stack, "list": list(stack), "callable": lambda: iter(stack), "iterator": iter(stack)}[form]
     seen: list[tuple[int, int]] = []
-    slices = FocalStack(given, channel_axis=channel_axis)
-    plan = bands_of(slices.shape)
+    slices = as_source(given, channel_axis=channel_axis)
+    plan = bands_of(slices.plane_shape)
     found = band_by_band(maximum, slices, plan, lambda done, total, _: seen.append((done, total)))
     whole = maximum(slices, None)
     np.testing.assert_array_equal(found.image, stack.max(0))
@@ -87,12 +87,12 @@ def test_bands_are_put_together(channel_axis: int | None, form: str) -> None:
 def test_the_image_fades_over_at_a_seam() -> None:
     """Each band returns its number of rows read, so that bands differ by a known step."""
 
-    def numbered(stack: FocalStack, _: ProgressCallback | None) -> Fusion:
-        rows = next(iter(stack)).pixels[0].numpy()
+    def numbered(stack: SliceSource, _: ProgressCallback | None) -> Fusion:
+        rows = stack.image(0).pixels[0].numpy()
         return result(np.full(rows.shape, rows[0, 0], float), rows, rows[None])
 
     stack = np.arange(300.0)[None, :, None] * np.ones((2, 1, 60))
-    image = band_by_band(numbered, FocalStack(stack, value_range=(0, 1)), bands_of((300, 60))).image[:, 0]
+    image = band_by_band(numbered, as_source(stack, value_range=(0, 1)), bands_of((300, 60))).image[:, 0]
     starts = [b.first for b in bands_of((300, 60))]
     assert image[0] == starts[0]
     assert image[-1] == starts[-1]

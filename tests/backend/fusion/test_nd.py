@@ -12,8 +12,9 @@ import pytest
 from scipy import ndimage
 
 from defocus_backend.errors import Cancelled, InputError
-from defocus_backend.fusion import StackPlan, fuse, fuse_by_index, fuse_each, fuse_nd
-from defocus_backend.fusion.channels import detail_above_noise, focus_weights, sharpest_channel
+from defocus_backend.fusion import fuse, fuse_by_index, fuse_each, fuse_nd
+from defocus_backend.stacks import StackPlan
+from defocus_backend.stacks.channels import detail_above_noise, focus_weights, sharpest_channel
 
 SIZES = {"P": 2, "T": 2, "C": 2, "Z": 3, "Y": 40, "X": 48, "S": 3}
 RNG = np.random.default_rng(0)

@@ -14,8 +14,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
 from defocus_backend.errors import FileError
-from defocus_backend.io import open_stack, read_image, write_image
+from defocus_backend.io import read_image, write_image
 from defocus_backend.io.exif import exif_of_tiff
+from defocus_backend.stacks import open_stack
 
 EXIF_IFD, EXPOSURE, ISO, TAKEN = 0x8769, 0x829A, 0x8827, 0x9003
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -15,9 +15,10 @@ import pytest
 import tifffile
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io import Calibration, Channel, WholeFiles, is_nd, open_nd, open_stack, write_image, write_nd
+from defocus_backend.io import Calibration, Channel, WholeFiles, is_nd, open_nd, write_image, write_nd
 from defocus_backend.io.volumes import check_axes
 from defocus_backend.io.writing_nd import create_nd
+from defocus_backend.stacks import open_stack
 
 RNG = np.random.default_rng(0)
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 13, "X": 17, "S": 3}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, Picture, ch
 from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
 from defocus_backend.io.reading import open_pillow, read_image
 from defocus_backend.io.tiff import check_complete, page_pixels, read_tiff, tiff_metadata
+from defocus_backend.stacks.source import SliceSource
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -24,8 +25,8 @@ _SLICE_AXES = "ZTIQ"
 """Axes of a TIFF series that may number the slices; programs often call the z axis of a stack time."""
 
 
-class Stack(Sequence[NDArray[Any]]):
-    """Slices of a focal stack, read from disk each time they are asked for; memory holds one at a time.
+class FileStack(SliceSource):
+    """Slices of a focal stack, read from disk each time they are asked for; memory holds the first.
 
     Attributes
     ----------
@@ -33,19 +34,15 @@ class Stack(Sequence[NDArray[Any]]):
         The file of each slice, or the one multi-page file.
     first : Picture
         The first slice, with the metadata of the stack.
-    channel_axis : int or None
-        Channel axis of one slice.
     """
 
     def __init__(self, paths: list[Path], first: Picture, length: int, pages: _Pages | None = None) -> None:
+        super().__init__(
+            None, length, channel_axis=first.channel_axis, layout=first.array.shape, dtype=first.array.dtype
+        )
         self.paths = paths
         self.first = first
-        self.channel_axis = first.channel_axis
-        self._length = length
         self._pages = pages
-
-    def __len__(self) -> int:
-        return self._length
 
     @property
     def name(self) -> str:
@@ -57,21 +54,16 @@ class Stack(Sequence[NDArray[Any]]):
         same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
         return re.sub(r"([-_. ]+[zZ]?)?[0-9]*[-_. ]*$", "", first[:same]) or self.paths[0].stem
 
-    @overload
-    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    def origin(self, number: int) -> str:
+        """The file of a slice, or its page in the one file."""
+        return self.paths[number].name if self._pages is None else f"{self.paths[0].name}, page {number}"
 
-    @overload
-    def __getitem__(self, index: slice) -> list[NDArray[Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> NDArray[Any] | list[NDArray[Any]]:
-        """Read one slice, or a list of several; raise `FileError` if it no longer fits the first."""
-        if isinstance(index, slice):
-            return [self[n] for n in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
+    def _read(self, number: int, rows: slice) -> NDArray[Any]:
+        """Read one slice; raise `FileError` if it no longer fits the first."""
         if number == 0:
-            return self.first.array.copy()  # it is in memory already
+            return self.first.array[rows].copy()  # it is in memory already
         if self._pages is not None:
-            return self._pages.read(number)
+            return self._pages.read(number)[rows]
         path = self.paths[number]
         if path.suffix.lower() in RAW_SUFFIXES:
             # All frames with the first one's white balance: an automatic one drifts along a stack.
@@ -79,10 +71,10 @@ class Stack(Sequence[NDArray[Any]]):
         else:
             array = read_image(path).array
         _check_alike(path, _Kind.of(array), self.paths[0], _Kind.of(self.first.array))
-        return array
+        return array[rows]
 
 
-def open_stack(paths: str | Path | Iterable[str | Path]) -> Stack:
+def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
     """Open a focal stack without reading it.
 
     Parameters
@@ -93,7 +85,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> Stack:
 
     Returns
     -------
-    Stack
+    FileStack
         A sequence of arrays (H, W) or (H, W, C).
 
     Raises
@@ -113,7 +105,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> Stack:
     wanted = _Kind.of(first.array)
     for path in files[1:]:
         _check_alike(path, _peek(path, wanted), files[0], wanted)
-    return Stack(files, first, len(files))
+    return FileStack(files, first, len(files))
 
 
 @dataclass(frozen=True)
@@ -186,7 +178,7 @@ class _Pages:
         return page_pixels(path, first, values.reshape(self._shape))
 
 
-def _page_stack(path: Path, tiff: TiffFile) -> Stack:
+def _page_stack(path: Path, tiff: TiffFile) -> FileStack:
     check_complete(path, tiff)
     series = tiff.series[0]
     numbering = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1]
@@ -213,4 +205,4 @@ def _page_stack(path: Path, tiff: TiffFile) -> Stack:
         metadata=tiff_metadata(tiff, page),
         path=path,
     )
-    return Stack([path], first, length, pages)
+    return FileStack([path], first, length, pages)
