@@ -42,6 +42,7 @@ def small_frame(frames: SliceSource, number: int, side: int = WORKING_SIDE) -> S
     """One frame as it is registered: gray, reduced by a whole factor to at most `side` px."""
     import cv2
 
+    low, high = frames.value_range  # first, since it may read this frame and keep it
     frame, axis = frames.plane(number), frames.channel_axis
     hidden = hidden_pixels(frame, axis)
     values = np.asarray(frame)
@@ -55,7 +56,6 @@ def small_frame(frames: SliceSource, number: int, side: int = WORKING_SIDE) -> S
     if hidden is not None:
         blocks = hidden[: height * factor, : width * factor].reshape(height, factor, width, factor)
         reduced[blocks.any((1, 3))] = np.nan
-    low, high = frames.value_range
     scale = 255.0 if frames.dtype == np.bool_ else 1.0
     image = as_image(
         reduced,

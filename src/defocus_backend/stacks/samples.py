@@ -62,6 +62,10 @@ class Samples:
         """A slice that is kept; it is not kept any longer."""
         return self._slices.pop(number, None)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads whole slices itself.
+        return {**self.__dict__, "_slices": {}}
+
 
 def _pairs(height: int, count: int) -> NDArray[np.intp]:
     """Numbers of so many pairs of neighbouring rows, evenly spread."""
