@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.compare.maps import MAP_METHODS
+from defocus_backend.compare.maps import map_with
 from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.evaluation.map_scores import rank_correlation
 from defocus_backend.luma import LUMA
@@ -145,9 +145,9 @@ def _compared(
         context.check()
         if context.progress is not None:
             context.progress(number, len(rivals), f"methods, {rival.title}")
-        measure = MAP_METHODS[rival.method]
-        raw = measure(gray, **rival.parameters)
-        shown.append((rival.title, raw, measure(gray, refine=True, params=paper, **rival.parameters)))
+        raw = map_with(rival.method, gray, **rival.parameters)
+        refined = map_with(rival.method, gray, refine=True, params=paper, **rival.parameters)
+        shown.append((rival.title, raw, refined))
     rows = tuple((title, _rank(raw, scene), _rank(refined, scene)) for title, raw, refined in shown)
     columns = len(shown) + 1
     above = [Panel("picture", scene.picture), *(Panel(title, _scaled(raw), _ORDER) for title, raw, _ in shown)]

@@ -181,7 +181,7 @@ class DefocusEstimator:
 
         reporter.check()
         picture = gray.cpu().numpy().astype(np.float64) * 255
-        raw = maps.MAP_METHODS[self.name](picture)
+        raw = maps.map_with(self.name, picture)
         reporter.check()
         sigma, guide = maps.refine_values(raw, picture, self.params) if self.params.refine else (raw, picture)
         confidence = maps.contrast_confidence(picture)

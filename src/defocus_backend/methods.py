@@ -2,9 +2,9 @@
 
 Nothing heavy is imported here; a method's function is looked up when it is first called.
 
-A further method is one more entry. A network that makes a whole map by itself, such as DMENet (Lee et al., CVPR
-2019), joins `MAP_METHODS` as an entry whose function loads its weights on the first call
-(`classifier.weights.load_network` checks them); it has no entry yet because no weights of it are at hand.
+Each table is a registry, to which `add` adds a method from outside. A network that makes a whole map by itself, such
+as DMENet (Lee et al., CVPR 2019), can be added to `MAP_METHODS` with a function that loads its weights on the first
+call; it has no entry because its weights are not available.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
-from defocus_backend.registry import Registry
+from defocus_backend.registry import Names, Registry
 
 Unit = Literal["px", "relative"]
 
@@ -37,6 +37,8 @@ class Method:
         are added from outside.
     unit : {"px", "relative"} or None
         Of a map: sigma in pixels, or only an order (larger is more blurred); None for all that is no map.
+    windows : bool
+        Whether it classifies 32x32 windows, which have a distance.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Method:
     citation: str
     home: Any
     unit: Unit | None = None
+    windows: bool = False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -59,14 +62,14 @@ class Method:
         return getattr(import_module(f"defocus_backend.{module}"), name)
 
 
-def _table(*methods: Method) -> Mapping[str, Method]:
-    return MappingProxyType({method.name: method for method in methods})
-
-
 _PAPER = "Galetto and Deng 2021"
 _OURS = "this package"
 
-NETWORK_METHODS = _table(
+DEFAULT_NETWORK = "pixelnet"
+"""The network of `NETWORK_METHODS` that is used if none is named."""
+
+NETWORK_METHODS = Registry(
+    "method",
     Method(
         name="pixelnet",
         text="network that judges every pixel",
@@ -80,6 +83,7 @@ NETWORK_METHODS = _table(
         citation=_OURS,
         home="defocus:defocus_map",
         unit="px",
+        windows=True,
     ),
     Method(
         name="mobilenetv2",
@@ -87,11 +91,13 @@ NETWORK_METHODS = _table(
         citation=f"{_PAPER}; Sandler et al. 2018, doi:10.1109/CVPR.2018.00474",
         home="defocus:defocus_map",
         unit="px",
+        windows=True,
     ),
 )
 """Maps by the networks whose weights come with the package."""
 
-MAP_METHODS = _table(
+MAP_METHODS = Registry(
+    "method",
     Method(
         name="energy_ratio",
         text="closed form from gradient energies at two scales",
@@ -142,9 +148,10 @@ MAP_METHODS = _table(
         unit="relative",
     ),
 )
-"""Published maps without a network of ours; see `compare.maps` for calling them on gray pictures."""
+"""Published maps without a network of ours, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
 
-SHARPEN_METHODS = _table(
+SHARPEN_METHODS = Registry(
+    "name",
     Method(
         name="unsharp",
         text="unsharp mask",
@@ -166,7 +173,8 @@ SHARPEN_METHODS = _table(
 )
 """Published sharpeners, ``(image, *, channel_axis=None, value_range=None, **parameters) -> image``."""
 
-SHALLOW_METHODS = _table(
+SHALLOW_METHODS = Registry(
+    "name",
     Method(
         name="lens",
         text="disc whose radius follows any depth or defocus map, near over far",
@@ -176,7 +184,8 @@ SHALLOW_METHODS = _table(
 )
 """Published renderers, ``(image, depth, *, channel_axis=None, value_range=None, **parameters) -> image``."""
 
-FUSION_METHODS = _table(
+FUSION_METHODS = Registry(
+    "name",
     Method(name="mean", text="arithmetic mean", citation="-", home="compare.mean:mean"),
     Method(
         name="laplacian_argmax",
@@ -277,6 +286,8 @@ OWN_METHODS: Mapping[str, Method] = MappingProxyType(
 """Our own way to do each operation, by the operation's name: the default on the command line."""
 
 
-def names_in_pixels() -> tuple[str, ...]:
-    """Map methods whose map is a sigma in pixels, the default first."""
-    return tuple(n for table in (NETWORK_METHODS, MAP_METHODS) for n, m in table.items() if m.unit == "px")
+MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS)
+"""Names of all methods that make a map."""
+
+PIXEL_MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS, where=lambda method: method.unit == "px")
+"""Names of the methods whose map is a sigma in pixels."""

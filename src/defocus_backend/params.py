@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from defocus_backend.errors import InputError
-from defocus_backend.methods import BLENDS, DECISIONS, MAP_METHODS, NETWORK_METHODS, names_in_pixels
+from defocus_backend.methods import BLENDS, DECISIONS, DEFAULT_NETWORK, MAP_NAMES, PIXEL_MAP_NAMES
 
 NEVER_ABOVE = 5.0
 """Least sigma in px above which a pixel was never in focus, by default."""
@@ -80,9 +80,9 @@ class DefocusParams(Params):
     """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
 
     method: str = _option(
-        "pixelnet",
+        DEFAULT_NETWORK,
         "Network that judges the blur, or a published method without one.",
-        choices=(*NETWORK_METHODS, *MAP_METHODS),
+        choices=MAP_NAMES,
     )
     step: int = _option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
     refine: bool = _option(True, "Refine the map with the iterated weighted guided filter.")
@@ -124,9 +124,9 @@ class SigmaParams(DefocusParams):
     """A defocus map that has to be in pixels, as all that sharpens, blurs or fuses by it needs."""
 
     method: str = _option(
-        "pixelnet",
+        DEFAULT_NETWORK,
         "Network that judges the blur, or a published method that gives pixels.",
-        choices=names_in_pixels(),
+        choices=PIXEL_MAP_NAMES,
     )
 
 

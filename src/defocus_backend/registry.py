@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from defocus_backend.errors import InputError
 
@@ -63,6 +63,10 @@ class Registry(Mapping[str, T]):
             raise InputError(self.argument, repr(name), f"one of {', '.join(self)}")
         return self._entries[name]
 
+    def get(self, name: object, default: T | None = None) -> T | None:  # type: ignore[override]
+        """The entry of this name, or the default."""
+        return self[name] if isinstance(name, str) and name in self else default
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._entries
 
@@ -71,3 +75,28 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class Names(Collection[str]):
+    """Names of the entries of registries, which include entries that are added later.
+
+    Parameters
+    ----------
+    *registries
+        In the order of their names.
+    where : callable or None
+        Which entries count; all by default.
+    """
+
+    def __init__(self, *registries: Registry[Any], where: Callable[[Any], bool] | None = None) -> None:
+        self._registries, self._where = registries, where
+
+    def __iter__(self) -> Iterator[str]:
+        for registry in self._registries:
+            yield from (name for name, entry in registry.items() if self._where is None or self._where(entry))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == known for known in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from defocus_backend.classifier.networks import network
+from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import ModelCard, save_network
 
 torch.set_num_threads(2)
@@ -22,7 +22,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for name in ("blurnet", "mobilenetv2", "pixelnet"):
         torch.manual_seed(0)
-        module = network(name).build()
+        module = NETWORKS[name].build()
         for parameter in module.parameters():
             parameter.data.mul_(1.5)
         paths[name] = folder / f"{name}.safetensors"

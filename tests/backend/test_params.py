@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import defocus_backend
 from defocus_backend.errors import InputError
+from defocus_backend.methods import DEFAULT_NETWORK, NETWORK_METHODS
 from defocus_backend.params import (
     AlignParams,
     DefocusParams,
@@ -13,6 +18,7 @@ from defocus_backend.params import (
     Params,
     ShallowParams,
     SharpenParams,
+    SigmaParams,
     SliceMapParams,
     TileParams,
 )
@@ -63,3 +69,16 @@ def test_numbers_of_numpy_and_whole_floats_become_plain_ones() -> None:
 def test_a_step_between_the_offered_ones_is_refused() -> None:
     with pytest.raises(InputError, match="one of 4, 8, 16, 32"):
         DefocusParams(step=12)
+
+
+def test_the_default_network_is_stated_once() -> None:
+    """`methods.DEFAULT_NETWORK` is the default of every map and of nothing else that could differ from it."""
+    assert {group().method for group in (DefocusParams, SigmaParams, SliceMapParams)} == {DEFAULT_NETWORK}
+    assert DEFAULT_NETWORK in NETWORK_METHODS
+    source = Path(defocus_backend.__file__).parents[1]
+    stated = [
+        path.name
+        for path in source.rglob("*.py")
+        if re.search(rf'(default|method|network)\w*[^\n]*= ?"{DEFAULT_NETWORK}"', path.read_text(), re.IGNORECASE)
+    ]
+    assert stated == ["methods.py"]

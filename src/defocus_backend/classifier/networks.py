@@ -17,7 +17,7 @@ from defocus_backend.classifier.layers import ExactConv2d, ZeroMeanConv2d, conv_
 from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.zoo import densenet121, efficientnet_b0, nasnet_mobile, shufflenetv2
-from defocus_backend.errors import InputError
+from defocus_backend.registry import Registry
 
 LEVELS = 20
 """Number of classes; class k is a Gaussian sigma of k pixels."""
@@ -128,6 +128,8 @@ class Network:
 
     Attributes
     ----------
+    name : str
+        Key in `NETWORKS`.
     build : callable
         Makes the untrained module.
     dense_stride : int or None
@@ -141,6 +143,7 @@ class Network:
         Sigma in pixels of each of its classes, rising.
     """
 
+    name: str
     build: Callable[[], nn.Module]
     dense_stride: int | None
     citation: str
@@ -148,42 +151,49 @@ class Network:
     levels: tuple[float, ...] = tuple(float(n) for n in range(LEVELS))
 
 
-NETWORKS: dict[str, Network] = {
-    "blurnet": Network(build=BlurNet, dense_stride=8, citation="napari-defocus, docs/networks.md"),
-    "mobilenetv2": Network(
-        build=MobileNetV2, dense_stride=None, citation="Sandler et al. 2018, doi:10.1109/CVPR.2018.00474"
+NETWORKS = Registry(
+    "network",
+    Network(name="blurnet", build=BlurNet, dense_stride=8, citation="napari-defocus, docs/networks.md"),
+    Network(
+        name="mobilenetv2",
+        build=MobileNetV2,
+        dense_stride=None,
+        citation="Sandler et al. 2018, doi:10.1109/CVPR.2018.00474",
     ),
-    "pixelnet": Network(
+    Network(
+        name="pixelnet",
         build=PixelNet,
         dense_stride=None,
         citation="napari-defocus, docs/networks.md",
         per_pixel=True,
         levels=PIXEL_LEVELS,
     ),
-    "efficientnet_b0": Network(
-        build=partial(efficientnet_b0, LEVELS), dense_stride=None, citation="Tan and Le 2019, arXiv:1905.11946"
+    Network(
+        name="efficientnet_b0",
+        build=partial(efficientnet_b0, LEVELS),
+        dense_stride=None,
+        citation="Tan and Le 2019, arXiv:1905.11946",
     ),
-    "nasnet_mobile": Network(
+    Network(
+        name="nasnet_mobile",
         build=partial(nasnet_mobile, LEVELS),
         dense_stride=None,
         citation="Zoph et al. 2018, doi:10.1109/CVPR.2018.00907",
     ),
-    "densenet121": Network(
-        build=partial(densenet121, LEVELS), dense_stride=None, citation="Huang et al. 2017, doi:10.1109/CVPR.2017.243"
+    Network(
+        name="densenet121",
+        build=partial(densenet121, LEVELS),
+        dense_stride=None,
+        citation="Huang et al. 2017, doi:10.1109/CVPR.2017.243",
     ),
-    "shufflenetv2": Network(
+    Network(
+        name="shufflenetv2",
         build=partial(shufflenetv2, LEVELS),
         dense_stride=None,
         citation="Ma et al. 2018, doi:10.1007/978-3-030-01264-9_8",
     ),
-}
-
-
-def network(name: str) -> Network:
-    """Look a network up by name; raise `InputError` for a name that is not registered."""
-    if name not in NETWORKS:
-        raise InputError("network", repr(name), "one of " + ", ".join(NETWORKS))
-    return NETWORKS[name]
+)
+"""Networks by name; weights of one that is added from outside are made by `defocus train` and read by their path."""
 
 
 def channels_last(module: nn.Module, device: torch.device) -> nn.Module:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last, fold_batch_norm, network
+from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last, fold_batch_norm
 from defocus_backend.errors import FileError, InputError, WeightsError
 
 FORMAT = "napari-defocus 1"
@@ -142,7 +142,7 @@ def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
     name = header.get("network", "")
     if header.get("format") != FORMAT or name not in NETWORKS:
         raise WeightsError(f"weights: {path} was not made by `defocus train` (network {name!r} is unknown)")
-    module = network(name).build()
+    module = NETWORKS[name].build()
     values = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if not all(bool(torch.isfinite(v).all()) for v in values.values()):
         raise WeightsError(f"weights: {path} contains values that are not finite")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from defocus_backend.errors import InputError
-from defocus_backend.methods import OWN_METHODS, Method, names_in_pixels
+from defocus_backend.methods import OWN_METHODS, PIXEL_MAP_NAMES, Method
 from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams, TileParams
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,7 +63,7 @@ class _MethodName(click.Choice):
     """A method of an operation; tells where the method of its defocus map belongs."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in names_in_pixels():
+        if value in PIXEL_MAP_NAMES:
             self.fail(f"{value!r} is a method of the defocus map: name it with --map-method", param, ctx)
         return super().convert(value, param, ctx)
 

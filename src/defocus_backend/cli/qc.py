@@ -15,7 +15,7 @@ import click
 from defocus_backend.cli.interrupt import check_interrupt
 from defocus_backend.cli.options import MAP_SECTION, SectionCommand, option, params_options, take
 from defocus_backend.errors import InputError
-from defocus_backend.methods import names_in_pixels
+from defocus_backend.methods import PIXEL_MAP_NAMES
 from defocus_backend.params import QualityParams, SigmaParams
 
 FAILED = 1
@@ -99,7 +99,7 @@ _LOOKED_AT = 4096
 )
 @option(
     "--map-method",
-    type=click.Choice(names_in_pixels()),
+    type=click.Choice(list(PIXEL_MAP_NAMES)),
     default=SigmaParams.method,
     show_default=True,
     section=MAP_SECTION,

@@ -1,7 +1,6 @@
 """Published methods to compare with, one a file; `defocus_backend.methods` lists them all.
 
-`fuse_with` fuses a focal stack, `sharpen_with` sharpens an image, `MAP_METHODS` in `compare.maps` tell how
-blurred every pixel is.
+`fuse_with` fuses a focal stack, `sharpen_with` sharpens an image, `compare.maps.map_with` maps its blur.
 """
 
 from defocus_backend.compare.fusers import fuse_with

@@ -7,7 +7,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from defocus_backend.errors import InputError
 from defocus_backend.methods import FUSION_METHODS
 
 
@@ -44,8 +43,6 @@ def fuse_with(
     InputError
         If the name is unknown or the sources cannot be used.
     """
-    if name not in FUSION_METHODS:
-        raise InputError("name", repr(name), "one of " + ", ".join(FUSION_METHODS))
     method = FUSION_METHODS[name].function
     fused: NDArray[Any] = method(sources, channel_axis=channel_axis, value_range=value_range, **parameters)
     return fused

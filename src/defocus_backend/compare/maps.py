@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,11 +9,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from defocus_backend import methods
 from defocus_backend.arrays import Float64
 from defocus_backend.compare.checks import check_gray
 from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import InputError
+from defocus_backend.methods import MAP_METHODS
 from defocus_backend.params import DefocusParams
 from defocus_backend.refine import refine_map
 
@@ -25,48 +22,43 @@ _CONTRAST_WINDOW = 32
 _FLAT_VARIANCE = 0.25
 
 
-@dataclass(frozen=True, kw_only=True)
-class MapMethod(methods.Method):
-    """A published method that maps the blur of every pixel of a gray image.
+def map_with(
+    name: str, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
+) -> Float64:
+    """Return the map of a gray image by a published method.
 
-    Its `function` is ``(gray, **parameters) -> map``: a gray image (H, W) on the scale 0..255, the paper's
-    parameters as keyword defaults, and a float64 map (H, W) that is larger where the image is more blurred.
+    Parameters
+    ----------
+    name : str
+        Key of `methods.MAP_METHODS`.
+    gray : (H, W) array_like
+        Gray values 0..255.
+    refine : bool
+        Refine the map by the iterated weighted guided filter, as in Fig. 7 of Galetto and Deng 2021.
+    params : DefocusParams or None
+        Settings of that filter.
+    **parameters
+        Of the method; by default those of its paper.
+
+    Returns
+    -------
+    (H, W) float64 array
+        In the unit of the method; larger where the image is more blurred.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or an argument cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.full((16, 16), 100)
+    >>> float(map_with("deviation", image).max())
+    0.0
     """
-
-    def __call__(
-        self, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
-    ) -> Float64:
-        """Return the map of a gray image.
-
-        Parameters
-        ----------
-        gray : (H, W) array_like
-            Gray values 0..255.
-        refine : bool
-            Refine the map by the iterated weighted guided filter, as in Fig. 7 of Galetto and Deng 2021.
-        params : DefocusParams or None
-            Settings of that filter.
-        **parameters
-            Of the method.
-
-        Returns
-        -------
-        (H, W) float64 array
-            In the method's unit.
-
-        Raises
-        ------
-        InputError
-            If an argument cannot be used.
-        """
-        found: Float64 = self.function(gray, **parameters)
-        return refine_values(found, gray, params)[0] if refine else found
-
-
-MAP_METHODS: Mapping[str, MapMethod] = MappingProxyType(
-    {name: MapMethod(**asdict(method)) for name, method in methods.MAP_METHODS.items()}
-)
-"""The comparison maps of `methods.MAP_METHODS`, to be called on gray pictures."""
+    found: Float64 = MAP_METHODS[name].function(gray, **parameters)
+    return refine_values(found, gray, params)[0] if refine else found
 
 
 def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Float64, Float64]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from defocus_backend.errors import InputError
 from defocus_backend.methods import SHARPEN_METHODS
 
 
@@ -43,8 +42,6 @@ def sharpen_with(
     InputError
         If the name is unknown or the image cannot be used.
     """
-    if name not in SHARPEN_METHODS:
-        raise InputError("name", repr(name), "one of " + ", ".join(SHARPEN_METHODS))
     method = SHARPEN_METHODS[name].function
     sharpened: NDArray[Any] = method(image, channel_axis=channel_axis, value_range=value_range, **parameters)
     return sharpened

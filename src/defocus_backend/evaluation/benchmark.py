@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.classifier.weights import shipped_weights
-from defocus_backend.compare.maps import MAP_METHODS, refine_values
+from defocus_backend.compare.maps import map_with, refine_values
 from defocus_backend.device import resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.evaluation.map_scores import (
@@ -31,6 +31,7 @@ from defocus_backend.evaluation.map_scores import (
     sample,
     separation,
 )
+from defocus_backend.methods import MAP_METHODS
 from defocus_backend.params import DefocusParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.synthetic.compositions import SharpPictures, compose
@@ -289,7 +290,7 @@ def method_candidate(name: str, *, params: DefocusParams | None = None) -> Candi
     method = MAP_METHODS[name]
 
     def maps(picture: NDArray[np.uint8]) -> dict[str, Gray]:
-        raw = method(picture)
+        raw = map_with(name, picture)
         refined, _ = refine_values(raw, picture, params)
         return {"raw": raw.astype(np.float32), "refined": refined.astype(np.float32)}
 

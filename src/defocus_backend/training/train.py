@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from defocus_backend.classifier.networks import LEVELS, channels_last, network
+from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.device import computes_bfloat16
@@ -82,7 +82,7 @@ class TrainingParams:
     start: str = ""
 
     def __post_init__(self) -> None:
-        network(self.network)
+        NETWORKS[self.network]
         if self.protocol not in PROTOCOLS:
             raise InputError("protocol", repr(self.protocol), " or ".join(PROTOCOLS))
         if self.degradation not in DEGRADATIONS:
@@ -263,7 +263,7 @@ def read_average(run: Path) -> tuple[nn.Module, int]:
     path = run / "checkpoint.pt"
     try:
         stored = torch.load(path, weights_only=True, map_location="cpu")
-        average = AveragedModel(network(stored["params"]["network"]).build(), use_buffers=True)
+        average = AveragedModel(NETWORKS[stored["params"]["network"]].build(), use_buffers=True)
         average.load_state_dict(stored["average"])
     except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise FileError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
@@ -288,7 +288,7 @@ def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, S
 
 def _initial(params: TrainingParams) -> nn.Module:
     if not params.start:
-        return network(params.network).build()
+        return NETWORKS[params.network].build()
     model, name = load_trainable(params.start)
     if name != params.network:
         raise InputError("start", f"weights of {name}", f"weights of {params.network}")
@@ -298,7 +298,7 @@ def _initial(params: TrainingParams) -> nn.Module:
 def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:
     """Batches of (picture, sigma, trust) by the recipe; batch ``i`` is the same in every run."""
     common: dict[str, Any] = {"batches": params.steps, "batch_size": params.batch_size, "seed": params.seed}
-    if network(params.network).per_pixel:
+    if NETWORKS[params.network].per_pixel:
         return ComposedScenes(photos, side=params.side, degradation=DEGRADATIONS[params.degradation], **common)
     if params.protocol == "isolated":
         return IsolatedPatches(photos, **common)
@@ -331,7 +331,7 @@ def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, params: TrainingParams) 
     logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
     sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
     share = trust / trust.sum()
-    levels = network(params.network).levels
+    levels = NETWORKS[params.network].levels
     target, found = soft_labels(sigma, levels), logits.softmax(1)
     entropy = -(target * logits.log_softmax(1)).sum(1, keepdim=True)
     error = ((expected_sigma(found, levels)[:, None] - sigma).abs() * share).sum()

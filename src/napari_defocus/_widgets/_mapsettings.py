@@ -148,7 +148,8 @@ class MapSettings:
         self.weights.setEnabled(weighted)
         weights = self.weights.weights if weighted else None
         network = self.method if weights is None else network_of(weights)
-        self.main["step"].enabled = weighted and network != "pixelnet"
+        per_pixel = network in NETWORK_METHODS and not NETWORK_METHODS[network].windows
+        self.main["step"].enabled = weighted and not per_pixel
 
     def arguments(self, source: Source) -> dict[str, Any]:
         """Keyword arguments for the library."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt import QLabeledDoubleSlider
 
-from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
+from defocus_backend.methods import DEFAULT_NETWORK, MAP_METHODS, NETWORK_METHODS
 from napari_defocus._layers import (
     Result,
     Source,
@@ -56,7 +56,7 @@ def unit_of(method: str) -> str:
 
 
 def map_layers(
-    maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = (), method: str = "pixelnet"
+    maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = (), method: str = DEFAULT_NETWORK
 ) -> list[Result]:
     """Layers of a defocus map, the map itself last and so on top; maps without a unit have layers of their own."""
     relative = unit_of(method) != "px"
@@ -108,7 +108,7 @@ def map_job(
 
     def layers(maps: dict[str, NDArray[Any]]) -> list[Result]:
         axes = None if index is None else range(source.ndim - 2, source.ndim)
-        return map_layers(maps, source.spatial(axes), wanted, arguments.get("method", "pixelnet"))
+        return map_layers(maps, source.spatial(axes), wanted, arguments.get("method", DEFAULT_NETWORK))
 
     return Job(source, "defocus_map", {**arguments, "image": None if index is None else list(index)}, work, layers)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from defocus_backend.classifier import weights
-from defocus_backend.classifier.networks import NETWORKS
-from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
+from defocus_backend.classifier.networks import NETWORKS, BlurNet, Network
+from defocus_backend.classifier.weights import ModelCard, load_network, load_trainable, save_network, shipped_weights
+from defocus_backend.defocus import defocus_map
 from defocus_backend.errors import InputError, WeightsError
 
 
@@ -84,3 +86,20 @@ def test_a_shipped_file_that_was_changed(
     (tmp_path / "blurnet.json").write_text(json.dumps(card | {"sha256": "0" * 64}))
     with pytest.raises(WeightsError, match="not the file its model card describes"):
         load_network("blurnet")
+
+
+def test_a_network_is_added_from_outside(tmp_path: Path) -> None:
+    """One entry of the registry is enough to save, load and run it."""
+    small = Network(name="small", build=lambda: BlurNet(widths=(4, 4, 4, 4, 4, 4)), dense_stride=8, citation="-")
+    path = tmp_path / "mine.safetensors"
+    NETWORKS.add(small)
+    try:
+        save_network(small.build(), path, ModelCard(name="mine", network="small", description="untrained"))
+        found = defocus_map(np.zeros((40, 48), np.uint8), weights=path, device="cpu")
+        assert found.sigma.shape == (40, 48)
+    finally:
+        NETWORKS.remove("small")
+    with pytest.raises(WeightsError, match="network 'small' is unknown"):
+        load_trainable(path)
+    with pytest.raises(InputError, match="network: got 'small'; expected one of blurnet, mobilenetv2, pixelnet"):
+        NETWORKS["small"]

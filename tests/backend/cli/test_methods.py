@@ -14,7 +14,7 @@ from click.testing import Result
 from defocus_backend import methods
 from defocus_backend.compare import fuse_with, sharpen_with
 from defocus_backend.compare.lens import lens_blur
-from defocus_backend.compare.maps import MAP_METHODS
+from defocus_backend.compare.maps import map_with
 from defocus_backend.io import read_image, read_map, write_image, write_map
 
 Invoke = Callable[..., Result]
@@ -27,7 +27,7 @@ def test_map_methods_name_their_files_by_their_unit(defocus: Invoke, slices: lis
     result = defocus("map", path, "--method", name, "--no-refine", "--out", path.parent / "out", weights=False)
     assert result.exit_code == 0, result.output
     assert {p.name for p in (path.parent / "out").iterdir()} == {f"moss_0_{kind}.tif", f"moss_0_{kind}.png"}
-    expected = MAP_METHODS[name](read_image(path).array)
+    expected = map_with(name, read_image(path).array)
     np.testing.assert_allclose(read_map(path.parent / "out" / f"moss_0_{kind}.tif"), expected, rtol=1e-3, atol=1e-3)
 
 

@@ -11,12 +11,15 @@ from scipy import ndimage, special
 
 from defocus_backend.compare.energy_ratio import energy_ratio_map, noise_variance, ratio_sigma
 from defocus_backend.compare.lbp import lbp_codes, lbp_map, multiscale_belief
-from defocus_backend.compare.maps import MAP_METHODS, refine_values
+from defocus_backend.compare.maps import map_with, refine_values
 from defocus_backend.compare.matting import matting_laplacian, spread_values
 from defocus_backend.compare.zhuo_sim import edge_sigma, smooth_sparse, sparse_sigma
 from defocus_backend.defocus import defocus_map
 from defocus_backend.errors import InputError
+from defocus_backend.evaluation.benchmark import candidate_names
 from defocus_backend.fusion import fuse
+from defocus_backend.methods import MAP_METHODS, Method
+from defocus_backend.params import DefocusParams, SigmaParams
 
 
 def texture(side: int, seed: int = 0) -> np.ndarray:
@@ -199,7 +202,7 @@ def strips() -> np.ndarray:
 @pytest.mark.parametrize("refine", [False, True])
 @pytest.mark.parametrize("name", MAP_METHODS)
 def test_more_blur_gives_larger_values(name: str, refine: bool, strips: np.ndarray) -> None:
-    found = MAP_METHODS[name](strips, refine=refine)
+    found = map_with(name, strips, refine=refine)
     assert found.shape == strips.shape
     assert found.dtype == np.float64
     middle = [np.median(found[16:-16, x : x + 32]) for x in (16, 80, 144)]
@@ -214,7 +217,7 @@ def test_any_size_and_flat_pictures_give_a_finite_map(name: str, shape: tuple[in
     noise = np.random.default_rng(7).integers(0, 256, shape, dtype=np.uint8)
     for picture in (noise, np.zeros(shape), np.full(shape, 255, dtype=np.uint8)):
         for refine in (False, True):
-            found = MAP_METHODS[name](picture, refine=refine)
+            found = map_with(name, picture, refine=refine)
             assert found.shape == shape
             assert np.isfinite(found).all()
             if MAP_METHODS[name].unit == "px":
@@ -233,7 +236,7 @@ def test_any_size_and_flat_pictures_give_a_finite_map(name: str, shape: tuple[in
     ],
 )
 def test_a_flat_picture_has_the_largest_value(name: str, value: float) -> None:
-    found = MAP_METHODS[name](np.full((40, 40), 77, dtype=np.uint8))
+    found = map_with(name, np.full((40, 40), 77, dtype=np.uint8))
     np.testing.assert_allclose(found, value, atol=1e-9)
 
 
@@ -244,9 +247,9 @@ def test_a_flat_picture_is_believed_to_be_blurred() -> None:
 @pytest.mark.parametrize("name", MAP_METHODS)
 def test_dtype_and_memory_order_do_not_matter(name: str) -> None:
     picture = np.rint(np.clip(texture(48, seed=8), 0, 255)).astype(np.uint8)
-    expected = MAP_METHODS[name](picture)
+    expected = map_with(name, picture)
     for same in (picture.astype(np.float32), np.asfortranarray(picture), picture.astype(np.uint16)[::1]):
-        np.testing.assert_array_equal(MAP_METHODS[name](same), expected)
+        np.testing.assert_array_equal(map_with(name, same), expected)
 
 
 @pytest.mark.parametrize("name", MAP_METHODS)
@@ -256,7 +259,7 @@ def test_dtype_and_memory_order_do_not_matter(name: str) -> None:
 )
 def test_bad_pictures_are_refused(name: str, bad: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"^gray:"):
-        MAP_METHODS[name](bad)
+        map_with(name, bad)
 
 
 @pytest.mark.parametrize(
@@ -277,13 +280,39 @@ def test_bad_pictures_are_refused(name: str, bad: np.ndarray) -> None:
 )
 def test_bad_parameters_are_named(name: str, parameters: dict[str, object], argument: str) -> None:
     with pytest.raises(InputError, match=rf"^{argument}:"):
-        MAP_METHODS[name](np.zeros((8, 8)), **parameters)
+        map_with(name, np.zeros((8, 8)), **parameters)
 
 
 def test_registry() -> None:
     assert {m.name for m in MAP_METHODS.values()} == set(MAP_METHODS)
     assert {m.unit for m in MAP_METHODS.values()} == {"px", "relative"}
     assert MAP_METHODS["lbp"].function is lbp_map
+
+
+def test_an_unknown_name_is_refused() -> None:
+    for call in (lambda: map_with("magic", np.zeros((8, 8))), lambda: MAP_METHODS["magic"]):
+        with pytest.raises(InputError, match="method: got 'magic'; expected one of energy_ratio, zhuo_sim"):
+            call()
+    with pytest.raises(InputError, match="method: got 'magic'; expected one of pixelnet"):
+        defocus_map(np.zeros((8, 8)), method="magic")
+
+
+def test_a_map_method_is_added_from_outside() -> None:
+    """One entry of the registry is enough for the library, its parameters and the benchmark."""
+
+    def constant(gray: np.ndarray, *, blur: float = 3.0) -> np.ndarray:
+        return np.full(gray.shape, blur)
+
+    MAP_METHODS.add(Method(name="constant", text="the same blur everywhere", citation="-", home=constant, unit="px"))
+    try:
+        assert map_with("constant", np.zeros((8, 9)), blur=2.0).max() == 2
+        found = defocus_map(np.zeros((8, 9), np.uint8), method="constant", device="cpu")
+        assert (found.sigma == 3).all()
+        assert "constant" in SigmaParams.describe()["method"]["choices"]
+        assert "constant" in candidate_names()
+    finally:
+        MAP_METHODS.remove("constant")
+    assert "constant" not in DefocusParams.describe()["method"]["choices"]
 
 
 @pytest.mark.parametrize("change", [lambda m: m, lambda m: -3 * m + 7, lambda m: 1000 + 1e-3 * m])
@@ -305,7 +334,7 @@ def test_defocus_map_takes_every_method(name: str, strips: np.ndarray) -> None:
     found = defocus_map(strips, method=name, device="cpu")
     assert found.unit == MAP_METHODS[name].unit
     span = np.ptp(found.raw)
-    np.testing.assert_allclose(found.raw, MAP_METHODS[name](strips), atol=1e-3 * span)
+    np.testing.assert_allclose(found.raw, map_with(name, strips), atol=1e-3 * span)
     np.testing.assert_allclose(found.sigma, refine_values(found.raw.astype(float), strips)[0], atol=1e-3 * span)
     assert np.isnan(found.deviation).all()
     assert 0 <= found.confidence.min() <= found.confidence.max() <= 1

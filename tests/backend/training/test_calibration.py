@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from defocus_backend.classifier.networks import network
+from defocus_backend.classifier.networks import NETWORKS
 from defocus_backend.errors import InputError
 from defocus_backend.evaluation.reliability import calibration_error, risk_coverage
 from defocus_backend.training.calibration import (
@@ -48,7 +48,7 @@ def test_calibration_error_of_a_liar() -> None:
 @pytest.mark.parametrize("name", ["blurnet", "pixelnet", "mobilenetv2"])
 def test_a_temperature_goes_into_the_weights(name: str) -> None:
     torch.manual_seed(0)
-    module = network(name).build().eval()
+    module = NETWORKS[name].build().eval()
     picture = torch.rand(1, 1, 32 if name in ("blurnet", "mobilenetv2") else 64, 64 if name != "mobilenetv2" else 32)
     with torch.inference_mode():
         before = module(picture)
@@ -71,7 +71,7 @@ def test_verdicts_of_pixels_and_of_patches() -> None:
     assert verdicts.logits.shape == (2 * 2 * 2 * 2, 20)
     assert bool((verdicts.sigma == 3).all())
     patches = collect(
-        network("mobilenetv2").build().eval(),
+        NETWORKS["mobilenetv2"].build().eval(),
         [(torch.rand(3, 1, 32, 32), torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1), torch.ones(3, 1, 1, 1))],
     )
     assert patches.sigma.tolist() == [1.0, 2.0, 3.0]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from defocus_backend.classifier.networks import PixelNet, network
+from defocus_backend.classifier.networks import NETWORKS, PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.evaluation.patch_scores import evaluate, expected_sigma
 from defocus_backend.synthetic import degrade
@@ -116,7 +116,7 @@ def test_held_out_patches_have_every_level_equally(photos: Path) -> None:
 
 @pytest.mark.parametrize("name", ["blurnet", "pixelnet"])
 def test_soft_labels_have_sigma_as_their_mean(name: str) -> None:
-    levels = network(name).levels
+    levels = NETWORKS[name].levels
     sigma = torch.tensor([0.0, 0.3, 7.5, 18.99, 19.0])[:, None]
     labels = soft_labels(sigma, levels)
     assert labels.shape == (5, len(levels))
