@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import read_image
-from defocus_backend.io.reading import open_pillow
+from defocus_backend.io.photos import open_pillow
 from defocus_backend.synthetic.scenes import focal_stack, garage_scene, stepped_depth, tilted_depth
 
 Pixels = NDArray[np.uint8]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class DefocusError(Exception):
     """Base of every error that this library raises on purpose."""
@@ -41,3 +43,28 @@ class DeviceError(DefocusError, RuntimeError):
 
 class Cancelled(DefocusError):
     """The caller's `cancel` callback asked to stop; nothing was written."""
+
+
+def from_system(error: BaseException) -> DefocusError | None:
+    """What the system raised, as one of our errors; None for whatever is nobody's fault but ours."""
+    if isinstance(error, DefocusError):
+        return error
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "not enough memory" in str(error)):
+        return DeviceError("memory is too small for this; smaller tiles, fewer --jobs or smaller pictures need less")
+    if isinstance(error, RecursionError):
+        return FileError("an input is nested too deeply")
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return FileError(f"{place}cannot be used ({error.strerror or error})")
+    if isinstance(error, UnicodeError):
+        return FileError(f"a name or a text cannot be understood ({error})")
+    return None
+
+
+class DefocusWarning(UserWarning):
+    """Something in an input was left out, guessed or changed, in one line that names it."""
+
+
+def note(message: str) -> None:
+    """Warn of what was left out, guessed or changed in an input."""
+    warnings.warn(message, DefocusWarning, stacklevel=3)

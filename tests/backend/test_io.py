@@ -364,7 +364,7 @@ class TestStack:
         with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
             tiff.write(np.zeros((9, 9), np.uint8))
             tiff.write(np.zeros((8, 9), np.uint8))
-        with pytest.raises(FileError, match="different kinds"):
+        with pytest.raises(FileError, match="page 1 is 9x8 px gray uint8; expected 9x9 px"):
             open_stack(tmp_path / "mixed.tif")
         write_map(tmp_path / "maps.tif", np.zeros((3, 9, 9)))
         with pytest.raises(FileError, match="several pictures"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from defocus_backend.batch.journal import RECORD
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES
+from defocus_backend.io.folders import SYSTEM_FOLDERS, family, natural_order, own_results
 from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
 from defocus_backend.io.picture import TIFF_SUFFIXES
 from defocus_backend.io.tiff import read_tiff
+from defocus_backend.io.tiff_series import images_of, own_pages
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -34,8 +35,6 @@ _UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]')
 """What some disk refuses in a name. The last are bytes of file names that are no UTF-8: they cannot be printed."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
-
-_FAMILIES = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -147,23 +146,38 @@ class Finder:
                 yield from self._grouped([root], root.parent, left)
             return
         every = []
-        for folder, files in self._walk(root):
-            usable = [path for path in files if self._usable(path, left)]
+        for folder, files in self._walk(root, left):
+            results = own_results(files)
+            left += [LeftOut(path, "an earlier result, by its name") for path in files if path in results]
+            usable = [path for path in files if path not in results and self._usable(path, left)]
             every += usable
             if self._group is None:
                 yield from self._in_folder(folder, usable, left)
         if self._group is not None:
             yield from self._grouped(every, root, left)
 
-    def _walk(self, root: Path) -> Iterator[tuple[Path, list[Path]]]:
-        for folder, inner, names in os.walk(root):
+    def _walk(self, root: Path, left: list[LeftOut]) -> Iterator[tuple[Path, list[Path]]]:
+        def unreadable(error: OSError) -> None:
+            left.append(LeftOut(Path(str(error.filename)), f"cannot be read ({error.strerror})"))
+
+        for folder, inner, names in os.walk(root, onerror=unreadable):
             if RECORD in names:  # results of a batch, perhaps of this one
                 inner.clear()
                 continue
             here = Path(folder)
             names += [name for name in inner if name.lower().endswith(_STORE)]
-            searched = (n for n in inner if not n.startswith(".") and n not in names and here / n not in self._skip)
-            inner[:] = sorted(searched, key=natural_order)
+            searched = []
+            for name in sorted(inner, key=natural_order):
+                path = here / name
+                if name.startswith(".") or name in names or path in self._skip:
+                    continue
+                if name.casefold() in SYSTEM_FOLDERS:
+                    left.append(LeftOut(path, "previews or deleted files of the system"))
+                elif path.is_symlink():
+                    left.append(LeftOut(path, "a link to a folder; name that folder itself"))
+                else:
+                    searched.append(name)
+            inner[:] = searched
             yield here, [here / name for name in sorted(names, key=natural_order) if not name.startswith(".")]
 
     def _usable(self, path: Path, left: list[LeftOut]) -> bool:
@@ -182,8 +196,8 @@ class Finder:
             single = [path for path in files if pages[path] == 1]
             damaged = [path for path in files if pages[path] is None]
             # A frame that cannot be read must fail with its stack, one that stands alone on its own.
-            families = {_family(path) for path in single}
-            single = [path for path in files if path in single or (path in damaged and _family(path) in families)]
+            families = {family(path) for path in single}
+            single = [path for path in files if path in single or (path in damaged and family(path) in families)]
             paged = [path for path in files if path not in single]
         for path in single if self._singles else paged:
             yield _Candidate.of_file(self._words(_bare(path)), path)
@@ -192,10 +206,10 @@ class Finder:
         if paged:
             left += [LeftOut(path, "a single picture beside stacks of many pages") for path in single]
             return
-        for family in sorted({_family(path) for path in single}):
-            members = tuple(path for path in single if _family(path) == family)
+        for kind in sorted({family(path) for path in single}):
+            members = tuple(path for path in single if family(path) == kind)
             if len(members) > 1:
-                yield _Candidate(self._words(folder), members, folder / f"*{family}")
+                yield _Candidate(self._words(folder), members, folder / f"*{kind}")
             else:
                 left.append(LeftOut(members[0], "a single picture; a stack has two or more"))
 
@@ -218,7 +232,7 @@ class Finder:
             if len(paths) == 1 and not self._singles and self._pages(paths[0]) == 1:
                 left.append(LeftOut(paths[0], "a single picture; a stack has two or more"))
             else:
-                yield _Candidate(self._words(root / stack), paths, root / stack / f"*{_family(paths[0])}")
+                yield _Candidate(self._words(root / stack), paths, root / stack / f"*{family(paths[0])}")
 
     def _pages(self, path: Path) -> int | None:
         """How many slices a file holds; None if it cannot be read. Asked once, until the file changes."""
@@ -261,12 +275,6 @@ class Finder:
         return given if path == root else given / path.relative_to(root)
 
 
-def natural_order(text: str) -> list[tuple[int, int | str]]:
-    """Key that sorts ``z9`` before ``z10``."""
-    parts = enumerate(re.split(r"([0-9]+)", text))
-    return [(0, int(part)) if n % 2 else (1, part.casefold()) for n, part in parts if part]
-
-
 def _shared(folders: Sequence[Path]) -> Path:
     """The folder that holds all of them."""
     try:
@@ -278,11 +286,6 @@ def _shared(folders: Sequence[Path]) -> Path:
 def _bare(path: Path) -> Path:
     """Without the suffix, and without the ``.ome`` of OME-TIFF and OME-Zarr before it."""
     return path.with_name(path.stem.removesuffix(".ome") or path.stem)
-
-
-def _family(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return _FAMILIES.get(suffix, suffix)
 
 
 def _compiled(expression: str) -> tuple[re.Pattern[str], str | int, str | int | None]:
@@ -306,9 +309,9 @@ def _count_slices(path: Path) -> int | None:
         return None
 
 
-def _slices_of(_path: Path, tiff: TiffFile) -> int:
-    tiff.pages[0].aspage()  # a damaged file may have none
-    if not tiff.pages.is_multipage:
+def _slices_of(path: Path, tiff: TiffFile) -> int:
+    own = own_pages(tiff)
+    # A file with a single page may belong to a set whose other files hold the other planes.
+    if len(own) == 1 and tiff.is_ome:
         return 1
-    series = tiff.series[0]
-    return math.prod(length for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YXS")
+    return sum(image.count for image in images_of(path, tiff))

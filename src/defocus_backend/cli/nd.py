@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import numpy as np
 
-from defocus_backend.cli.options import SectionCommand, option
+from defocus_backend.cli.options import SectionCommand, max_pixels_option, option
 from defocus_backend.cli.relief import ReliefOptions, write_relief
 from defocus_backend.cli.run import WITHIN, Run, running
 from defocus_backend.errors import InputError
@@ -307,7 +307,7 @@ def _fuse_one_image(
         if not flat:
             shape = plan.result_shape(plan.result_axes)
             fused = created("fused", plan.result_axes, shape, image.dtype, image.calibration)
-        known = Calibration(spacing=image.calibration.spacing, units=image.calibration.units, channels=labels)
+        known = replace(image.calibration, channels=labels)
         maps = created("maps", map_axes, tuple(sizes[a] for a in map_axes), np.dtype(np.float32), known)
         with run.progress(f"{stem.name}, {len(plan)} x {plan.sizes['Z']} slices") as progress:
             for index, one in fuse_each(plan, progress=progress, **options):
@@ -335,6 +335,7 @@ def _draw(run: Run, stem: Path, first: Fusion, last: int, scale: Scale) -> None:
 @click.command("info", cls=SectionCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @option("--axes", metavar="LETTERS", section=_SECTION, help="What the axes are, in place of what the file says.")
+@max_pixels_option
 @option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object a line instead.")
 def info_command(files: tuple[Path, ...], axes: str | None, as_json: bool) -> None:
     """What is in image files: axes, size, type, pixel size, channels, and what `fuse` would do.

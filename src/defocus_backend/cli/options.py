@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from defocus_backend.errors import InputError
+from defocus_backend.io.limits import VARIABLE as MAX_PIXELS
 from defocus_backend.methods import OWN_METHODS, PIXEL_MAP_NAMES, Method
 from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams, TileParams
 
@@ -237,9 +239,38 @@ def _weights_and_range(function: F, method_flag: str) -> F:
     )(function)
 
 
+def _set_max_pixels(context: click.Context, _param: click.Parameter, value: int | None) -> None:
+    """Hand the number on to all that reads, in other processes too, until the command ends."""
+    if value is None:
+        return
+    before = os.environ.get(MAX_PIXELS)
+    os.environ[MAX_PIXELS] = str(value)
+
+    def restore() -> None:
+        os.environ.pop(MAX_PIXELS, None)
+        if before is not None:
+            os.environ[MAX_PIXELS] = before
+
+    context.call_on_close(restore)
+
+
+max_pixels_option = option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    metavar="N",
+    section="Input",
+    expose_value=False,
+    callback=_set_max_pixels,
+    help="Read pictures of up to N pixels, whatever their size in the file or in memory, and no larger ones. By "
+    "default those are refused that claim more than the file can hold or the free memory can take.",
+)
+"""How large pictures may be."""
+
+
 def run_options(function: F) -> F:
-    """Options that every computing command has: device, JSON summary, quiet."""
+    """Options that every computing command has: device, JSON summary, quiet, the largest picture."""
     for decorate in (
+        max_pixels_option,
         option("--quiet", is_flag=True, section="Run", help="No progress bar and no list of what was written."),
         option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object on stdout instead."),
         option(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from defocus_backend.cli.options import SectionCommand, option
+from defocus_backend.cli.options import SectionCommand, max_pixels_option, option
 from defocus_backend.errors import InputError
 
 _NAMES = ("QG", "QP", "QY", "QCB", "QCB_unit", "QFMI", "QW", "MI", "QMI", "PSNR", "SSIM")
@@ -35,6 +35,7 @@ _DIGITS = 5
     section="Scores",
     help="Only this one; may be repeated. By default all that can be computed.",
 )
+@max_pixels_option
 @option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object.")
 def score_command(
     fused: Path, sources: tuple[Path, ...], truth: Path | None, names: tuple[str, ...], as_json: bool

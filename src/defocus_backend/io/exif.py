@@ -15,6 +15,8 @@ PLACEHOLDER = EXIF_POINTER - 1
 
 _GPS_POINTER = 0x8825
 _MAKER_NOTE = 0x927C
+_SIZE, _INNER_SIZE = (0x0100, 0x0101), (0xA002, 0xA003)
+"""Tags of width and height, those of TIFF and those of EXIF."""
 _CAMERA_TAGS = {0x010E: "description", 0x010F: "maker", 0x0110: "model", 0x0131: "software", 0x0132: "date"}
 _CAMERA_TAGS |= {0x013B: "artist", 0x8298: "copyright"}
 
@@ -58,6 +60,20 @@ def date_of(exif: bytes) -> str | None:
     """Date of an EXIF block, ``YYYY:MM:DD HH:MM:SS``."""
     date = str(_loaded(exif).get(0x0132, "")).strip("\0 ")
     return date if len(date) == 19 and date.isascii() else None
+
+
+def of_size(exif: bytes, height: int, width: int) -> bytes | None:
+    """The block with this size in the tags that give one; None if the block is damaged."""
+    try:
+        block = _loaded(exif)
+        for tags, (wide, high) in ((block, _SIZE), (block.get_ifd(EXIF_POINTER), _INNER_SIZE)):
+            if wide in tags:
+                tags[wide] = width
+            if high in tags:
+                tags[high] = height
+        return block.tobytes()
+    except Exception:  # whatever a block of wrong types leads to
+        return None
 
 
 def _loaded(exif: bytes) -> Exif:

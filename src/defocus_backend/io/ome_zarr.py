@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError, InputError
+from defocus_backend.errors import DefocusError, FileError, InputError
 from defocus_backend.io.atomic import reason
+from defocus_backend.io.limits import MOST_PLANES, check_size
 from defocus_backend.io.tiff_nd import choose_scene
-from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND
+from defocus_backend.io.units import canonical, zarr_name
+from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND, Window
+from defocus_backend.io.zarr_metadata import check_array
 
 if TYPE_CHECKING:
     import zarr
 
-_FULL_NAMES = {"µm": "micrometer", "um": "micrometer", "nm": "nanometer", "mm": "millimeter", "m": "meter"}
-_FULL_NAMES |= {"s": "second", "ms": "millisecond", "min": "minute", "h": "hour"}
-_SHORT_NAMES = {full: short for short, full in _FULL_NAMES.items() if short != "um"}
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _CHUNK = 1024
 _WHEEL = ((0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 255, 0), (255, 0, 0), (0, 0, 255))
@@ -56,14 +57,25 @@ class ZarrPlanes:
         try:
             with self._lock:
                 if self._opened is None:
-                    self._opened = _library().open_array(str(self.path / self.array), mode="r")
+                    self._opened = _open_array(self.path, self.array)
             return np.asarray(self._opened[tuple(where)]).transpose(order)
         except Exception as error:  # stores fail in as many ways as their codecs and folders do
             raise _unreadable(self.path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> FileError:
-    if isinstance(error, FileError):
+def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
+    """An array of a store, after a look at what it names; no other place opens one."""
+    check_array(path, inside)
+    array = _library().open_array(str(path / inside), mode="r")
+    chunk = sorted(array.chunks)
+    if len(chunk) > 1:
+        # What is not stored counts as zeros: a store may be far smaller than its arrays.
+        check_size(path, [*chunk[-2:], math.prod(chunk[:-2])], array.dtype, stored=2**62)
+    return array
+
+
+def _unreadable(path: Path, error: Exception) -> DefocusError:
+    if isinstance(error, FileError | InputError):
         return error
     return FileError(f"{path}: cannot be read, damaged or no OME-Zarr ({reason(error)})")
 
@@ -72,7 +84,8 @@ def open_zarr(path: Path, scene: int | str) -> ImageND:
     """One image of an OME-Zarr folder: itself, a field of a plate or an image of a converted file."""
     zarr = _library()
     try:
-        group = zarr.open_group(str(path), mode="r")
+        # Not the metadata that stores gather in one place: it may differ from what is read afterwards.
+        group = zarr.open_group(str(path), mode="r", use_consolidated=False)
         scenes = _scenes(group)
         if not scenes:
             raise FileError(f"{path}: holds no image that OME-Zarr 0.4 or 0.5 describes (no multiscales)")
@@ -112,32 +125,48 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
     found, version = _described(group)
     multiscale = found["multiscales"][0]
     finest = multiscale["datasets"][0]
-    array = group[finest["path"]]
+    inside = "/".join(part for part in (scene, str(finest["path"])) if part)
+    array = _open_array(path, inside)
     axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale["axes"]]
     letters = "".join(_letter(path, axis["name"]) for axis in axes)
     if len(letters) != array.ndim or "Y" not in letters or "X" not in letters:
         raise FileError(f"{path}: names the axes {letters} for {array.ndim} dimensions; expected Y and X among them")
     order = "".join(a for a in letters if a not in "YX") + "YX"
     turned = tuple(letters.index(a) for a in order)
-    scales = [1.0] * len(letters)
-    for transformations in (multiscale.get("coordinateTransformations"), finest.get("coordinateTransformations")):
+    shape = tuple(int(array.shape[n]) for n in turned)
+    if math.prod(shape[:-2]) > MOST_PLANES:
+        raise FileError(f"{path}: claims {math.prod(shape[:-2])} planes; expected at most {MOST_PLANES}")
+    check_size(path, shape[-2:], array.dtype, stored=2**62)
+    scales, origins = [1.0] * len(letters), [0.0] * len(letters)
+    # The finest level's own come first, those of the whole image after them.
+    for transformations in (finest.get("coordinateTransformations"), multiscale.get("coordinateTransformations")):
         for transformation in transformations or ():
             if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(letters):
-                scales = [a * float(b) for a, b in zip(scales, transformation["scale"], strict=True)]
+                factors = [float(factor) for factor in transformation["scale"]]
+                scales = [a * b for a, b in zip(scales, factors, strict=True)]
+                origins = [a * b for a, b in zip(origins, factors, strict=True)]
+            elif len(transformation.get("translation", ())) == len(letters):
+                origins = [a + float(b) for a, b in zip(origins, transformation["translation"], strict=True)]
+    if not all(math.isfinite(v) for v in (*scales, *origins)):
+        raise FileError(f"{path}: has a scale or a translation that is not finite")
     spacing, units = {}, {}
     for axis, letter, scale in zip(axes, letters, scales, strict=True):
         # A scale of 1 without a unit is what writers put there who know nothing.
-        if letter != "C" and (axis.get("unit") or scale != 1):
+        if letter != "C" and scale and (axis.get("unit") or scale != 1):
             spacing[letter] = scale
-            units[letter] = _SHORT_NAMES.get(str(axis.get("unit")), str(axis.get("unit") or ""))
-    inside = "/".join(part for part in (scene, finest["path"]) if part)
+            units[letter] = canonical(str(axis.get("unit") or ""))
     return ImageND(
         path=path,
         axes=order,
-        shape=tuple(int(array.shape[n]) for n in turned),
+        shape=shape,
         dtype=np.dtype(array.dtype),
         planes=ZarrPlanes(path, inside, turned, len(letters) - 2),
-        calibration=Calibration(spacing=spacing, units=units, channels=_channels(found.get("omero"))),
+        calibration=Calibration(
+            spacing=spacing,
+            units=units,
+            channels=_channels(found.get("omero"), array.dtype),
+            origin={a: v for a, v in zip(letters, origins, strict=True) if v and a != "C"},
+        ),
         scene=scene,
         scenes=scenes,
         format=f"OME-Zarr {version}",
@@ -151,10 +180,30 @@ def _letter(path: Path, name: str) -> str:
     return letter
 
 
-def _channels(omero: Any) -> tuple[Channel, ...]:
-    if not isinstance(omero, dict):
+def _channels(omero: Any, dtype: np.dtype[Any]) -> tuple[Channel, ...]:
+    listed = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(listed, list):
         return ()
-    return tuple(Channel(name=c.get("label"), colour=_from_hex(c.get("color"))) for c in omero.get("channels", ()) if c)
+    return tuple(
+        Channel(
+            name=None if c.get("label") is None else str(c["label"]),
+            colour=_from_hex(c.get("color")),
+            window=_window(c.get("window"), dtype),
+            shown=c.get("active") is not False,
+        )
+        for c in listed
+        if isinstance(c, dict)
+    )
+
+
+def _window(window: Any, dtype: np.dtype[Any]) -> Window | None:
+    """The values between which a channel is shown; None for the whole range, which is what `create_zarr` writes."""
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        least, most, start, end = (float(window[key]) for key in ("min", "max", "start", "end"))
+        found = (least, most, start, end)
+        if all(map(math.isfinite, found)) and found != (0.0, _largest(dtype), 0.0, _largest(dtype)):
+            return found
+    return None
 
 
 def _from_hex(value: Any) -> Colour | None:
@@ -210,10 +259,12 @@ def create_zarr(
     described = [{"name": a.lower(), "type": _TYPES[a]} for a in axes]
     for axis, letter in zip(described, axes, strict=True):
         unit = calibration.units.get(letter)
-        if unit and letter != "C":
-            axis["unit"] = _FULL_NAMES.get(unit, unit)
+        if unit and letter != "C" and (full := zarr_name(unit)):
+            axis["unit"] = full
     scale = [calibration.spacing.get(a, 1.0) for a in axes]
-    transformations = [{"type": "scale", "scale": scale}]
+    transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    if any(calibration.origin.get(a) for a in axes):
+        transformations.append({"type": "translation", "translation": [calibration.origin.get(a, 0.0) for a in axes]})
     multiscale = {
         "name": name,
         "axes": described,
@@ -237,15 +288,18 @@ def create_zarr(
     return group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)
 
 
+def _largest(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
 def _for_viewers(channels: tuple[Channel, ...], dtype: np.dtype[Any]) -> list[dict[str, Any]]:
-    high = float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
-    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
+    high = _largest(dtype)
     return [
         {
             "label": channel.name or f"channel {number}",
             "color": bytes(channel.colour or _WHEEL[number % len(_WHEEL)]).hex().upper(),
-            "window": window,
-            "active": True,
+            "window": dict(zip(("min", "max", "start", "end"), channel.window or (0.0, high, 0.0, high), strict=True)),
+            "active": channel.shown,
         }
         for number, channel in enumerate(channels)
     ]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError
-from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES
+from defocus_backend.io.photos import is_tiff
+from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, as_path, file_errors
+from defocus_backend.io.raw import RAW_SUFFIXES
 from defocus_backend.io.reading import read_image
 from defocus_backend.io.tiff import read_tiff
+from defocus_backend.io.tiff_series import images_of
 from defocus_backend.io.volumes import ImageND
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 
 def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) -> ImageND:
@@ -39,15 +45,15 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
     InputError
         If there is no such scene, or the letters do not fit.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileError(f"{path}: cannot be read (No such file or directory)")
+    path = as_path(path)
+    with file_errors(path):
+        path.stat()
     suffix = path.suffix.lower()
     if path.is_dir():
         from defocus_backend.io.ome_zarr import open_zarr
 
         image = open_zarr(path, scene)
-    elif suffix in TIFF_SUFFIXES:
+    elif suffix in READ_SUFFIXES and suffix not in RAW_SUFFIXES and is_tiff(path, suffix in TIFF_SUFFIXES):
         from defocus_backend.io.tiff_nd import open_tiff
 
         image = read_tiff(path, lambda path, tiff: open_tiff(path, tiff, scene))
@@ -88,18 +94,24 @@ def is_nd(path: str | Path) -> bool:
     True for OME-Zarr folders, OME-TIFF, TIFF with axes beside one that numbers slices, and any suffix that is no
     picture's; False for what `open_stack` reads. Whatever cannot be read is left to the function that opens it.
     """
-    path = Path(path)
-    if path.is_dir():
-        return True
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return path.is_file() and path.suffix.lower() not in READ_SUFFIXES
+    path = as_path(path)
     try:
-        return read_tiff(
-            path, lambda _, tiff: bool(tiff.is_ome) or _several_axes(tiff.series[0].axes, tiff.series[0].shape)
-        )
-    except FileError:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return True
+    except OSError:
+        return False
+    suffix = path.suffix.lower()
+    if suffix not in READ_SUFFIXES:
+        return path.is_file()
+    try:
+        tiff = suffix not in RAW_SUFFIXES and is_tiff(path, suffix in TIFF_SUFFIXES)
+        return tiff and read_tiff(path, _has_axes)
+    except OSError:  # a FileError too
         return False
 
 
-def _several_axes(axes: str, shape: tuple[int, ...]) -> bool:
-    return sum(n > 1 and axis not in "YXS" for axis, n in zip(axes, shape, strict=True)) > 1
+def _has_axes(path: Path, tiff: TiffFile) -> bool:
+    if tiff.is_ome:
+        return True
+    images = images_of(path, tiff)
+    return len(images) > 1 or sum(n > 1 for n in images[0].shape) > 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError
+from defocus_backend.errors import DefocusError, FileError, InputError
 from defocus_backend.io.atomic import reason
 from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance
 
@@ -18,7 +20,9 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 WRITTEN_SUFFIXES = PNG_SUFFIXES + JPEG_SUFFIXES + TIFF_SUFFIXES
 """Suffixes of the formats that are read and written."""
-READ_SUFFIXES = WRITTEN_SUFFIXES + RAW_SUFFIXES
+PHOTO_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".j2k", ".jpx")
+"""Suffixes of formats that are read, but not written."""
+READ_SUFFIXES = WRITTEN_SUFFIXES + PHOTO_SUFFIXES + RAW_SUFFIXES
 """Suffixes of the formats that are read as pictures."""
 
 
@@ -60,12 +64,15 @@ class Picture:
     metadata : Metadata
     path : Path
         Where it came from.
+    white : int or None
+        The largest value that a sample can have, where the file's samples have fewer bits than those of `array`.
     """
 
     array: NDArray[Any]
     channel_axis: int | None
     metadata: Metadata
     path: Path
+    white: int | None = None
 
 
 def check_suffix(path: Path, known: tuple[str, ...] = WRITTEN_SUFFIXES) -> str:
@@ -76,10 +83,36 @@ def check_suffix(path: Path, known: tuple[str, ...] = WRITTEN_SUFFIXES) -> str:
     return suffix
 
 
+def as_path(value: Any, argument: str = "path") -> Path:
+    """The value as a path; raise `InputError` for what cannot be one."""
+    try:
+        path = Path(value)
+    except TypeError as error:
+        raise InputError(argument, f"{type(value).__name__}", "a path") from error
+    if "\0" in str(path):
+        raise InputError(argument, repr(str(path))[:60], "a path without null characters")
+    return path
+
+
+@contextlib.contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn what the system raises into a `FileError` that names the file."""
+    try:
+        yield
+    except DefocusError:
+        raise
+    except (OSError, MemoryError, RecursionError, UnicodeError) as error:
+        raise unreadable(path, error) from error
+
+
 def unreadable(path: Path, error: Exception) -> FileError:
     """A `FileError` that names the file and says why it cannot be read."""
     if isinstance(error, OSError) and error.strerror:
         return FileError(f"{path}: cannot be read ({error.strerror})")
+    if isinstance(error, MemoryError):
+        return FileError(f"{path}: cannot be read, memory is too small for it")
+    if isinstance(error, RecursionError):
+        return FileError(f"{path}: cannot be read, its parts are nested too deeply")
     kind = "TIFF" if path.suffix.lower() in TIFF_SUFFIXES else path.suffix.lower().lstrip(".").upper()
     # Pillow's own text names the memory address of a buffer.
     why = "unknown contents" if type(error).__name__ == "UnidentifiedImageError" else reason(error)

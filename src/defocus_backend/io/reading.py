@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import io
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError
+from defocus_backend.errors import DefocusError, FileError, note
 from defocus_backend.io.exif import exif_of_tiff
+from defocus_backend.io.photos import is_tiff, read_photo
 from defocus_backend.io.picture import (
-    PNG_SUFFIXES,
     READ_SUFFIXES,
     TIFF_SUFFIXES,
     Metadata,
     Picture,
+    as_path,
     check_suffix,
-    turn_upright,
+    file_errors,
     unreadable,
 )
 from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
-from defocus_backend.io.tiff import page_pixels, read_tiff, tiff_metadata
+from defocus_backend.io.tiff import read_tiff, tiff_metadata
+from defocus_backend.io.tiff_pages import page_pixels, white_value
+from defocus_backend.io.tiff_series import decoded, images_of, only_pages, own_pages
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
-    from tifffile import TiffFile
-
-_PILLOW_LIMIT = threading.Lock()
-"""Held while Pillow's limit, which is one for the whole process, is lifted."""
-_ORIENTATION = 0x0112
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 
 def read_image(path: str | Path) -> Picture:
-    """Read one picture from a PNG, JPEG, TIFF or RAW file.
+    """Read one picture from a file, by what it holds rather than by what it is called.
 
     Parameters
     ----------
     path : str or Path
         8- or 16-bit PNG, gray, RGB, with or without alpha or palette; JPEG, turned upright by its EXIF
-        tag; TIFF of bool, 8-bit, 16-bit, 32-bit or float, gray or RGB, compressed or not, one page; a camera's
-        RAW file (extra ``raw``), developed into 16-bit sRGB without automatic brightening.
+        tag; TIFF of bool, 8-bit, 16-bit, 32-bit or float, gray or RGB, compressed or not, one page; WebP, BMP, GIF
+        and JPEG 2000; a camera's RAW file (extra ``raw``), developed into 16-bit sRGB without automatic brightening.
 
     Returns
     -------
@@ -51,23 +47,30 @@ def read_image(path: str | Path) -> Picture:
     Raises
     ------
     FileError
-        If the file is absent, damaged, of another format or holds something other than one picture.
+        If the file is absent, damaged, of another format, holds something other than one picture, or claims more
+        pixels than it can hold or memory can take (see `defocus_backend.io.limits`).
+    InputError
+        If `path` is no path.
+
+    Warns
+    -----
+    DefocusWarning
+        If a part of the file is left out: a damaged EXIF block, channels that are neither colour nor alpha, pages.
     """
-    path = Path(path)
+    path = as_path(path)
     suffix = check_suffix(path, READ_SUFFIXES)
-    if suffix in TIFF_SUFFIXES:
-        return read_tiff(path, _single_picture)
-    if suffix in RAW_SUFFIXES:
-        return _raw_picture(path)
-    read = _read_png if suffix in PNG_SUFFIXES else _read_jpeg
-    try:
-        data = path.read_bytes()
-        array, metadata = read(data)
-    except FileError:
-        raise
-    except Exception as error:  # every decoder has its own kinds of errors
-        raise unreadable(path, error) from error
-    return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
+    with file_errors(path):
+        if suffix in RAW_SUFFIXES:  # most of them begin as a TIFF does
+            return _raw_picture(path)
+        if is_tiff(path, suffix in TIFF_SUFFIXES):
+            return read_tiff(path, _single_picture)
+        try:
+            array, metadata = read_photo(path, path.read_bytes())
+        except DefocusError:
+            raise
+        except Exception as error:  # every decoder has its own kinds of errors
+            raise unreadable(path, error) from error
+        return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
 
 
 def read_map(path: str | Path) -> NDArray[np.float32]:
@@ -91,70 +94,34 @@ def _raw_picture(path: Path) -> Picture:
     return Picture(array=array, channel_axis=-1, metadata=Metadata(exif=exif, white_balance=white_balance), path=path)
 
 
-def _read_png(data: bytes) -> tuple[NDArray[Any], Metadata]:
-    import imagecodecs
-
-    # Pillow reads the metadata only: it would cut 16-bit colour down to 8 bits.
-    metadata, orientation = _pillow_metadata(data)
-    return turn_upright(np.asarray(imagecodecs.png_decode(data)), orientation), metadata
-
-
-def open_pillow(file: Path | BinaryIO, formats: tuple[str, ...] | None = None) -> PillowImage:
-    """Open a picture with Pillow, however large: stitched photographs and slide scans are no attacks.
-
-    Parameters
-    ----------
-    file : Path or binary file
-    formats : tuple of str or None
-        Pillow's names of the formats to try; by default all.
-    """
-    from PIL import Image
-
-    with _PILLOW_LIMIT:
-        most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file, formats=formats)
-        finally:
-            Image.MAX_IMAGE_PIXELS = most
-
-
-def _read_jpeg(data: bytes) -> tuple[NDArray[Any], Metadata]:
-    metadata, orientation = _pillow_metadata(data)
-    with open_pillow(io.BytesIO(data), ("JPEG",)) as picture:
-        pixels = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
-    return turn_upright(pixels, orientation), metadata
-
-
-def _pillow_metadata(data: bytes) -> tuple[Metadata, int]:
-    with open_pillow(io.BytesIO(data), ("PNG", "JPEG")) as picture:
-        dpi, icc = picture.info.get("dpi"), picture.info.get("icc_profile")
-        exif = picture.getexif()
-        orientation = int(exif.get(_ORIENTATION, 1))
-        block: bytes | None = None
-        if len(exif):
-            if orientation != 1:
-                exif[_ORIENTATION] = 1
-            block = exif.tobytes()
-    resolution = None
-    if dpi is not None and all(v > 0 for v in dpi):
-        resolution = (float(dpi[0]), float(dpi[1]))
-        if orientation >= 5:
-            resolution = resolution[::-1]
-    return Metadata(resolution=resolution, unit="inch" if resolution else "", icc=icc, exif=block), orientation
-
-
 def _single_picture(path: Path, tiff: TiffFile) -> Picture:
-    series = tiff.series[0]
-    extra = [f"{n} {axis}" for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1]
-    if extra:
-        raise FileError(
-            f"{path}: holds several pictures ({', '.join(extra)}); expected one (`defocus fuse` takes stacks)"
-        )
-    page = tiff.pages[0].aspage()
-    array = page_pixels(path, page, page.asarray())
+    page = _only_page(path, tiff)
+    array = page_pixels(path, page, decoded(path, page), literal=tiff.is_shaped)
     return Picture(
         array=array,
         channel_axis=None if array.ndim == 2 else -1,
         metadata=tiff_metadata(tiff, page),
         path=path,
+        white=white_value(page),
     )
+
+
+def _only_page(path: Path, tiff: TiffFile) -> TiffPage:
+    pages = own_pages(tiff)
+    if len(pages) == 1 and (tiff.is_ome or not tiff.series or _flat(tiff.series[0])):
+        return pages[0]  # of a set of files that belong together, this one's
+    sizes = {(page.imagelength, page.imagewidth) for page in pages}
+    if len(sizes) > 1 and only_pages(tiff):
+        note(f"{path}: holds {len(pages)} pages of {len(sizes)} sizes; only the first is read")
+        return pages[0]
+    image = images_of(path, tiff)[0]
+    extra = [f"{n} {axis}" for axis, n in zip(image.axes, image.shape, strict=True) if n > 1]
+    if extra:
+        raise FileError(
+            f"{path}: holds several pictures ({', '.join(extra)}); expected one (`defocus fuse` takes stacks)"
+        )
+    return pages[0]
+
+
+def _flat(series: TiffPageSeries) -> bool:
+    return all(n == 1 or axis in "YXS" for axis, n in zip(series.axes, series.shape, strict=True))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import math
+import os
 import re
+import struct
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from xml.etree import ElementTree
 
 from defocus_backend.errors import DefocusError, FileError
 from defocus_backend.io.exif import exif_of_tiff
-from defocus_backend.io.picture import Metadata, turn_upright, unreadable
+from defocus_backend.io.limits import MOST_PLANES
+from defocus_backend.io.picture import Metadata, unreadable
+from defocus_backend.io.units import canonical, microns
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -20,15 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _UNITS = {1: "", 2: "inch", 3: "cm"}
-_MICRONS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
 def read_tiff(path: Path, choose: Callable[[Path, TiffFile], T]) -> T:
     """Open a TIFF file and hand it to a function; whatever fails in there becomes a `FileError`."""
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with open_file(path) as tiff:
             return choose(path, tiff)
     except DefocusError:
         raise
@@ -36,49 +37,89 @@ def read_tiff(path: Path, choose: Callable[[Path, TiffFile], T]) -> T:
         raise unreadable(path, error) from error
 
 
-def check_complete(path: Path, tiff: TiffFile) -> None:
-    """Raise `FileError` if the list of pages goes on behind the end of the file.
-
-    tifffile takes the pages that are left for all there are.
-    """
-    size, order = tiff.tiff.offsetsize, "little" if tiff.byteorder == "<" else "big"
-    place = tiff.pages.next_page_offset
-    if place is None:
-        return
-    tiff.filehandle.seek(place)
-    pointer = tiff.filehandle.read(size)
-    if len(pointer) < size or int.from_bytes(pointer, order) != 0:  # type: ignore[arg-type]
-        raise FileError(f"{path}: cannot be read, the file ends after page {len(tiff.pages)}, others are missing")
-
-
-def page_pixels(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
-    """The pixels of one page as (H, W) or (H, W, C), upright, black at 0."""
+def open_file(path: Path) -> TiffFile:
+    """Open a TIFF file, to be closed by the caller; raises whatever its damage leads to."""
     import tifffile
 
-    photometric = page.photometric
-    if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        colours = np.moveaxis(np.asarray(page.colormap), 0, -1)[values]
-        values = (colours >> 8).astype(np.uint8) if values.dtype == np.uint8 else colours
-    elif photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        values = ~values if values.dtype == np.bool_ else np.asarray(np.iinfo(values.dtype).max - values)
-    elif photometric not in (
-        tifffile.PHOTOMETRIC.MINISBLACK,
-        tifffile.PHOTOMETRIC.RGB,
-        tifffile.PHOTOMETRIC.YCBCR,
-    ):
-        raise FileError(f"{path}: holds {tifffile.PHOTOMETRIC(photometric).name} colours; expected gray or RGB")
-    if page.axes not in ("YX", "YXS", "SYX"):
-        raise FileError(f"{path}: holds pages with the axes {page.axes}; expected flat gray or RGB pages")
-    if page.axes == "SYX":
-        values = np.moveaxis(values, 0, -1)
-    if np.issubdtype(values.dtype, np.complexfloating):
-        raise FileError(f"{path}: holds {values.dtype} values; expected whole numbers or floats")
-    if values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    if values.ndim == 3 and values.shape[-1] > 4:
-        raise FileError(f"{path}: holds {values.shape[-1]} channels; expected gray or RGB")
-    orientation = page.tags.valueof("Orientation", 1)
-    return turn_upright(values.astype(values.dtype.newbyteorder("="), copy=False), int(orientation))
+    check_chain(path)
+    tiff = tifffile.TiffFile(path)
+    try:
+        check_ome(path, tiff)
+    except BaseException:
+        tiff.close()
+        raise
+    return tiff
+
+
+def check_chain(path: Path) -> None:
+    """Follow the list of a TIFF file's pages once, before any library does.
+
+    Raises
+    ------
+    FileError
+        If the list comes back to a page that it has passed, which libraries follow for ever, or goes on behind
+        the end of the file, which they take for the end of the list.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        if order is None or len(head) < 8:
+            return  # no TIFF; the library that is asked next says so
+        big = struct.unpack(f"{order}H", head[2:4]) == (43,)
+        count, pointer, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
+        if big and len(head) < 16:
+            return
+        (place,) = struct.unpack_from(f"{order}{pointer}", head, 8 if big else 4)
+        passed: dict[int, int] = {}
+        while place:
+            if place in passed:
+                number, back = len(passed) - 1, passed[place]
+                raise FileError(f"{path}: cannot be read, page {number} is followed by page {back}, in a circle")
+            entries = _number(file, size, place, order + count)
+            at = None if entries is None else place + struct.calcsize(order + count) + entries * entry
+            following = None if at is None else _number(file, size, at, order + pointer)
+            if following is None:
+                where = f"after page {len(passed)}, others are missing" if passed else "before its first page"
+                raise FileError(f"{path}: cannot be read, the file ends {where}")
+            passed[place] = len(passed)
+            place = following
+
+
+def _number(file: BinaryIO, size: int, place: int, kind: str) -> int | None:
+    """The number at a place of a file; None behind its end."""
+    if place + struct.calcsize(kind) > size:
+        return None
+    file.seek(place)
+    return int(struct.unpack(kind, file.read(struct.calcsize(kind)))[0])
+
+
+def check_ome(path: Path, tiff: TiffFile) -> None:
+    """Look at what OME-XML claims before the library believes it.
+
+    Raises
+    ------
+    FileError
+        If it names more planes than any file holds, or files outside the folder of this one.
+    """
+    xml = tiff.ome_metadata
+    if not xml:
+        return
+    try:
+        root = ElementTree.fromstring(xml.strip("\0"))
+    except ElementTree.ParseError:
+        return  # then it counts as a TIFF without metadata
+    names = {str(uuid.get("FileName")) for uuid in root.iterfind(".//{*}TiffData/{*}UUID") if uuid.get("FileName")}
+    for name in sorted(names - {path.name}):
+        if name != PurePosixPath(name).name or name != PureWindowsPath(name).name:
+            raise FileError(f"{path}: its OME-XML names the file {name!r}; expected files of its own folder")
+        if (path.parent / name).is_file():
+            check_chain(path.parent / name)
+    for pixels in root.iterfind(".//{*}Pixels"):
+        planes = math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT")
+        counts = [int(data.get(n, 0)) for data in pixels.iterfind("{*}TiffData") for n in ("PlaneCount", "IFD")]
+        if not 0 < planes <= MOST_PLANES or any(not 0 <= n <= MOST_PLANES for n in counts):
+            raise FileError(f"{path}: its OME-XML claims {planes} planes; expected 1 to {MOST_PLANES}")
 
 
 def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
@@ -88,7 +129,7 @@ def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
     if resolution is None and x and y:
         resolution, unit = (x, y), _UNITS.get(int(page.tags.valueof("ResolutionUnit", 2)), "")
         if tiff.imagej_metadata:
-            unit = str(tiff.imagej_metadata.get("unit", "") or "").strip() or unit
+            unit = _imagej_unit(tiff) or unit
         if resolution == (1.0, 1.0):
             resolution = None  # what writers put there when they know nothing
     icc = page.tags.valueof("InterColorProfile")
@@ -100,6 +141,12 @@ def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
         icc=bytes(icc) if icc is not None else None,
         exif=exif,
     )
+
+
+def _imagej_unit(tiff: TiffFile) -> str:
+    """The unit of an ImageJ file: as it is written, but for characters beyond ASCII, which are escaped there."""
+    written = str((tiff.imagej_metadata or {}).get("unit") or "").strip()
+    return written if written.isascii() and "\\u" not in written else canonical(written)
 
 
 def _ratio(value: Any) -> float | None:
@@ -116,8 +163,12 @@ def _ome_resolution(xml: str | None) -> tuple[float, float] | None:
     for axis in "XY":
         size = re.search(rf'PhysicalSize{axis}="([^"]+)"', xml)
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', xml)
-        factor = _MICRONS.get(unit.group(1) if unit else "µm")
-        if size is None or factor is None or float(size.group(1)) <= 0:
+        factor = microns(html.unescape(unit.group(1)) if unit else "µm")
+        try:
+            length = float(size.group(1)) if size is not None else 0.0
+        except ValueError:
             return None
-        sizes.append(1e4 / (float(size.group(1)) * factor))
+        if factor is None or not 0 < length < math.inf:
+            return None
+        sizes.append(1e4 / (length * factor))
     return sizes[0], sizes[1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -12,99 +10,38 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.errors import FileError, InputError
-from defocus_backend.io.picture import unreadable
-from defocus_backend.io.tiff import check_complete, page_pixels, tiff_metadata
+from defocus_backend.errors import FileError, InputError, note
+from defocus_backend.io.tiff import tiff_metadata
+from defocus_backend.io.tiff_series import TiffPlanes, images_of, present_planes
+from defocus_backend.io.units import canonical
 from defocus_backend.io.volumes import Calibration, Channel, Colour, ImageND
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPageSeries
+    from tifffile import TiffFile
 
 _RENAMED = {"I": "Z", "Q": "Z", "R": "P", "M": "P", "V": "P"}
 """Axes that other programs write for slices and positions, where the file has no such axis already."""
 
-_MICRONS = ("um", "micron", "microns", "\\u00b5m", "μm")
 _PIXELS = ("pixel", "pixels", "")
-
-
-class TiffPlanes:
-    """Planes of one series of a TIFF file, which stays open until this object goes."""
-
-    def __init__(self, path: Path, series: int) -> None:
-        self.path, self.series = path, series
-        self._lock = threading.Lock()
-        self._tiff: TiffFile | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return TiffPlanes, (self.path, self.series)
-
-    def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
-        """The plane at an index of the leading axes, upright, black at 0."""
-        try:
-            with self._lock:
-                return self._read(self._open(), index)
-        except (FileError, IndexError):
-            raise
-        except Exception as error:  # damaged files raise whatever their damage leads to
-            raise unreadable(self.path, error) from error
-
-    def _open(self) -> TiffFile:
-        import tifffile
-
-        if self._tiff is None:
-            self._tiff = tifffile.TiffFile(self.path)
-            weakref.finalize(self, self._tiff.close)
-        return self._tiff
-
-    def _read(self, tiff: TiffFile, index: tuple[int, ...]) -> NDArray[Any]:
-        series = tiff.series[self.series]
-        first = series.keyframe.aspage()
-        axes, shape = plane_last(series.axes, series.shape)
-        leading = shape[: axes.index("Y")]
-        number = int(np.ravel_multi_index(index, leading)) if leading else 0
-        if len(series.pages) == int(np.prod(leading)):
-            page = series.pages[number]
-            if page is None:
-                raise FileError(f"{self.path}: plane {index} of {axes} is missing in the file")
-            return page_pixels(self.path, first, page.asarray())
-        # ImageJ writes the pages of a large file one after another and lists only the first.
-        if series.dataoffset is None:
-            raise FileError(f"{self.path}: holds its planes in one compressed block; expected one page a plane")
-        dtype = np.dtype(first.dtype or np.uint8).newbyteorder(tiff.byteorder)
-        count = int(np.prod(first.shape))
-        values = np.fromfile(self.path, dtype, count, offset=series.dataoffset + number * count * dtype.itemsize)
-        if values.size != count:
-            raise FileError(f"{self.path}: cannot be read, the file ends within plane {index} of {axes}")
-        return page_pixels(self.path, first, values.reshape(first.shape))
-
-
-def plane_last(axes: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """Axes and shape as `page_pixels` gives planes: colour samples after the columns, a single one not at all."""
-    sizes = dict(zip(axes, shape, strict=True))
-    samples = "S" if sizes.get("S", 1) > 1 else ""
-    moved = "".join(axis for axis in axes if axis not in "SYX") + "YX" + samples
-    return moved, tuple(sizes[axis] for axis in moved)
 
 
 def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
     """One image of an open TIFF file."""
-    check_complete(path, tiff)
-    several = [n for n, series in enumerate(tiff.series) if not series.keyframe.is_reduced]
-    names = tuple(_scene_name(tiff.series[n], number) for number, n in enumerate(several))
+    images = images_of(path, tiff)
+    names = tuple(image.name for image in images)
     number = choose_scene(path, names, scene)
-    series = tiff.series[several[number]]
-    if "Y" not in series.axes or "X" not in series.axes or not all(series.shape):
-        raise FileError(f"{path}: holds a series of the axes {series.axes}; expected planes (Y, X)")
-    axes, shape = plane_last(series.axes, series.shape)
-    planes = TiffPlanes(path, several[number])
+    image = images[number]
+    planes = TiffPlanes(path, image)
+    present = present_planes(tiff, image)
+    if not present.any():
+        raise FileError(f"{path}: has no plane of the image {image.name}; other files of its set may have them")
     # Orientation and palette change a plane's size: the pixels of the first one tell.
-    first = planes((0,) * axes.index("Y"))
-    axes = axes[: axes.index("Y")] + ("YX" if first.ndim == 2 else "YXS")
-    calibration, kind = _calibration(tiff, several[number])
-    return ImageND(
+    first = planes(tuple(int(n) for n in np.argwhere(present)[0]))
+    calibration, kind = _calibration(tiff, image.series)
+    found = ImageND(
         path=path,
-        axes=_usual(axes),
-        shape=(*shape[: axes.index("Y")], *first.shape),
+        axes=_usual(image.axes + ("YX" if first.ndim == 2 else "YXS")),
+        shape=(*image.shape, *first.shape),
         dtype=first.dtype,
         planes=planes,
         calibration=calibration,
@@ -112,6 +49,39 @@ def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
         scenes=names,
         format=kind,
     )
+    return _without_gaps(found, present)
+
+
+def _without_gaps(image: ImageND, present: NDArray[np.bool_]) -> ImageND:
+    """The image without the indices at which planes are missing: those of stopped acquisitions and of lost files."""
+    if present.all():
+        return image
+    missing = int((~present).sum())
+    kept = {axis: np.arange(n) for axis, n in zip(image.axes, present.shape, strict=False)}
+    left = present
+    while not left.all():
+        # Whole indices first; then a time or position rather than a slice of all of them.
+        lost = [(1 - left.mean(axis=tuple(k for k in range(left.ndim) if k != n))) for n in range(left.ndim)]
+        rank = {axis: place for place, axis in enumerate("ZCPT")}
+        worst = max(
+            (float(share) == 1, left.shape[n] > 1, rank.get(image.axes[n], -1), float(share), n, at)
+            for n, shares in enumerate(lost)
+            for at, share in enumerate(shares)
+            if share > 0
+        )
+        n, at = worst[-2:]
+        kept[image.axes[n]] = np.delete(kept[image.axes[n]], at)
+        left = np.delete(left, at, axis=n)
+    if not left.size:
+        raise FileError(f"{image.path}: {missing} of {present.size} planes are missing, so that none is complete")
+    said = []
+    for axis, numbers in kept.items():
+        if len(numbers) < image.sizes[axis]:
+            gone = sorted(set(range(image.sizes[axis])) - set(numbers.tolist()))
+            said.append(f"{axis} {', '.join(map(str, gone[:8]))}{', ...' if len(gone) > 8 else ''}")
+            image = image.take(axis, numbers.tolist())
+    note(f"{image.path}: {missing} of {present.size} planes are missing; left out are {'; '.join(said)}")
+    return image
 
 
 def choose_scene(path: Path, names: tuple[str, ...], scene: int | str) -> int:
@@ -123,10 +93,6 @@ def choose_scene(path: Path, names: tuple[str, ...], scene: int | str) -> int:
             return int(scene)
     some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     raise InputError("scene", repr(scene), f"0 to {len(names) - 1} or a name of {path.name}: {some}")
-
-
-def _scene_name(series: TiffPageSeries, number: int) -> str:
-    return series.name or f"Image:{number}"
 
 
 def _usual(axes: str) -> str:
@@ -164,7 +130,7 @@ def ome_calibration(xml: str, number: int) -> Calibration:
         with contextlib.suppress(TypeError, ValueError):
             size = float(pixels.get(attribute))  # type: ignore[arg-type]
             if 0 < size < np.inf:
-                spacing[axis], units[axis] = size, pixels.get(f"{attribute}Unit") or unit
+                spacing[axis], units[axis] = size, canonical(pixels.get(f"{attribute}Unit") or unit)
     channels = tuple(
         Channel(name=c.get("Name"), colour=_from_signed(c.get("Color"))) for c in pixels.findall("{*}Channel")
     )
@@ -182,9 +148,7 @@ def _from_signed(value: str | None) -> Colour | None:
 
 def _imagej_calibration(tiff: TiffFile) -> Calibration:
     known = tiff.imagej_metadata or {}
-    # ImageJ escapes the sign of the micron in its description.
-    unit = str(known.get("unit") or "").strip()
-    unit = "µm" if unit.lower() in _MICRONS else unit
+    unit = canonical(str(known.get("unit") or ""))
     spacing, units = {}, {}
     if unit.lower() not in _PIXELS:
         size = {"Z": known.get("spacing")}
@@ -196,7 +160,7 @@ def _imagej_calibration(tiff: TiffFile) -> Calibration:
                 spacing[axis], units[axis] = abs(float(value)), unit
     interval = known.get("finterval")
     if isinstance(interval, int | float) and interval > 0:
-        spacing, units = {"T": float(interval), **spacing}, {"T": str(known.get("tunit") or "s"), **units}
+        spacing, units = {"T": float(interval), **spacing}, {"T": canonical(str(known.get("tunit") or "s")), **units}
     tables = known.get("LUTs")
     channels = tuple(Channel(colour=_brightest(table)) for table in tables) if tables is not None else ()
     return Calibration(spacing=spacing, units=units, channels=channels)

@@ -30,14 +30,28 @@ AXES = {
 
 Key = int | slice | EllipsisType
 Colour = tuple[int, int, int]
+Window = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """A channel's name and the colour, RGB of 0 to 255, in which programs show it; None where unknown."""
+    """What is known of a channel; None where nothing is.
+
+    Attributes
+    ----------
+    name : str or None
+    colour : three int or None
+        RGB of 0 to 255, in which programs show it.
+    window : four floats or None
+        Least and largest value that it may have, then those that are shown as black and as full colour.
+    shown : bool
+        Whether programs show it at first.
+    """
 
     name: str | None = None
     colour: Colour | None = None
+    window: Window | None = None
+    shown: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +66,14 @@ class Calibration:
         Its unit by axis letter, such as ``"µm"`` or ``"s"``.
     channels : tuple of Channel
         One an index of the axis C, or empty.
+    origin : mapping of str to float
+        Where the first pixel, slice or time lies, in the same unit, by axis letter; 0 where it is left out.
     """
 
     spacing: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     channels: tuple[Channel, ...] = ()
+    origin: Mapping[str, float] = field(default_factory=dict)
 
     def describe(self) -> str:
         """Pixel sizes in one line: ``Y 0.1 µm, X 0.1 µm, Z 0.5 µm``."""
@@ -173,7 +190,12 @@ class ImageND:
             raise InputError(f"{AXES.get(axis, axis)} of {self.path.name}", given, f"numbers from 0 to {size - 1}")
         calibration = self.calibration
         if axis == "C" and calibration.channels:
-            calibration = replace(calibration, channels=tuple(calibration.channels[n] for n in numbers))
+            calibration = replace(
+                calibration, channels=tuple(c for n in numbers for c in calibration.channels[n : n + 1])
+            )
+        elif numbers[0] and axis in calibration.origin and axis in calibration.spacing:
+            moved = calibration.origin[axis] + numbers[0] * calibration.spacing[axis]
+            calibration = replace(calibration, origin={**calibration.origin, axis: moved})
         shape = (*self.shape[:place], len(numbers), *self.shape[place + 1 :])
         return replace(self, shape=shape, calibration=calibration, planes=_Some(self.planes, place, tuple(numbers)))
 
@@ -209,7 +231,9 @@ class ImageND:
         spacing = {a: v for a, v in known.spacing.items() if a not in renaming}
         units = {a: u for a, u in known.units.items() if a in spacing}
         channels = () if "C" in renaming else known.channels
-        return replace(self, axes=axes, calibration=Calibration(spacing=spacing, units=units, channels=channels))
+        origin = {a: v for a, v in known.origin.items() if a not in renaming}
+        calibration = Calibration(spacing=spacing, units=units, channels=channels, origin=origin)
+        return replace(self, axes=axes, calibration=calibration)
 
     def to_dask(self) -> dask.array.Array:
         """A dask array of the whole image, one chunk a plane.

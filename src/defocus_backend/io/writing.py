@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
-from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, tiff_tags
+from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, of_size, tiff_tags
 from defocus_backend.io.picture import JPEG_SUFFIXES, PNG_SUFFIXES, Metadata, Picture, check_suffix
+from defocus_backend.io.units import escaped
 
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 3
@@ -89,11 +90,23 @@ def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) 
         raise InputError("array", f"shape {pixels.shape}", "(H, W) or (H, W, C) with at most four channels")
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
+    metadata = _fitting(metadata, pixels)
     if suffix in JPEG_SUFFIXES:
         return _jpeg(pixels, metadata)
     if suffix in PNG_SUFFIXES:
         return _png(pixels, metadata)
     return _tiff(pixels, metadata, "")
+
+
+def _fitting(metadata: Metadata, pixels: NDArray[Any]) -> Metadata:
+    """The metadata without a profile of other colours, and with the size of these pixels."""
+    icc, exif = metadata.icc, metadata.exif
+    gray = pixels.ndim == 2 or pixels.shape[-1] < 3
+    if icc is not None and icc[16:20] != (b"GRAY" if gray else b"RGB "):
+        icc = None
+    if exif is not None:
+        exif = of_size(exif, pixels.shape[0], pixels.shape[1])
+    return replace(metadata, icc=icc, exif=exif)
 
 
 def _png(pixels: NDArray[Any], metadata: Metadata) -> bytes:
@@ -169,8 +182,7 @@ def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
     imagej = imagej and (not colour or (pixels.shape[-1] == 3 and pixels.dtype == np.uint8))
     if imagej:
         axes = "ZYX" if stacked else "YXS" if colour else "YX"
-        # ImageJ keeps to ASCII and writes the sign of the micron so.
-        options["metadata"] = {"unit": re.sub("[µμ]", r"\\u00B5", metadata.unit), "axes": axes}
+        options["metadata"] = {"unit": escaped(metadata.unit), "axes": axes}
         options.pop("photometric")
         options.pop("planarconfig", None)
         if description:

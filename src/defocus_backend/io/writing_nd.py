@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from defocus_backend.errors import FileError, InputError
+from defocus_backend.errors import FileError, InputError, note
 from defocus_backend.io.atomic import WholeFiles, reason
 from defocus_backend.io.ome_zarr import create_zarr, is_store
+from defocus_backend.io.units import ome_symbol
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
 
 OME_TIFF, OME_ZARR, OME_ZARR_04 = ".ome.tif", ".ome.zarr", ".ome.zarr 0.4"
@@ -23,6 +24,12 @@ ND_SUFFIXES = (OME_TIFF, ".ome.tiff", OME_ZARR, ".zarr")
 """Endings of the names of files that `write_nd` writes."""
 
 _OME_ORDER = "TCZYX"
+_WIDENED: dict[str, np.dtype[Any]] = {
+    "int64": np.dtype(np.float64),
+    "uint64": np.dtype(np.float64),
+    "float16": np.dtype(np.float32),
+}
+"""Types that OME-TIFF does not have, and those that hold their values."""
 _RGB = (
     Channel(name="red", colour=(255, 0, 0)),
     Channel(name="green", colour=(0, 255, 0)),
@@ -212,8 +219,13 @@ def _create_tiff(
     ):
         if axis in known.spacing and axis in axes:
             metadata[attribute] = known.spacing[axis]
-            if known.units.get(axis):
-                metadata[f"{attribute}Unit"] = known.units[axis]
+            if unit := known.units.get(axis):
+                symbol = ome_symbol(unit, time=axis == "T")
+                if symbol is None and axis == "T":
+                    del metadata[attribute]  # without a unit it would count as seconds
+                    note(f"{part.name}: OME has no unit of time {unit!r}; the interval is left out")
+                else:
+                    metadata[f"{attribute}Unit"] = symbol or "reference frame"
     sizes = dict(zip(axes, shape, strict=True))
     if known.channels and len(known.channels) == sizes.get("C", 1) and sizes.get("S", 1) == 1:
         names, colours = [c.name for c in known.channels], [c.colour for c in known.channels]
@@ -226,7 +238,9 @@ def _create_tiff(
     options: dict[str, Any] = {"photometric": "rgb" if sizes.get("S", 1) >= 3 else "minisblack"}
     if sizes.get("S", 1) in (2, 4):
         options["extrasamples"] = ["unassalpha"]
-    stored = np.dtype(np.uint8) if dtype == np.bool_ else dtype
+    stored = np.dtype(np.uint8) if dtype == np.bool_ else _WIDENED.get(dtype.newbyteorder("=").name, dtype)
+    if dtype.name in _WIDENED:
+        note(f"OME-TIFF has no {dtype}: written as {stored}, as whole numbers up to 2**53 exactly")
     mapped = tifffile.memmap(
         part,
         shape=tuple(shape),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from defocus_backend.batch.find import Finder, natural_order
+from defocus_backend.batch.find import Finder
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, ImageND, is_store, open_nd
+from defocus_backend.io.folders import natural_order
 from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
 from defocus_backend.io.picture import TIFF_SUFFIXES
 

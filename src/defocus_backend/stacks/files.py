@@ -12,10 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, Picture, check_suffix, unreadable
+from defocus_backend.io.photos import exif_of, is_tiff, open_pillow, orientation_of
+from defocus_backend.io.picture import (
+    READ_SUFFIXES,
+    TIFF_SUFFIXES,
+    Picture,
+    as_path,
+    check_suffix,
+    file_errors,
+    unreadable,
+)
 from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
-from defocus_backend.io.reading import open_pillow, read_image
-from defocus_backend.io.tiff import check_complete, page_pixels, read_tiff, tiff_metadata
+from defocus_backend.io.reading import read_image
+from defocus_backend.io.tiff import read_tiff, tiff_metadata
+from defocus_backend.io.tiff_pages import white_value
+from defocus_backend.io.tiff_series import TiffPlanes, images_of
 from defocus_backend.stacks.source import SliceSource
 
 if TYPE_CHECKING:
@@ -36,7 +47,7 @@ class FileStack(SliceSource):
         The first slice, with the metadata of the stack.
     """
 
-    def __init__(self, paths: list[Path], first: Picture, length: int, pages: _Pages | None = None) -> None:
+    def __init__(self, paths: list[Path], first: Picture, length: int, pages: TiffPlanes | None = None) -> None:
         super().__init__(
             None, length, channel_axis=first.channel_axis, layout=first.array.shape, dtype=first.array.dtype
         )
@@ -63,7 +74,8 @@ class FileStack(SliceSource):
         if number == 0:
             return self.first.array[rows].copy()  # it is in memory already
         if self._pages is not None:
-            return self._pages.read(number)[rows]
+            shape = self._pages.image.shape
+            return self._pages(tuple(int(n) for n in np.unravel_index(number, shape)))[rows]
         path = self.paths[number]
         if path.suffix.lower() in RAW_SUFFIXES:
             # All frames with the first one's white balance: an automatic one drifts along a stack.
@@ -96,11 +108,16 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
     InputError
         If no file is given.
     """
-    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(p) for p in paths]
+    if isinstance(paths, str | Path) or not isinstance(paths, Iterable):
+        paths = [paths]
+    files = [as_path(path, "files") for path in paths]
     if not files:
         raise InputError("files", "none", "two or more pictures, or one multi-page TIFF")
-    if len(files) == 1 and check_suffix(files[0], READ_SUFFIXES) in TIFF_SUFFIXES:
-        return read_tiff(files[0], _page_stack)
+    if len(files) == 1:
+        suffix = check_suffix(files[0], READ_SUFFIXES)
+        with file_errors(files[0]):
+            if suffix not in RAW_SUFFIXES and is_tiff(files[0], suffix in TIFF_SUFFIXES):
+                return read_tiff(files[0], _page_stack)
     first = read_image(files[0])
     wanted = _Kind.of(first.array)
     for path in files[1:]:
@@ -142,7 +159,7 @@ def _peek(path: Path, wanted: _Kind) -> _Kind:
     try:
         with open_pillow(path) as picture:
             width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) >= 5
+            turned = _turned(picture)
             channels = {"L": 1, "1": 1, "RGB": 3, "RGBA": 4, "LA": 2}.get(picture.mode, wanted.channels)
             if "transparency" in picture.info:
                 channels = wanted.channels
@@ -153,56 +170,30 @@ def _peek(path: Path, wanted: _Kind) -> _Kind:
     return _Kind(height, width, channels, wanted.dtype)
 
 
-class _Pages:
-    """Pages of one TIFF series, opened anew for each so that no handle stays open between them."""
-
-    def __init__(self, path: Path, offset: int | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._path, self._offset, self._shape, self._dtype = path, offset, shape, dtype
-
-    def read(self, number: int) -> NDArray[Any]:
-        return read_tiff(self._path, lambda path, tiff: self._read(path, tiff, number))
-
-    def _read(self, path: Path, tiff: TiffFile, number: int) -> NDArray[Any]:
-        first = tiff.pages[0].aspage()
-        if self._offset is None:
-            page = tiff.series[0].pages[number]
-            if page is None:
-                raise FileError(f"{path}: page {number} is missing")
-            return page_pixels(path, first, page.asarray())
-        # ImageJ writes the pages of a large file one after another and lists only the first.
-        count = int(np.prod(self._shape))
-        start = self._offset + number * count * self._dtype.itemsize
-        values = np.fromfile(path, self._dtype, count, offset=start)
-        if values.size != count:
-            raise FileError(f"{path}: cannot be read, the file ends within slice {number}")
-        return page_pixels(path, first, values.reshape(self._shape))
+def _turned(picture: Any) -> bool:
+    try:
+        return orientation_of(exif_of(picture)) >= 5
+    except Exception:  # a damaged block, which reading leaves out too
+        return False
 
 
 def _page_stack(path: Path, tiff: TiffFile) -> FileStack:
-    check_complete(path, tiff)
-    series = tiff.series[0]
-    numbering = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1]
-    others = [s for s in tiff.series[1:] if not s.keyframe.is_reduced]
-    if others and not numbering:
-        size, other = series.keyframe.shape, others[0].keyframe.shape
-        raise FileError(f"{path}: holds pages of different kinds, {size} and {other}; expected one kind")
+    images = images_of(path, tiff)
+    if len(images) > 1:
+        raise FileError(f"{path}: holds {len(images)} images; expected one series of slices (--scene names one)")
+    image = images[0]
+    numbering = [(axis, n) for axis, n in zip(image.axes, image.shape, strict=True) if n > 1]
     if len(numbering) > 1 or any(axis not in _SLICE_AXES for axis, _ in numbering):
         axes = ", ".join(f"{n} {axis}" for axis, n in numbering)
         raise FileError(f"{path}: holds a series of {axes}; expected one series of slices (Z)")
-    length = numbering[0][1] if numbering else 1
-    page = tiff.pages[0].aspage()
-    offset = None
-    if len(series.pages) != length or any(p is None for p in (series.pages[0], series.pages[length - 1])):
-        offset = series.dataoffset
-        if offset is None:
-            raise FileError(f"{path}: holds its slices in one compressed block; expected one page a slice")
-    dtype = np.dtype(page.dtype if page.dtype is not None else np.uint8).newbyteorder(tiff.byteorder)
-    pages = _Pages(path, offset, page.shape, dtype)
-    array = pages._read(path, tiff, 0)
+    planes = TiffPlanes(path, image)
+    array = planes((0,) * len(image.shape))
+    page = tiff.pages[image.pages[0] if image.pages else 0].aspage()
     first = Picture(
         array=array,
         channel_axis=None if array.ndim == 2 else -1,
         metadata=tiff_metadata(tiff, page),
         path=path,
+        white=white_value(page),
     )
-    return FileStack([path], first, length, pages)
+    return FileStack([path], first, image.count, planes)

@@ -230,18 +230,16 @@ class SliceSource(Sequence[NDArray[Any]]):
         return self._as_image(self.plane(number), number, value_range, self.partial)
 
     def missing(self, number: int) -> NDArray[np.bool_] | None:
-        """Where (H, W) a slice has no value: NaN, infinite or hidden by a mask; None if it has all.
-
-        Alpha is a channel that is passed through; it hides nothing.
-        """
+        """Where (H, W) a slice has no value: NaN, infinite, hidden by a mask or transparent; None if it has all."""
         from defocus_backend.arrays import hidden_pixels
 
         values = self.plane(number)
         lost = hidden_pixels(values, self.channel_axis)
+        planes = np.asarray(values)[None] if self.channel_axis is None else np.moveaxis(values, self.channel_axis, 0)
+        if len(planes) > self.colours:
+            transparent = np.asarray(planes[-1]) == 0
+            lost = transparent if lost is None else lost | transparent
         if np.issubdtype(values.dtype, np.floating):
-            planes = (
-                np.asarray(values)[None] if self.channel_axis is None else np.moveaxis(values, self.channel_axis, 0)
-            )
             infinite = ~np.isfinite(np.asarray(planes[: self.colours])).all(0)
             lost = infinite if lost is None else lost | infinite
         return lost if lost is not None and lost.any() else None

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from defocus_backend.arrays import as_image
 from defocus_backend.classifier.networks import LEVELS, WINDOW
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io.reading import open_pillow
+from defocus_backend.io.photos import open_pillow
 from defocus_backend.synthetic.degrade import (
     Degradation,
     Gray,

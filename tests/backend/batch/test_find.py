@@ -11,8 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from defocus_backend.batch.find import Finder, natural_order
+from defocus_backend.batch.find import Finder
 from defocus_backend.errors import InputError
+from defocus_backend.io.folders import natural_order
 
 
 def picture(path: Path) -> Path:

@@ -52,12 +52,12 @@ class TestRefusals:
         assert names(tmp_path) == {path.name}
 
     def test_pictures_that_are_absent_or_of_unknown_formats(self, defocus: Invoke, tmp_path: Path) -> None:
-        (tmp_path / "a.gif").write_bytes(b"GIF89a")
+        (tmp_path / "a.xyz").write_bytes(b"GIF89a")
         for command in ("map", "fuse"):
-            refused(defocus(command, tmp_path / "a.gif"), "a.gif", ".png", ".tif")
+            refused(defocus(command, tmp_path / "a.xyz"), "a.xyz", ".png", ".tif")
             refused(defocus(command, tmp_path / "none.png"), "none.png")
         refused(defocus("map", tmp_path), tmp_path)
-        assert names(tmp_path) == {"a.gif"}
+        assert names(tmp_path) == {"a.xyz"}
 
     def test_slices_that_differ(self, defocus: Invoke, slices: list[Path], picture: Path) -> None:
         before = names(picture.parent)
@@ -128,10 +128,19 @@ class TestRefusals:
             picture.parent.chmod(0o700)
 
     def test_results_never_replace_inputs(self, defocus: Invoke, picture: Path) -> None:
-        sigma = picture.with_name("photo_sigma.png")
-        write_image(sigma, read_image(picture).array)
-        refused(defocus("map", picture, sigma), sigma, "input")
-        assert names(picture.parent) == {"photo.png", "photo_sigma.png"}
+        mask = picture.with_name("photo_in_focus.png")
+        write_image(mask, read_image(picture).array)
+        refused(defocus("map", picture, mask, "--threshold", 2), mask, "input")
+        assert names(picture.parent) == {"photo.png", "photo_in_focus.png"}
+
+    def test_earlier_results_that_a_pattern_takes_along_are_left_out(self, defocus: Invoke, picture: Path) -> None:
+        assert defocus("map", picture).exit_code == 0
+        before = names(picture.parent)
+        again = defocus("map", *sorted(picture.parent.glob("*.png")), "--quiet")
+        assert again.exit_code == 0
+        assert again.stderr.startswith("defocus: warning: ")
+        assert "photo_sigma.png: left out, an earlier result" in again.stderr
+        assert names(picture.parent) == before
 
     def test_two_results_of_one_name(self, defocus: Invoke, picture: Path, tmp_path: Path) -> None:
         other = tmp_path / "photo.png"

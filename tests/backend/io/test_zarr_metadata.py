@@ -1,0 +1,159 @@
+"""No store runs code: only plain numbers by known codecs are read, whatever the release of numcodecs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from defocus_backend.errors import DefocusError, FileError
+from defocus_backend.io import open_nd
+
+zarr = pytest.importorskip("zarr")
+
+RNG = np.random.default_rng(0)
+AXES = [{"name": name, "type": "space"} for name in "zyx"]
+
+
+def described(path: str = "0") -> dict[str, Any]:
+    scale = [{"type": "scale", "scale": [1, 1, 1]}]
+    return {"multiscales": [{"axes": AXES, "datasets": [{"path": path, "coordinateTransformations": scale}]}]}
+
+
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+def store_2(folder: Path, **changes: Any) -> Path:
+    """A store of version 2, written by hand."""
+    (folder / "0" / "0" / "0").mkdir(parents=True)
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    (folder / ".zattrs").write_text(json.dumps(described()))
+    about = {
+        "zarr_format": 2,
+        "shape": [1, 4, 5],
+        "chunks": [1, 4, 5],
+        "dtype": "|u1",
+        "compressor": None,
+        "fill_value": 0,
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+    }
+    (folder / "0" / ".zarray").write_text(json.dumps(about | changes))
+    (folder / "0" / "0" / "0" / "0").write_bytes(bytes(20))
+    return folder
+
+
+def test_a_plain_store_written_by_hand_is_read(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(np.asarray(open_nd(store_2(tmp_path / "a.zarr"))), np.zeros((1, 4, 5)))
+
+
+@pytest.mark.parametrize("codec", [{"id": "pickle"}, {"id": "json2"}, {"id": "msgpack2"}, {"id": "vlen-utf8"}])
+@pytest.mark.parametrize("dtype", ["|O", "|u1"])
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+def test_a_store_whose_payload_would_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: dict[str, str], dtype: str, place: str
+) -> None:
+    """As with releases of numcodecs before 0.16.6, which decode pickles without being asked to."""
+    pickles = pytest.importorskip("numcodecs.pickles")
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    marker = tmp_path / "marker"
+    folder = store_2(tmp_path / "a.ome.zarr", dtype=dtype, **{place: [codec] if place == "filters" else codec})
+    (folder / "0" / "0" / "0" / "0").write_bytes(pickle.dumps(Payload(marker)))
+    with pytest.raises(FileError, match=r"a\.ome\.zarr"):
+        np.asarray(open_nd(folder))
+    assert not marker.exists()
+
+
+def test_metadata_gathered_in_one_place_cannot_change_what_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pickles = pytest.importorskip("numcodecs.pickles")
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
+    marker, folder = tmp_path / "marker", store_2(tmp_path / "a.zarr")
+    attack = json.loads((folder / "0" / ".zarray").read_text()) | {"dtype": "|O", "filters": [{"id": "pickle"}]}
+    (folder / ".zmetadata").write_text(
+        json.dumps(
+            {
+                "zarr_consolidated_format": 1,
+                "metadata": {".zgroup": {"zarr_format": 2}, ".zattrs": described(), "0/.zarray": attack},
+            }
+        )
+    )
+    (folder / "0" / "0" / "0" / "0").write_bytes(pickle.dumps(Payload(marker)))
+    with contextlib.suppress(DefocusError):
+        np.asarray(open_nd(folder))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float64"])
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("codec", ["default", "none", "blosc", "gzip", "sharded"])
+def test_stores_of_other_writers_are_read(tmp_path: Path, dtype: str, version: int, codec: str) -> None:
+    """zarr itself writes them."""
+    array = (RNG.random((3, 14, 17)) * 100).astype(dtype)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=version)
+    group.attrs.update(described() if version == 2 else {"ome": {"version": "0.5", **described()}})
+    options: dict[str, Any] = {"chunks": (1, 7, 17)}
+    if codec == "none":
+        options["compressors"] = None
+    elif codec == "sharded" and version == 3:
+        options["shards"] = (1, 14, 17)
+    elif codec in ("blosc", "gzip") and version == 3:
+        options["compressors"] = {"blosc": zarr.codecs.BloscCodec, "gzip": zarr.codecs.GzipCodec}[codec]()
+    group.create_array("0", shape=array.shape, dtype=array.dtype, **options)[...] = array
+    found = open_nd(tmp_path / "a.zarr")
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(np.asarray(found), array)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dtype": [["a", "|O"]]},
+        {"dtype": "<U4"},
+        {"dtype": "<c16"},
+        {"dtype": "<M8[s]"},
+        {"dtype": None},
+        {"compressor": "blosc", "filters": {}},
+        {"compressor": {"id": "unheard_of"}},
+        {"filters": [{"id": "pickle"}, {"id": "delta"}]},
+        {"shape": [10**9, 4, 5]},
+        {"shape": [1, 4]},
+        {"shape": "many"},
+        {"chunks": [0, 4, 5]},
+        {"chunks": [1, 10**7, 10**7]},
+    ],
+)
+def test_metadata_of_another_shape(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(FileError, match=r"a\.zarr"):
+        open_nd(store_2(tmp_path / "a.zarr", **changes))[0]
+
+
+@pytest.mark.parametrize("place", ["../b.zarr/0", "/etc", "..\\0", "", "0/../../0", 7, None])
+def test_arrays_lie_within_their_store(tmp_path: Path, place: Any) -> None:
+    store_2(tmp_path / "b.zarr")
+    folder = store_2(tmp_path / "a.zarr")
+    (folder / ".zattrs").write_text(json.dumps(described(place)))
+    with pytest.raises(FileError, match=r"a\.zarr"):
+        open_nd(folder)
+
+
+@pytest.mark.parametrize("name", [".zattrs", "0/.zarray"])
+def test_json_that_is_nested_too_deeply(tmp_path: Path, name: str) -> None:
+    folder = store_2(tmp_path / "a.zarr")
+    (folder / name).write_text('{"a":' * 100_000)
+    with pytest.raises(FileError, match=r"a\.zarr"):
+        open_nd(folder)
