@@ -151,7 +151,7 @@ class Alignment:
                 warnings=tuple(map(str, held["warnings"])),
                 interpolation={k: k for k in _SUPPORT}[held["interpolation"]],
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             given = f"{type(error).__name__}: {error}"
             raise InputError("alignment", given, "transforms as `Alignment.save` writes them") from error
 
@@ -166,4 +166,7 @@ class Alignment:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FileError(f"{path}: cannot be read ({error})") from error
-        return cls.from_json(text)
+        try:
+            return cls.from_json(text)
+        except InputError as error:
+            raise InputError(str(path), error.given, error.wanted) from error

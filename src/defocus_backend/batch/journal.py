@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
@@ -199,10 +199,10 @@ class Journal:
             os.fsync(file.fileno())
 
     def thumbnails(self, record: Record) -> dict[str, Path]:
-        """Thumbnails of a job's results by their kind, the main one first."""
+        """Thumbnails of a job's results by their kind, the main one first; links are left out."""
         folder, files = self._hidden / "thumbnails", record.get("thumbnails", {})
-        paths = {kind: folder / f"{record['name']}_{file}" for kind, file in files.items()}
-        return {kind: path for kind, path in paths.items() if path.is_file()}
+        paths = {kind: folder / f"{record['name']}_{file}" for kind, file in files.items() if is_component(file)}
+        return {kind: path for kind, path in paths.items() if path.is_file() and not path.is_symlink()}
 
 
 def read_records(out: Path) -> dict[str, Record]:
@@ -211,10 +211,45 @@ def read_records(out: Path) -> dict[str, Record]:
     records: dict[str, Record] = {}
     if path.is_file():
         for line in path.read_bytes().splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line)
-                records[record["name"]] = record
+                if is_record(record):
+                    records[record["name"]] = record
     return records
+
+
+def is_component(name: Any) -> bool:
+    """Whether this is the name of something within a folder: what a record says is not trusted to be one."""
+    text = name if isinstance(name, str) else ""
+    return bool(text) and text not in (".", "..") and not set(text) & set("/\\\0")
+
+
+def is_record(record: Any) -> bool:
+    """Whether this is a record as a batch writes it; others, of whatever shape, count as not finished."""
+    if not isinstance(record, dict) or not is_component(record.get("name")):
+        return False
+    outputs, thumbnails = record.get("outputs", []), record.get("thumbnails", {})
+    texts = [record.get(key, "") for key in ("state", "fingerprint", "error", "details", "operation")]
+    numbers = [record.get(key, 0) for key in ("bytes", "output_bytes", "attempts", "seconds")]
+    lists = [record.get(key, []) for key in ("inputs", "notes", "warnings")]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) and abs(number) < 1e18 for number in numbers)
+        and all(isinstance(many, list) and all(isinstance(text, str) for text in many) for many in lists)
+        and record.get("state") in ("done", "kept", "failed")
+        and isinstance(outputs, list)
+        and all(_is_output(output, record["name"]) for output in outputs)
+        and isinstance(thumbnails, dict)
+        and all(isinstance(kind, str) and is_component(file) for kind, file in thumbnails.items())
+    )
+
+
+def _is_output(output: Any, name: str) -> bool:
+    """Whether this names a file below the folder of a job's results."""
+    if not isinstance(output, dict) or not all(isinstance(output.get(key), str) for key in ("kind", "path")):
+        return False
+    path = PurePosixPath(output["path"])
+    return len(path.parts) > 1 and path.parts[0] == name and ".." not in path.parts and "\0" not in output["path"]
 
 
 def find_finished(out: Path, name: str, fingerprint: str) -> Record | None:
@@ -223,11 +258,17 @@ def find_finished(out: Path, name: str, fingerprint: str) -> Record | None:
     The journal is not asked: after a kill between the renaming and its line, it tells of earlier results.
     """
     record: Any = None
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         record = json.loads((out / name / RECORD).read_text(encoding="utf-8"))
-    if not isinstance(record, dict) or (record.get("state"), record.get("fingerprint")) != ("done", fingerprint):
+    if not is_record(record) or (record["state"], record.get("fingerprint")) != ("done", fingerprint):
         return None
-    return record if all((out / output["path"]).exists() for output in record["outputs"]) else None
+    if record["name"] != name or not record.get("outputs"):
+        return None
+    try:
+        there = all((out / output["path"]).exists() for output in record["outputs"])
+    except OSError:  # such as names that are too long
+        return None
+    return dict(record) if there else None
 
 
 def _when_whole(room: Path) -> int:
@@ -243,10 +284,10 @@ def _name_of(room: Path) -> str | None:
     if not _when_whole(room):
         return None
     try:
-        name: str = json.loads((room / "results" / RECORD).read_text(encoding="utf-8"))["name"]
-    except (FileNotFoundError, ValueError):
+        record = json.loads((room / "results" / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return name
+    return str(record["name"]) if is_record(record) else None
 
 
 def _clear(room: Path) -> None:

@@ -88,18 +88,47 @@ def _read(config: Path) -> dict[str, Any]:
         return tomllib.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"{config}: cannot be read ({reason(error)})") from error
-    except ValueError as error:
-        raise FileError(f"{config}: cannot be read, no TOML ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{config}: cannot be read, no TOML ({reason(error)})") from error
 
 
 def _as_given(parameter: click.Parameter, key: str, value: Any, config: Path) -> Any:
     """A setting that click's types would bend rather than refuse is refused here."""
     flag = isinstance(parameter, click.Option) and parameter.is_flag
     if flag != isinstance(value, bool):
-        raise InputError(f"{config}: {key}", repr(value), "true or false" if flag else "a value, not true or false")
+        raise InputError(f"{config}: {key}", _short(value), "true or false" if flag else "a value, not true or false")
     if isinstance(value, dict) or isinstance(value, list) != (parameter.nargs != 1 or parameter.multiple):
         count = f"a list of {parameter.nargs}" if parameter.nargs > 1 else "a single value"
-        raise InputError(f"{config}: {key}", repr(value), "a list" if parameter.multiple else count)
-    if isinstance(parameter.type, click.types.IntParamType) and not isinstance(value, int):
-        raise InputError(f"{config}: {key}", repr(value), "a whole number")
+        raise InputError(f"{config}: {key}", _short(value), "a list" if parameter.multiple else count)
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, _kind(parameter)) or (isinstance(one, bool) and not flag):
+            raise InputError(f"{config}: {key}", _short(one), _WORDS[_kind(parameter)])
     return value
+
+
+def _kind(parameter: click.Parameter) -> type | tuple[type, ...]:
+    """What a setting must be in the file."""
+    if isinstance(parameter.type, click.types.IntParamType):
+        return int
+    if isinstance(parameter.type, click.types.FloatParamType):
+        return (int, float)
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return bool
+    return (int, float, str) if isinstance(parameter.type, click.Choice) else str
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # whole numbers of thousands of digits
+        text = type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_WORDS: dict[type | tuple[type, ...], str] = {
+    int: "a whole number",
+    (int, float): "a number",
+    bool: "true or false",
+    str: "a text in quotes",
+    (int, float, str): "one of the option's choices",
+}

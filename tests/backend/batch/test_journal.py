@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from defocus_backend.batch.job import Job
-from defocus_backend.batch.journal import HIDDEN, RECORD, Journal, read_records
+from defocus_backend.batch.journal import HIDDEN, RECORD, Journal, find_finished, read_records
 from defocus_backend.errors import FileError
 
 
@@ -233,3 +233,72 @@ class TestFingerprint:
     def test_a_file_that_is_gone(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match=r"gone\.png"):
             Job("s", (tmp_path / "gone.png",)).fingerprint("1")
+
+
+class TestTrust:
+    """What lies in a folder of results may have been written by anybody."""
+
+    @pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", ".", "", "a/b", "a\\b", "a\0b", None, 7, ["x"]])
+    def test_a_name_is_one_component(self, tmp_path: Path, name: object) -> None:
+        out = tmp_path / "deep" / "out"
+        room = out / HIDDEN / "rooms" / "attack"
+        (room / "results").mkdir(parents=True)
+        (room / "thumbnails").mkdir()
+        (room / "results" / RECORD).write_text(json.dumps({"name": name, "state": "done"}))
+        (room / RECORD).touch()
+        before = {path for path in tmp_path.rglob("*") if out not in (path, *path.parents)}
+        with Journal(out, resume=True):
+            pass
+        assert {path for path in tmp_path.rglob("*") if out not in (path, *path.parents)} == before
+        assert [path.name for path in out.iterdir()] == [HIDDEN]
+
+    def test_no_link_among_the_thumbnails_is_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("secret")
+        with Journal(tmp_path / "out") as journal:
+            folder = tmp_path / "out" / HIDDEN / "thumbnails"
+            (folder / "a_link.jpg").symlink_to(tmp_path / "secret")
+            (folder / "a_real.jpg").write_bytes(b"jpeg")
+            record = {"name": "a", "thumbnails": {"one": "link.jpg", "two": "real.jpg", "three": "../../../secret"}}
+            assert journal.thumbnails(record) == {"two": folder / "a_real.jpg"}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"outputs": None},
+            {"outputs": {"a": 1}},
+            {"outputs": [1]},
+            {"outputs": [{"kind": "fused"}]},
+            {"outputs": [{"kind": "fused", "path": "../../etc/passwd"}]},
+            {"outputs": [{"kind": "fused", "path": "a/../../x"}]},
+            {"outputs": [{"kind": [], "path": "a/fused"}]},
+            {"outputs": [{"kind": "fused", "path": "a/" + "x" * 5000}]},
+            {"outputs": []},
+            {"name": "b"},
+            {"name": None},
+            {"state": ["done"]},
+            {"seconds": "fast"},
+            {"bytes": 1e300},
+            {"inputs": "many"},
+            {"warnings": [1]},
+            {"thumbnails": []},
+            {"thumbnails": {"fused": "../x"}},
+        ],
+    )
+    def test_a_record_of_another_shape_counts_as_not_finished(self, tmp_path: Path, changes: dict[str, object]) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "fused").touch()
+        outputs = [{"kind": "fused", "path": "a/fused"}]
+        record = {"name": "a", "state": "done", "fingerprint": "f", "outputs": outputs, "thumbnails": {}}
+        (tmp_path / "a" / RECORD).write_text(json.dumps(record))
+        assert find_finished(tmp_path, "a", "f") == record
+        (tmp_path / "a" / RECORD).write_text(json.dumps(record | changes))
+        assert find_finished(tmp_path, "a", "f") is None
+
+    @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "7", "null", "\xff", "{"])
+    def test_neither_does_what_is_no_record(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / RECORD).write_bytes(text.encode("latin-1"))
+        (tmp_path / HIDDEN).mkdir()
+        (tmp_path / HIDDEN / "journal.jsonl").write_bytes(text.encode("latin-1"))
+        assert find_finished(tmp_path, "a", "f") is None
+        assert read_records(tmp_path) == {}
