@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from defocus_backend.arrays import as_float64, as_float64_stack, as_image, as_map, float_white, gray_float64, to_map
-from defocus_backend.errors import InputError
+from defocus_backend.errors import DefocusWarning, InputError
 from defocus_backend.luma import LUMA
 
 DTYPES = (np.bool_, np.uint8, np.uint16, np.int16, np.int32, np.float16, np.float32, np.float64)
@@ -24,6 +26,7 @@ def layouts(array: np.ndarray) -> list[np.ndarray]:
     return [array, np.asfortranarray(array), frozen, strided, array[::-1].copy()[::-1]]
 
 
+@pytest.mark.filterwarnings("ignore::defocus_backend.errors.DefocusWarning")
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(DTYPES).flatmap(
@@ -51,7 +54,7 @@ def test_restore_returns_what_went_in(array: np.ndarray) -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
 def test_channel_axis_and_alpha_come_back(channels: int, axis: int) -> None:
     rng = np.random.default_rng(0)
-    array = np.moveaxis(rng.integers(0, 256, (5, 7, channels), dtype=np.uint8), -1, axis)
+    array = np.moveaxis(rng.integers(1, 256, (5, 7, channels), dtype=np.uint8), -1, axis)
     image = as_image(array, channel_axis=axis)
     assert image.pixels.shape == (3 if channels > 2 else 1, 5, 7)
     assert np.array_equal(image.restore(image.pixels), array)
@@ -180,3 +183,35 @@ def test_gray_of_the_8_bit_scale_is_rounded_half_up() -> None:
 def test_the_8_bit_scale_has_no_mask(value: np.ndarray) -> None:
     with pytest.raises(InputError, match="slide: got NaN, infinite or masked"):
         as_float64(value, "slide")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_where_alpha_is_zero_pixels_are_missing(dtype: type) -> None:
+    """As NaN is: no filter meets them, and where other frames have pixels the result is opaque."""
+    full = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    array = np.full((6, 7, 4), full, dtype)
+    array[:, :3] = 0
+    array[:, :3, :3] = full // 2 if dtype is not np.float32 else 0.5
+    image = as_image(array, channel_axis=-1)
+    assert image.valid is not None
+    np.testing.assert_array_equal(image.valid.numpy(), array[..., 3] > 0)
+    assert image.pixels.min() == image.pixels.max()  # those of the pixels beside them
+    np.testing.assert_array_equal(image.restore(image.pixels)[..., 3], array[..., 3])
+    union = replace(image, valid=torch.ones(6, 7, dtype=torch.bool)).restore(image.pixels)
+    assert (union[..., 3] == full).all()
+    array[..., 3] = 0
+    with pytest.raises(InputError, match="finite, visible value"):
+        as_image(array, channel_axis=-1)
+
+
+def test_floats_that_are_a_part_of_a_wider_range() -> None:
+    """12 bits in 16, divided by 65535: the range is found as for the whole numbers that they were."""
+    whole = np.random.default_rng(0).integers(100, 4000, (40, 50)).astype(np.uint16)
+    with pytest.warns(DefocusWarning, match=r"0\.00\d+ to 0\.0\d+ count as black and white"):
+        found = as_image(whole / 65535)
+    expected = as_image(whole)
+    assert found.low * 65535 == pytest.approx(expected.low)
+    np.testing.assert_allclose(found.pixels.numpy(), expected.pixels.numpy(), atol=1e-5)
+    assert found.bounded
+    given = as_image(whole / 65535, value_range=(0, 1))
+    assert (given.low, given.high) == (0.0, 1.0)

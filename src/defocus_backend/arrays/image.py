@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from defocus_backend.arrays.checks import WIDEST, as_numbers, check_axes, check_range, hidden_pixels
-from defocus_backend.errors import InputError
+from defocus_backend.errors import InputError, note
 from defocus_backend.luma import LUMA
 
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000
+_DIM = 0.25
+"""Floats within 0 and 1 that all lie below this are a part of a wider range, as those of 12 bits divided by 65535."""
 _GRAY_LIMITS = (-1.0, 2.0)
 
 
@@ -32,9 +34,9 @@ class Image:
     pixels : (C, H, W) float32 tensor
         Unit range; C is 1 or 3. Pixels that were NaN or infinite hold the value of a near valid one.
     valid : (H, W) bool tensor or None
-        False where the input was NaN or infinite; None if it never was.
+        False where the input was NaN, infinite, hidden or transparent; None if it never was.
     alpha : (H, W) array or None
-        Alpha channel, passed through untouched.
+        Alpha channel. Where it is 0 the pixels are missing.
     low, high : float
         Values of the input that became 0 and 1.
     dtype : numpy.dtype
@@ -99,8 +101,15 @@ class Image:
         for plane, unit in zip(planes, values, strict=False):
             plane[...] = self._in_range(unit * (self.high - self.low))
         if self.alpha is not None:
-            planes[-1] = self.alpha
+            planes[-1] = self._coverage(self.alpha)
         return np.asarray(result[0]) if self.channel_axis is None else result
+
+    def _coverage(self, alpha: NDArray[Any]) -> NDArray[Any]:
+        """Alpha of a result: full where it was 0 and other frames have pixels."""
+        if self.valid is None:
+            return alpha
+        full = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else alpha.dtype.type(1)
+        return np.where((alpha == 0) & self.valid.cpu().numpy(), full, alpha).astype(alpha.dtype, copy=False)
 
     def _in_range(self, values: NDArray[Any]) -> NDArray[Any]:
         """One plane of values above `low`, changed in place into what the input's dtype can hold."""
@@ -133,13 +142,13 @@ def as_image(
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
         bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA). What a masked
-        array hides counts as missing, as NaN does.
+        array hides counts as missing, as NaN does; so does what alpha leaves transparent (0).
     channel_axis : int or None
         Axis of the channels; None for a gray image.
     value_range : (float, float) or None
         Values that become 0 and 1. By default: the whole range of bool and uint8; [0, 1] for floats
-        within it; for all else, such as 16-bit microscopy which fills a small part of its range, the
-        0.1 and 99.9 percentiles. Values outside are not clipped.
+        within it that exceed 0.25; for all else, such as 16-bit microscopy which fills a small part of its range,
+        the 0.1 and 99.9 percentiles. Values outside are not clipped.
     argument : str
         Name of the argument in error messages.
     may_be_missing : bool
@@ -168,18 +177,23 @@ def as_image(
     colours = channels[:-1] if alpha is not None else channels
     finite, missing = None, False
     hidden = hidden_pixels(image, channel_axis)
+    if alpha is not None and not alpha.all():
+        hidden = alpha == 0 if hidden is None else hidden | (alpha == 0)
     if hidden is not None or np.issubdtype(array.dtype, np.floating):
         mask = np.isfinite(colours).all(axis=0)
         if hidden is not None:
             mask &= ~hidden
         missing = not mask.any()
         if missing and not may_be_missing:
-            raise InputError(argument, "an image without a finite value", "at least one finite pixel")
+            given = "an image without a finite value" if alpha is None else "an image without a finite, visible value"
+            raise InputError(argument, given, "at least one finite pixel")
         if not mask.all():
             finite, colours = mask, np.zeros_like(colours) if missing else _fill(colours, mask)
     low, high = _range(colours, value_range, argument)
-    floats = np.issubdtype(array.dtype, np.floating) and (low, high) == (0.0, 1.0)
+    floats = np.issubdtype(array.dtype, np.floating) and 0 <= low < high <= 1
     bounded = bool(floats and colours.min() >= 0 and colours.max() <= 1)
+    if bounded and value_range is None and high < 1 and argument == "image":
+        note(f"image: floats that fill little of 0 to 1; {low:.4g} to {high:.4g} count as black and white")
     pixels = torch.from_numpy(_to_unit(colours, low, high))
     if missing:
         pixels.zero_()
@@ -257,7 +271,8 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
     least, most = float(colours.min()), float(colours.max())
     if not most - least <= WIDEST or max(-least, most) > WIDEST:
         raise InputError(argument, f"values from {least:g} to {most:g}", f"values within {WIDEST:g} of zero")
-    if np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1:
+    unit = np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1
+    if unit and (most > _DIM or most <= least):
         return 0.0, 1.0
     # A sample of the pixels settles a percentile; sorting twenty million would cost a second.
     stride = max(1, colours.size // _SAMPLE)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from defocus_backend.cli.options import option, refuse_given
 from defocus_backend.errors import InputError
+from defocus_backend.io.picture import JPEG_SUFFIXES
 from defocus_backend.params import ALIGN_MODELS, AlignParams
 
 if TYPE_CHECKING:
@@ -168,8 +170,11 @@ class AlignOptions:
             for number, frame in enumerate(aligned):
                 own = len(stack.paths) > 1
                 name = stack.paths[number].stem if own else f"{stack.name}_{number:04d}"
-                pixels = frame.filled(0) if isinstance(frame, np.ma.MaskedArray) else frame
-                run.add_picture("aligned", self.export / name, pixels, "same", like=stack.first)
+                mark = self.params.border == "mark"
+                pixels = _with_coverage(frame) if mark else np.asarray(frame)
+                # JPEG has no alpha, which says where a frame has no pixels.
+                suffix = "png" if mark and stack.first.path.suffix.lower() in JPEG_SUFFIXES else "same"
+                run.add_picture("aligned", self.export / name, pixels, suffix, like=stack.first)
         return aligned
 
     def _decide(self, stack: FileStack) -> tuple[bool, str]:
@@ -208,3 +213,15 @@ class AlignOptions:
                 interpolation=self.params.interpolation,
                 progress=progress,
             )
+
+
+def _with_coverage(frame: Any) -> NDArray[Any]:
+    """A frame with an alpha channel that is 0 where it has no pixels, as other programs write and read it."""
+    mask = np.ma.getmaskarray(frame)
+    hidden = mask if mask.ndim == 2 else mask.any(axis=-1)
+    pixels = np.ma.filled(frame, 0)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else pixels.dtype.type(1)
+    alpha = pixels[..., -1] if pixels.shape[-1] in (2, 4) else np.full(hidden.shape, full, pixels.dtype)
+    colours = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
+    return np.concatenate([colours, np.where(hidden, 0, alpha).astype(pixels.dtype)[..., None]], axis=-1)

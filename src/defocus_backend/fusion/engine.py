@@ -98,6 +98,7 @@ class FusionEngine:
         # With two passes this is only the guide of the height.
         self._blend = scored(settings.fusion, channels, shape, device, settings.keep_slices and self.passes == 1)
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._gaps: dict[int, Tensor] = {}
         self._form: Image | None = None
         self._sigmas: list[NDArray[np.float32]] = []
         self._count = 0
@@ -157,6 +158,7 @@ class FusionEngine:
             self._seen.fill_(True)
         else:
             self._seen |= image.valid
+            self._gaps[self._count] = ~image.valid
             score.masked_fill_(~image.valid, torch.nan)
             sigma = found.sigma.masked_fill(found.share == 0, torch.nan)
             cell_score.masked_fill_(found.share < 1, torch.nan)
@@ -193,6 +195,8 @@ class FusionEngine:
         chosen = settle_decision(chosen, relief.never, count, subsample=pooling)
         if settings.decision.settle is not None:
             chosen = settings.decision.settle(chosen, count)
+        for number, gap in self._gaps.items():  # the surroundings may have chosen a slice that has no pixel here
+            chosen = torch.where((chosen == number) & gap, self._best.index.int(), chosen)
         self._choice = chosen, relief, together
         return self._choice
 
