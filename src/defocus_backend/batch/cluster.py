@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from defocus_backend.batch.pools import Ended, Failure, Task, call, limit_threads
@@ -26,6 +27,9 @@ class ClusterPool:
         Address such as ``"tcp://node1:8786"``, or a client that is connected already.
     threads : int or None
         Computing threads of a task; by default what the worker's own environment says.
+    tls : mapping of str to Path
+        Files for an encrypted connection, ``ca_file``, ``cert`` and ``key``; empty for a plain one, which anybody on
+        the network can read and use to run code.
 
     Raises
     ------
@@ -35,7 +39,9 @@ class ClusterPool:
         If no scheduler answers there.
     """
 
-    def __init__(self, task: Task, scheduler: Any, *, threads: int | None = None) -> None:
+    def __init__(
+        self, task: Task, scheduler: Any, *, threads: int | None = None, tls: Mapping[str, Path] | None = None
+    ) -> None:
         try:
             import distributed
         except ImportError:
@@ -47,7 +53,10 @@ class ClusterPool:
         if self._own:
             try:
                 # Not the global default: arrays that scripts compute meanwhile stay where they were.
-                self._client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+                security = _security(tls) if tls else None
+                self._client = distributed.Client(
+                    scheduler, timeout=_CONNECT_SECONDS, set_as_default=False, security=security
+                )
             except (OSError, TimeoutError) as error:
                 raise DeviceError(f"scheduler: no dask scheduler answers at {scheduler}") from error
             except ValueError as error:
@@ -91,6 +100,24 @@ class ClusterPool:
         self._futures.clear()
         if self._own:
             self._client.close()
+
+
+def _security(tls: Mapping[str, Path]) -> Any:
+    """An encrypted connection by the files that `dask scheduler` and `dask worker` take under the same names."""
+    from distributed.security import Security
+
+    missing = [f"--tls-{name.replace('_', '-')}" for name in ("ca_file", "cert", "key") if name not in tls]
+    if missing:
+        raise InputError("scheduler", f"TLS without {', '.join(missing)}", "--tls-ca-file, --tls-cert and --tls-key")
+    for name, path in tls.items():
+        if not path.is_file():
+            raise InputError(f"--tls-{name.replace('_', '-')}", str(path), "a file in PEM format")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=str(tls["ca_file"]),
+        tls_client_cert=str(tls["cert"]),
+        tls_client_key=str(tls["key"]),
+    )
 
 
 class _Sealed:

@@ -50,6 +50,7 @@ def open_pool(
     jobs: int = 1,
     scheduler: Any = None,
     threads: int | None = None,
+    tls: Mapping[str, Path] | None = None,
     moved: Listener | None = None,
     cancel: CancelCallback | None = None,
 ) -> Pool:
@@ -70,7 +71,7 @@ def open_pool(
             raise InputError("jobs", repr(jobs), "1 with a scheduler, whose workers take the place of local processes")
         from defocus_backend.batch.cluster import ClusterPool
 
-        return ClusterPool(task, scheduler, threads=threads)
+        return ClusterPool(task, scheduler, threads=threads, tls=tls)
     if jobs > 1:
         return ProcessPool(task, jobs, threads=threads, moved=moved)
     if threads is not None:

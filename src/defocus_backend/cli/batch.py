@@ -31,6 +31,7 @@ FAILED = 1
 """Exit code if the batch went to its end but some stacks failed."""
 
 _STACKS, _RUN = "Stacks", "Run"
+_TLS = ("ca_file", "cert", "key")
 _ENDS = ("stack-done", "stack-failed")
 _REPORT_SECONDS = 20
 """How old the report of a watch may become while stacks are done."""
@@ -133,6 +134,23 @@ _REPORT_SECONDS = 20
     help="Send each stack to this dask cluster, such as tcp://node1:8786, instead of local processes. Its workers "
     "must see DIR and --out under the same paths.",
 )
+@option(
+    "--tls-ca-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    section=_RUN,
+    help="With --scheduler tls://..., the certificate authority of the cluster, in PEM format.",
+)
+@option(
+    "--tls-cert",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    section=_RUN,
+    help="Certificate by which the cluster knows this client.",
+)
+@option(
+    "--tls-key", metavar="FILE", type=click.Path(path_type=Path), section=_RUN, help="Key that belongs to --tls-cert."
+)
 @option("--quiet", is_flag=True, section=_RUN, help="No progress bar and no list of what was done.")
 @option("--json", "as_json", is_flag=True, section=_RUN, help="Print one JSON object an event on stdout instead.")
 def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, **options: Any) -> None:
@@ -193,10 +211,15 @@ def _run(
             report("watching")
 
     ended, stopped = "complete", None
-    with journal, _sigterm_as_interrupt():
+    with journal, _end_as_interrupt():
         batch = Batch(journal, version=about["version"], retry=own["retry"], listen=listen)
         pool = open_pool(
-            run_step, jobs=own["jobs"], scheduler=own["scheduler"], threads=own["threads"], moved=batch.moved
+            run_step,
+            jobs=own["jobs"],
+            scheduler=own["scheduler"],
+            threads=own["threads"],
+            tls={name: own[f"tls_{name}"] for name in _TLS if own[f"tls_{name}"] is not None},
+            moved=batch.moved,
         )
         about["where"] = str(pool)
         with show.running(total, journal.out, about["where"]):
@@ -221,6 +244,9 @@ def _refuse_ignored(own: dict[str, Any]) -> None:
     """Raise `InputError` for options that would do nothing."""
     if own["scheduler"] is not None and own["jobs"] > 1:
         raise InputError("--jobs", str(own["jobs"]), "it without --scheduler, whose workers take their place")
+    for name in _TLS:
+        if own[f"tls_{name}"] is not None and own["scheduler"] is None:
+            raise InputError(f"--tls-{name.replace('_', '-')}", str(own[f"tls_{name}"]), "it only with --scheduler")
     context = click.get_current_context()
     for name, flag in {"settle": "--settle", "until_idle": "--until-idle"}.items():
         # A file with the options may serve batches with and without --watch.
@@ -256,8 +282,8 @@ def _version() -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let queueing systems end a batch as cleanly as Ctrl-C does."""
+def _end_as_interrupt() -> Iterator[None]:
+    """Let queueing systems, and terminals that are closed, end a batch as cleanly as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -265,8 +291,11 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What nohup has set to be ignored stays so.
+    before = {n: signal.signal(n, interrupt) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
