@@ -10,6 +10,9 @@ from functools import lru_cache
 import torch
 
 from defocus_backend.errors import DeviceError, InputError
+from defocus_backend.threads import survive_fork
+
+survive_fork()
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -28,8 +31,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         wanted = torch.device(device)
-    except RuntimeError as error:
-        raise InputError("device", repr(device), "auto, cpu, cuda, cuda:N or mps") from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError("device", repr(device)[:60], "auto, cpu, cuda, cuda:N or mps") from error
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (wanted.index or 0) < torch.cuda.device_count(),
