@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import click
 
 from defocus_backend.cli.interrupt import remember_interrupt
-from defocus_backend.errors import Cancelled, DefocusError
+from defocus_backend.cli.streams import lasting_streams, libraries_quiet, say
+from defocus_backend.errors import Cancelled, from_system
 from defocus_backend.threads import spin_briefly
 
 REFUSED = 2
@@ -51,24 +55,48 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        spin_briefly()
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; whatever ends it becomes at most one line on stderr and an exit code."""
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        code = INTERRUPTED
+        with contextlib.suppress(KeyboardInterrupt), lasting_streams(), libraries_quiet():
+            code = self._run(args, prog_name, **extra)
+        sys.exit(code)
+
+    def _run(self, args: Sequence[str] | None, prog_name: str | None, **extra: Any) -> int:
         try:
             with remember_interrupt():
-                return super().invoke(ctx)
+                spin_briefly()
+                code = super().main(args, prog_name, standalone_mode=False, **extra)
+                return code if isinstance(code, int) else 0
+        except click.exceptions.Exit as error:
+            return error.exit_code
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            return error.exit_code
+        except click.ClickException as error:
+            context = error.ctx if isinstance(error, click.NoSuchOption) else None
+            say(error.format_message() + (f"; {context.command_path} --help lists them" if context else ""))
+            return error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            say("interrupted; nothing was written")
+            return INTERRUPTED
         except Cancelled as error:
-            _say(str(error))
-            ctx.exit(INTERRUPTED)
-        except DefocusError as error:
-            _say(str(error))
-            ctx.exit(REFUSED)
-        except KeyboardInterrupt:
-            _say("interrupted; nothing was written")
-            ctx.exit(INTERRUPTED)
-
-
-def _say(message: str) -> None:
-    click.echo(f"defocus: {' '.join(message.split())}", err=True)
+            say(str(error))
+            return INTERRUPTED
+        except Exception as error:
+            ours = from_system(error)
+            if ours is None:
+                raise
+            say(str(ours))
+            return REFUSED
 
 
 @click.group(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 _pressed = False
+_last = -math.inf
+_IMPATIENT = 1.0
+"""Seconds after Ctrl-C within which another one does nothing."""
 
 
 @contextlib.contextmanager
 def remember_interrupt() -> Iterator[None]:
     """Let Ctrl-C interrupt at once, as always, and remember it for `check_interrupt`.
 
-    A library that is just being loaded, or a callback from one, may swallow the exception. A job that a script has put
-    in the background ignores Ctrl-C, and goes on doing so.
+    Within the next second another one does nothing: what was begun is then being cleared away. A library that is just
+    being loaded, or a callback from one, may swallow the exception. A job that a script has put in the background
+    ignores Ctrl-C, and goes on doing so.
     """
     global _pressed
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -23,9 +29,11 @@ def remember_interrupt() -> Iterator[None]:
         return
 
     def handler(number: int, frame: FrameType | None) -> None:
-        global _pressed
-        _pressed = True
-        signal.default_int_handler(number, frame)
+        global _pressed, _last
+        again, _last = time.monotonic() - _last < _IMPATIENT, time.monotonic()
+        if not (_pressed and again):
+            _pressed = True
+            signal.default_int_handler(number, frame)
 
     try:
         previous = signal.signal(signal.SIGINT, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -27,9 +28,11 @@ from defocus_backend.cli.options import (
     sigma_map_options,
     take,
 )
-from defocus_backend.cli.run import Run, as_parameters, running
+from defocus_backend.cli.run import WITHIN, Run, as_parameters, running
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image, read_map
+from defocus_backend.io.folders import without_results
+from defocus_backend.io.picture import file_errors
 from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
 from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams, TileParams
 from defocus_backend.render import Scale
@@ -82,6 +85,8 @@ class _Job:
 
     def each(self, parameters: dict[str, Any]) -> Iterator[tuple[Run, Picture, Path]]:
         """Every picture with the stem of its results; all files appear after the last."""
+        if WITHIN.get() is None:
+            self.files = without_results(self.files)
         for path in self.files:
             _check_exists(path)
         parameters = {**parameters, "value_range": self.value_range}
@@ -96,6 +101,12 @@ class _Job:
     def folder(self, path: Path) -> Path:
         return path.parent if self.out is None else self.out
 
+    def range_of(self, picture: Picture) -> tuple[float, float] | None:
+        """The range that was given, or that of samples of fewer bits than their array's."""
+        if self.value_range is None and picture.white is not None and picture.array.dtype == np.uint8:
+            return 0.0, float(picture.white)  # of wider types the default range is found in the pixels
+        return self.value_range
+
     def find_map(self, run: Run, picture: Picture) -> DefocusMap:
         """The defocus map of a picture in the unit of the method, with a progress bar."""
         from defocus_backend.defocus import defocus_map
@@ -106,7 +117,7 @@ class _Job:
                 channel_axis=picture.channel_axis,
                 **asdict(self.params),
                 weights=self.weights,
-                value_range=self.value_range,
+                value_range=self.range_of(picture),
                 tile=self.tile,
                 device=run.device,
                 progress=progress,
@@ -140,8 +151,10 @@ class _Job:
 
 def _check_exists(path: Path) -> None:
     """Find a missing or unknown file before hours are spent on the others."""
-    if not path.is_file():
-        raise FileError(f"{path}: cannot be read ({'is a folder' if path.is_dir() else 'no such file'})")
+    with file_errors(path):
+        kind = path.stat().st_mode
+    if not stat.S_ISREG(kind):
+        raise FileError(f"{path}: cannot be read ({'is a folder' if stat.S_ISDIR(kind) else 'no regular file'})")
     if path.suffix.lower() not in READ_SUFFIXES:
         raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
 
@@ -220,7 +233,7 @@ def sharpen_command(files: tuple[Path, ...], method: str, **options: Any) -> Non
             job.sigma(run, picture, stem),
             channel_axis=picture.channel_axis,
             **asdict(params),
-            value_range=job.value_range,
+            value_range=job.range_of(picture),
             device=run.device,
         )
         run.add_picture("sharpened", stem, result.image, job.suffix, like=picture, source=picture.path)
@@ -231,7 +244,9 @@ def _sharpen_published(job: _Job, method: str) -> None:
     for run, picture, stem in job.each({"method": method}):
         from defocus_backend.compare.sharpeners import sharpen_with
 
-        sharpened = sharpen_with(method, picture.array, channel_axis=picture.channel_axis, value_range=job.value_range)
+        sharpened = sharpen_with(
+            method, picture.array, channel_axis=picture.channel_axis, value_range=job.range_of(picture)
+        )
         run.add_picture("sharpened", stem, sharpened, job.suffix, like=picture, source=picture.path)
 
 
@@ -290,7 +305,7 @@ def shallow_command(files: tuple[Path, ...], method: str, focus: float | None, *
                 channel_axis=picture.channel_axis,
                 **asdict(params),
                 focus=focus,
-                value_range=job.value_range,
+                value_range=job.range_of(picture),
                 device=run.device,
                 progress=progress,
             )
@@ -307,6 +322,6 @@ def _shallow_lens(job: _Job, settings: dict[str, Any]) -> None:
             job.sigma(run, picture, stem),
             **settings,
             channel_axis=picture.channel_axis,
-            value_range=job.value_range,
+            value_range=job.range_of(picture),
         )
         run.add_picture("shallow", stem, image, job.suffix, like=picture, source=picture.path)

@@ -26,9 +26,10 @@ from defocus_backend.cli.options import (
     take,
 )
 from defocus_backend.cli.relief import ReliefOptions, relief_options, without_idle_slices, write_relief
-from defocus_backend.cli.run import Run, as_parameters, running
+from defocus_backend.cli.run import WITHIN, Run, as_parameters, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, encode_image, encode_map
+from defocus_backend.io.folders import frames
 from defocus_backend.methods import FUSION_METHODS, OWN_METHODS
 from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.render import Scale, draw_map
@@ -71,9 +72,10 @@ def fuse_command(
 ) -> None:
     """Fuse a focal stack into one picture that is sharp wherever any slice is.
 
-    FILES are two or more pictures of one size, one slice each in the order given; or one multi-page TIFF; or one
-    file with times, positions and channels (OME-TIFF, OME-Zarr, ImageJ's TIFF, microscopes' formats), of which
-    every stack is fused: NAME_fused with all times and channels, NAME_maps with the maps as channels.
+    FILES are two or more pictures of one size, one slice each, in the order given; in the order of their numbers if
+    they come as a shell lists them. Or a folder with such pictures; or one multi-page TIFF; or one file with times,
+    positions and channels (OME-TIFF, OME-Zarr, ImageJ's TIFF, microscopes' formats), of which every stack is fused:
+    NAME_fused with all times and channels, NAME_maps with the maps as channels.
 
     Writes NAME_fused in the format and bit depth of the slices; NAME_index.tif (number of the sharpest slice,
     from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png). The
@@ -81,6 +83,8 @@ def fuse_command(
     """
     if method != OWN_METHODS["fuse"].name:
         refuse_settings(method, "fuse", sections=("Fusion", MAP_SECTION))
+    if WITHIN.get() is None:  # a batch has chosen and sorted them
+        files = frames(files)
     params, maps = take(FusionParams, options), take(SliceMapParams, options, INNER_MAP_NAMES)
     low, high = options.pop("colours")
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
