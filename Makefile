@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
 
-.PHONY: demo paper test test-pyside coverage lint types docs examples gallery results dist changelog screenshots clean
+.PHONY: demo paper fuzz test test-pyside coverage lint types docs examples gallery results dist changelog screenshots clean
 
 demo: $(VENV)/.ready-run
 	$(BIN)/defocus demo --out demo-output
@@ -37,6 +37,10 @@ coverage: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --cov --cov-report= --ignore tests/napari
 	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
 	$(BIN)/python -m coverage report
+
+# Damaged files of every kind through the command line; FUZZ_COUNT and FUZZ_SEED choose how many and which.
+fuzz: $(VENV)/.ready-test
+	FUZZ_COUNT=$${FUZZ_COUNT:-20000} $(BIN)/python -m pytest tests/backend/cli/test_mutations.py
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
