@@ -53,8 +53,8 @@ def main() -> None:
     error = np.abs(sigma - truth)
 
     verdicts = collect(network, batches)
-    claimed, level = verdicts.probabilities.max(1)
-    right = soft_labels(verdicts.sigma[:, None], verdicts.levels).gather(1, level[:, None])[:, 0]
+    claimed, level = verdicts.whole_probabilities.max(1)
+    right = soft_labels(verdicts.sigma[:, None]).gather(1, level[:, None])[:, 0]
     print(f"{options.weights}, {options.scenes} scenes")
     for label, mask in (("textured", verdicts.weight > 0.5), ("all", verdicts.weight >= 0)):
         print(f"expected calibration error, {label} pixels: {calibration_error(claimed[mask], right[mask]):.3f}")

@@ -106,9 +106,9 @@ def calibration(pictures: SharpPictures, network: Any, low: float, high: float, 
         mask[: FRAME // 2] = mask[-FRAME // 2 :] = False
         mask[:, : FRAME // 2] = mask[:, -FRAME // 2 :] = False
         share, truth = share[:, mask], truth[0][mask]
-        most, level = share.max(0)
+        most, level = (share.T @ soft_labels(levels[:, None])).max(1)
         claimed.append(most)
-        right.append(soft_labels(truth[:, None], LEVELS).gather(1, level[:, None])[:, 0])
+        right.append(soft_labels(truth[:, None]).gather(1, level[:, None])[:, 0])
         mean = levels @ share
         errors.append((mean - truth) ** 2)
         deviations.append(levels**2 @ share - mean**2)

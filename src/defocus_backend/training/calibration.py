@@ -38,6 +38,14 @@ class Verdicts:
         """Distribution over the levels, (N, L)."""
         return self.logits.softmax(1)
 
+    @property
+    def whole_probabilities(self) -> Tensor:
+        """Distribution over the paper's levels of 0 to 19 px (N, 20), so that networks can be compared.
+
+        What lies between two whole levels is shared between them, as `soft_labels` shares a true sigma.
+        """
+        return self.probabilities @ soft_labels(torch.tensor(self.levels)[:, None])
+
 
 @torch.inference_mode()
 def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Verdicts:

@@ -18,7 +18,7 @@ def estimator() -> db.quality.QualityEstimator:
 
 
 def blurred(sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(data.brick()[:256, :256].astype(float), sigma).round().astype(np.uint8)
+    return ndimage.gaussian_filter(data.gravel()[:256, :256].astype(float), sigma).round().astype(np.uint8)
 
 
 @pytest.mark.parametrize(("sigma", "verdict"), [(0, "in focus"), (3, "soft"), (8, "out of focus")])
