@@ -197,7 +197,7 @@ def require_opencv() -> None:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        wanted = 'OpenCV, which comes with the extra align: pip install "napari-defocus[align]"'
+        wanted = "OpenCV, which is one of the dependencies: pip install opencv-python-headless"
         raise InputError("align", "an installation without OpenCV", wanted) from error
 
 

@@ -194,7 +194,7 @@ class AlignOptions:
         try:
             import cv2  # noqa: F401
         except ImportError:
-            return False, 'OpenCV is not installed (pip install "napari-defocus[align]")'
+            return False, "OpenCV is not installed (pip install opencv-python-headless)"
         verdict = alignment_needed(stack)
         return verdict.needed, verdict.reason
 
