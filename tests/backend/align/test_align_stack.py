@@ -284,9 +284,9 @@ def test_one_frame_alone(focusing: Any) -> None:
     assert stack.alignment.correlation.shape == (0,)
 
 
-def test_the_missing_extra_is_named(focusing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_opencv_is_named(focusing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(InputError, match=r"napari-defocus\[align\]"):
+    with pytest.raises(InputError, match="pip install opencv-python-headless"):
         align_stack(focusing.frames)
 
 
