@@ -25,7 +25,7 @@ TOPICS = {
     "Fusion, height and coverage": ("fusion", "height", "coverage"),
     "Stacks and alignment": ("stacks", "align"),
     "Files": ("io",),
-    "Many stacks": ("batch",),
+    "Many stacks and images": ("batch", "quality"),
     "Parameters": ("params",),
     "Weights": ("classifier",),
     "Errors": ("errors",),
@@ -129,7 +129,7 @@ def python_page() -> str:
     homes: dict[str, list[str]] = {}
     for name in package.__all__:
         if not name.startswith("__"):
-            parts = getattr(package, name).__module__.split(".")
+            parts = str(getattr(getattr(package, name), "__module__", "")).split(".")
             homes.setdefault(parts[1] if len(parts) > 1 else "", []).append(name)
     topics = dict(TOPICS)
     other = tuple(sorted(set(homes) - {module for modules in TOPICS.values() for module in modules}))
