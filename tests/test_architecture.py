@@ -89,6 +89,44 @@ def test_no_two_modules_import_each_other() -> None:
     assert sorted(left) == []
 
 
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """For every module of `src`, the modules that it imports at any depth, inside functions too."""
+    paths = {module_name(path): path for path in SOURCE.rglob("*.py")}
+    graph: dict[str, set[str]] = {name: set() for name in paths}
+    for module, path in paths.items():
+        for name in imported(path):
+            while name and name not in paths:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                graph[module].add(name)
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[tuple[str, ...]]:
+    """Groups of modules that import one another, directly or through others."""
+    reached = {}
+    for start in graph:
+        seen: set[str] = set()
+        todo = list(graph[start])
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += graph[name]
+        reached[start] = seen
+    return sorted({tuple(sorted({m} | {o for o in reached[m] if m in reached[o]})) for m in graph if m in reached[m]})
+
+
+def test_no_modules_import_one_another() -> None:
+    """Nor a module and its own folder's face; an import that is put off until a call does not hide a circle."""
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [("a", "b", "c")]
+    assert circles(import_graph()) == []
+
+
 def test_importing_everything_loads_no_interface() -> None:
     code = f"""
 import importlib, pkgutil, sys, defocus_backend
