@@ -63,6 +63,14 @@ def as_float64(
     InputError
         For anything that is not such an image, and for NaN, infinite or masked pixels: published methods have no
         mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_float64(np.array([[0.0, 0.2, 1.0]])).tolist()
+    [[0.0, 51.0, 255.0]]
+    >>> as_float64(np.array([[100, 4100]], np.uint16), value_range=(100, 4100)).tolist()
+    [[0.0, 255.0]]
     """
     array = as_numbers(image, argument)
     axis = check_axes(array, channel_axis, argument)

@@ -53,9 +53,9 @@ def map_with(
     Examples
     --------
     >>> import numpy as np
-    >>> image = np.full((16, 16), 100)
-    >>> float(map_with("deviation", image).max())
-    0.0
+    >>> stripes = np.tile([60, 140], (32, 16))
+    >>> round(float(map_with("deviation", stripes)[16, 16]), 3)
+    -40.0
     """
     found: Float64 = MAP_METHODS[name].function(gray, **parameters)
     return refine_values(found, gray, params)[0] if refine else found

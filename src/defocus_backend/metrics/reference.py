@@ -52,6 +52,13 @@ def psnr(
     ------
     InputError
         If the images do not fit each other or cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth = np.full((8, 8), 100, np.uint8)
+    >>> round(psnr(truth + 5, truth), 2)
+    34.15
     """
     one, truth = _pair(image, reference, channel_axis, value_range)
     if np.array_equal(one, truth):
