@@ -49,8 +49,9 @@ def family(path: Path) -> str:
 def own_results(paths: Iterable[Path]) -> set[Path]:
     """Which of these files look like results of this program, by their names.
 
-    ``X_fused`` is one if another file of the same folder has a name that begins with X and is no result itself; names
-    that others give too, such as ``X_index``, also need a result such as ``X_sigma`` beside them.
+    ``X_fused`` is one if another file of the same folder has a name that begins with X and is no result itself, or if
+    there is a result of another kind, such as ``X_sigma``. Names that others give too, such as ``X_index``, need one
+    of those beside them.
     """
     every = list(paths)
     named = {path: match for path in every if (match := _RESULT.fullmatch(path.stem)) is not None}
@@ -58,13 +59,16 @@ def own_results(paths: Iterable[Path]) -> set[Path]:
     for path in every:
         if path not in named:
             sources.setdefault(path.parent, []).append(path.stem)
-    main = {(path.parent, match["source"]) for path, match in named.items() if match["kind"] in _MAIN}
-    return {
-        path
-        for path, match in named.items()
-        if (path.parent, match["source"]) in main
-        and any(stem.startswith(match["source"]) for stem in sources.get(path.parent, ()))
-    }
+    kinds: dict[tuple[Path, str], set[str]] = {}
+    for path, match in named.items():
+        kinds.setdefault((path.parent, match["source"]), set()).add(match["kind"])
+
+    def made(folder: Path, source: str) -> bool:
+        found = kinds[folder, source]
+        beside = any(stem.startswith(source) for stem in sources.get(folder, ()))
+        return bool(found & set(_MAIN)) and (len(found) > 1 or beside)
+
+    return {path for path, match in named.items() if made(path.parent, match["source"])}
 
 
 def without_results(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -54,6 +54,7 @@ def test_results_beside_their_sources_are_no_frames(tmp_path: Path) -> None:
     sources = made(tmp_path, "IMG_1.jpg", "IMG_2.jpg")
     results = made(tmp_path, "IMG_fused.jpg", "IMG_index.tif", "IMG_index.png", "IMG_sigma.tif", "IMG_sigma.png")
     assert own_results([*sources, *results]) == set(results)
+    assert own_results(results) == set(results)  # in a folder of their own too
     with pytest.warns(DefocusWarning, match=r"IMG_fused\.jpg: left out, an earlier result"):
         assert frames([*sources, tmp_path / "IMG_fused.jpg"]) == tuple(sources)
 
