@@ -30,6 +30,7 @@ FLOW = (
     ("sharpen", "shallow", "fusion", "evaluation"),
     ("training", "batch"),
     ("quality",),
+    ("calibration", "surface"),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only."""

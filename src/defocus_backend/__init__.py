@@ -23,6 +23,17 @@ if TYPE_CHECKING:
         apply_alignment,
     )
     from defocus_backend.batch import Outcome, fuse_many
+    from defocus_backend.calibration import (
+        Autofocus,
+        ChannelCalibration,
+        DefocusCalibration,
+        DefocusDistance,
+        autofocus,
+        calibrate_defocus,
+        locate_focus,
+        read_calibration,
+        write_calibration,
+    )
     from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
     from defocus_backend.defocus import DefocusMap, defocus_map, in_focus
     from defocus_backend.errors import (
@@ -70,6 +81,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "align": ("AlignedStack", "Alignment", "AlignmentNeed", "align_stack", "alignment_needed", "apply_alignment"),
     "batch": ("Outcome", "fuse_many"),
+    "calibration": (
+        *("Autofocus", "ChannelCalibration", "DefocusCalibration", "DefocusDistance", "autofocus"),
+        *("calibrate_defocus", "locate_focus", "read_calibration", "write_calibration"),
+    ),
     "classifier.weights": ("ModelCard", "load_network", "save_network", "shipped_weights"),
     "defocus": ("DefocusMap", "defocus_map", "in_focus"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
@@ -88,7 +103,7 @@ _HOMES = {
     "stacks": ("FileStack", "SliceSource", "StackPlan", "as_source", "open_stack"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = {name: name for name in ("compare", "methods", "metrics", "quality", "render")}
+_MODULES = {name: name for name in ("calibration", "compare", "methods", "metrics", "quality", "render", "surface")}
 _MODULES["scenes"] = "synthetic.scenes"
 
 __all__ = [
@@ -96,11 +111,15 @@ __all__ = [
     "AlignedStack",
     "Alignment",
     "AlignmentNeed",
+    "Autofocus",
     "BestPlane",
     "Calibration",
     "Cancelled",
     "Channel",
+    "ChannelCalibration",
     "Coverage",
+    "DefocusCalibration",
+    "DefocusDistance",
     "DefocusError",
     "DefocusMap",
     "DefocusParams",
@@ -135,8 +154,10 @@ __all__ = [
     "alignment_needed",
     "apply_alignment",
     "as_source",
+    "autofocus",
     "best_plane",
     "best_slice",
+    "calibrate_defocus",
     "coverage",
     "decision_reach",
     "defocus_map",
@@ -149,9 +170,11 @@ __all__ = [
     "gain_map",
     "in_focus",
     "load_network",
+    "locate_focus",
     "open_nd",
     "open_stack",
     "plane_tilt",
+    "read_calibration",
     "read_image",
     "read_map",
     "save_network",
@@ -159,6 +182,7 @@ __all__ = [
     "shallow_weights",
     "sharpen",
     "shipped_weights",
+    "write_calibration",
     "write_image",
     "write_map",
     "write_mesh",

@@ -29,6 +29,8 @@ _COMMANDS = {
     "info": ("nd", "What is in image files, and what fuse would do with them."),
     "batch": ("batch", "Do one of these on many stacks or pictures, with a report at the end."),
     "qc": ("qc", "Measure the focus of many pictures, with a table, verdicts and a report."),
+    "calibrate": ("calibrate", "Calibrate sigma against z, for defocus in micrometres."),
+    "surface": ("surface", "Measure a height map: roughness and profiles; refocus, stereo, animation."),
     "score": ("score", "Score a fused picture against its slices, and the truth where it is known."),
     "methods": ("methods", "List every method, ours and published ones, with its citation."),
     "demo": ("demo", "Do all of this on photographs that are installed already."),

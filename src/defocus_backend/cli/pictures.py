@@ -34,12 +34,13 @@ from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image,
 from defocus_backend.io.folders import without_results
 from defocus_backend.io.picture import file_errors
 from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
-from defocus_backend.params import DefocusParams, ShallowParams, SharpenParams, SigmaParams, TileParams
+from defocus_backend.params import DefocusParams, QualityParams, ShallowParams, SharpenParams, SigmaParams, TileParams
 from defocus_backend.render import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from defocus_backend.calibration import DefocusCalibration
     from defocus_backend.defocus import DefocusMap
 
 _LENS_SECTION = "Only with --method lens"
@@ -179,9 +180,23 @@ def _all(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     metavar="PX",
     help="Also write what is in focus, that is below this sigma, as a black and white NAME_in_focus.png.",
 )
+@option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Also write the distance from focus, NAME_defocus, and its error, by a file made by `defocus calibrate`.",
+)
+@option("--channel", default="0", metavar="NAME", help="Channel of that calibration, by name or number.")
 @run_options
 def map_command(
-    files: tuple[Path, ...], raw: bool, guide: bool, confidence: bool, threshold: float | None, **options: Any
+    files: tuple[Path, ...],
+    raw: bool,
+    guide: bool,
+    confidence: bool,
+    threshold: float | None,
+    calibration: Path | None,
+    channel: str,
+    **options: Any,
 ) -> None:
     """How blurred every pixel is, in pixels of Gaussian sigma, 0 to 19.
 
@@ -190,8 +205,10 @@ def map_command(
     unit (`defocus methods` tells) the files are called NAME_blur and hold its own numbers, larger where
     the picture is more blurred.
     """
+    known = None if calibration is None else _read_calibration(calibration)
     job = _Job("map", files, options, DefocusParams, MAP_NAMES)
-    for run, picture, stem in job.each({**job.about_map, "threshold": threshold}):
+    parameters = {"threshold": threshold, "calibration": None if calibration is None else str(calibration)}
+    for run, picture, stem in job.each({**job.about_map, **parameters}):
         found = job.find_map(run, picture)
         about: dict[str, Any] = {"like": picture, "source": picture.path}
         scale = job.map_scale(found)
@@ -202,9 +219,24 @@ def map_command(
             run.add_map("guide", stem, found.guide, None, **about)
         if confidence:
             run.add_map("confidence", stem, found.confidence, UNIT_SCALE, **about)
+        if known is not None:
+            from defocus_backend.cli.calibrate import add_distance
+
+            if found.unit != "px":
+                raise InputError(
+                    "--calibration", f"it with --method {job.params.method}", "a method with maps in pixels"
+                )
+            sure = np.where(found.confidence > QualityParams.confident_above, found.sigma, np.nan)
+            add_distance(run, stem, sure, known.channel(channel), known.unit, **about)
         if threshold is not None:
             mask = encode_image(found.in_focus(threshold), ".png")
             run.add("in focus", stem.with_name(f"{stem.name}_in_focus.png"), mask, source=picture.path)
+
+
+def _read_calibration(path: Path) -> DefocusCalibration:
+    from defocus_backend.calibration import read_calibration
+
+    return read_calibration(path)
 
 
 @click.command("sharpen", cls=SectionCommand)

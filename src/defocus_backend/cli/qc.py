@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ FAILED = 1
 """Exit code if the command went to its end but some files could not be read."""
 
 _INPUT, _VERDICT, _RUN = "Input", "Verdict", "Run"
+_TO_MICRONS = {"um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3}
 _LOOKED_AT = 4096
 """Pictures that are counted before the number of processes is decided."""
 
@@ -106,6 +107,13 @@ _LOOKED_AT = 4096
     help="Network or published method that estimates sigma.",
 )
 @option("--weights", metavar="NAME|FILE", section=MAP_SECTION, help="Other weights, see `defocus models`.")
+@option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    section=MAP_SECTION,
+    help="Made by `defocus calibrate`: fills the columns defocus_um and defocus_error_um, the distance from focus.",
+)
 @option("--resume", is_flag=True, section=_RUN, help="Keep what an earlier run has measured of the same files.")
 @option(
     "--retry", type=click.IntRange(0), default=0, show_default=True, metavar="N", section=_RUN, help="Further tries."
@@ -140,6 +148,7 @@ def qc_command(paths: tuple[Path, ...], out: Path, **options: Any) -> None:
     from defocus_backend.quality.table import check_table
 
     check_table(out)
+    complete = _with_distance(options["calibration"])
     params = take(QualityParams, options)
     settings = Settings(
         params=params,
@@ -178,7 +187,7 @@ def qc_command(paths: tuple[Path, ...], out: Path, **options: Any) -> None:
                 retry=options["retry"],
                 progress=progress,
             )
-        written = write_tables(out, ledger, done.keys)
+        written = write_tables(out, ledger, done.keys, complete)
         if options["report"]:
             from defocus_backend.quality.report import write_report
 
@@ -236,6 +245,31 @@ def _thresholds(params: QualityParams, unit: str) -> list[tuple[str, str]]:
         ("out of focus", f"sharpest tenth above {params.blurred_above:g} {named}"),
         ("nothing to judge", f"under {params.least_informative:.0%} of the pixels are informative"),
     ]
+
+
+def _with_distance(path: Path | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Completes a row by the distance from focus in micrometres, where there is a calibration."""
+    if path is None:
+        return lambda row: row
+    from defocus_backend.calibration import read_calibration
+
+    calibration = read_calibration(path)
+    if calibration.unit not in _TO_MICRONS:
+        raise InputError("--calibration", f"lengths in {calibration.unit}", "one in " + ", ".join(_TO_MICRONS))
+    scale = _TO_MICRONS[calibration.unit]
+
+    def complete(row: dict[str, Any]) -> dict[str, Any]:
+        if row.get("sigma_median_px") is None:
+            return row
+        name = row["channel_name"] if row["channel_name"] else row["channel"]
+        found = calibration.channel(name).distance(row["sigma_median_px"])
+        return {
+            **row,
+            "defocus_um": scale * float(found.distance),
+            "defocus_error_um": scale * float(found.error),
+        }
+
+    return complete
 
 
 def _write_focus_slices(ledger: Any, keys: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,9 @@ def measure_many(
     return done
 
 
-def write_tables(out: Path, ledger: Ledger, keys: Sequence[str]) -> dict[str, Path]:
+def write_tables(
+    out: Path, ledger: Ledger, keys: Sequence[str], complete: Callable[[Row], Row] = lambda row: row
+) -> dict[str, Path]:
     """Write the tables of what was measured: all of them or none.
 
     Parameters
@@ -141,6 +143,8 @@ def write_tables(out: Path, ledger: Ledger, keys: Sequence[str]) -> dict[str, Pa
         Opened.
     keys : sequence of str
         The pieces, in order.
+    complete : callable
+        Gives each row of the table of planes as it is to be written, such as with a distance from focus.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def write_tables(out: Path, ledger: Ledger, keys: Sequence[str]) -> dict[str, Pa
     has_objects = any(entry["objects"] for entry in ledger.entries(keys))
     written = {"planes": out}
     with WholeFiles() as files:
-        write_table(files.stage(out), out.suffix, PLANE_COLUMNS, _rows(ledger, keys, "planes"))
+        write_table(files.stage(out), out.suffix, PLANE_COLUMNS, map(complete, _rows(ledger, keys, "planes")))
         if stacks:
             written["stacks"] = out.with_name(f"{out.stem}_stacks{out.suffix}")
             write_table(files.stage(written["stacks"]), out.suffix, STACK_COLUMNS, stacks)
@@ -218,7 +222,6 @@ def _fingerprint(piece: Piece, settings: Settings) -> str:
         "value_range": settings.value_range,
         "weights": settings.weights,
         "labels": settings.labels,
-        "calibration": settings.calibration,
         "piece": piece.key,
     }
     return Job("qc", piece.files, "qc", options).fingerprint(version("napari-defocus"))

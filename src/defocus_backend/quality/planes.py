@@ -52,8 +52,6 @@ class Settings:
         See `open_nd`.
     labels : str
         A label image, or a folder with one of the name of each picture; empty for none.
-    calibration : str
-        File made by `defocus calibrate`; empty for none.
     """
 
     params: QualityParams = field(default_factory=QualityParams)
@@ -67,7 +65,6 @@ class Settings:
     channels: tuple[str, ...] = ()
     axes: str | None = None
     labels: str = ""
-    calibration: str = ""
 
 
 @dataclass(frozen=True)

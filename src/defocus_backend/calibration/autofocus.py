@@ -1,0 +1,285 @@
+"""Focus found from two or three pictures: where a calibrated sigma is, the sign is all that is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration
+from defocus_backend.errors import InputError
+from defocus_backend.params import QualityParams, SigmaParams
+from defocus_backend.quality.focus import QualityEstimator
+
+_FINE = 400
+"""Positions tried over the reach of the calibration, on either side of the pictures."""
+_SCALES = np.exp(np.linspace(-0.3, 0.3, 13))
+"""Factors on the slope: another specimen than the calibration's is judged a little sharper or softer throughout."""
+_SCALE_ERROR = 0.1
+"""Standard deviation of the logarithm of that factor."""
+_AMBIGUOUS = 4.0
+"""Difference in chi squared below which another minimum is as good."""
+
+
+@dataclass(frozen=True)
+class Focused:
+    """Where the focus is, from some pictures.
+
+    Attributes
+    ----------
+    z : float
+        Most likely position.
+    error : float
+        Its standard error.
+    other : float or None
+        A second position that explains the pictures as well: one picture alone has no sign.
+    misfit : float
+        Root mean square residual in standard errors; far above 1 the calibration does not fit the pictures.
+    """
+
+    z: float
+    error: float
+    other: float | None
+    misfit: float
+
+
+@dataclass(frozen=True)
+class Autofocus:
+    """What `autofocus` did.
+
+    Attributes
+    ----------
+    focused : bool
+        Whether the stage now stands in focus, within the tolerance.
+    z : float
+        Where it stands.
+    error : float
+        Standard error of that position; NaN if it is not in focus.
+    reason : str
+        Why it is not in focus; empty if it is.
+    pictures : tuple of (float, float)
+        Position and median sigma of each picture taken; sigma is NaN where there was nothing to judge.
+    """
+
+    focused: bool
+    z: float
+    error: float
+    reason: str
+    pictures: tuple[tuple[float, float], ...]
+
+
+def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: ChannelCalibration) -> Focused:
+    """Position of the focus from one or more pictures at known positions.
+
+    All positions within the reach of the calibration are compared by least squares; a common factor on the slope, of
+    10 % or so, stands for what differs from specimen to specimen.
+
+    Parameters
+    ----------
+    z : sequence of float
+        Positions of the pictures, on any axis with the unit of the calibration.
+    sigma : sequence of float
+        Their median sigma in pixels.
+    calibration : ChannelCalibration
+
+    Returns
+    -------
+    Focused
+
+    Raises
+    ------
+    InputError
+        If there is no picture, or the two do not match.
+    """
+    places, blurs = np.asarray(z, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+    if places.ndim != 1 or not len(places) or places.shape != blurs.shape or not np.isfinite(blurs).all():
+        raise InputError("sigma", f"{len(np.atleast_1d(blurs))} values", "a finite sigma for each position")
+    reach = max(calibration.reach_below, calibration.reach_above)
+    wide = np.linspace(places.min() - 1.1 * reach, places.max() + 1.1 * reach, 4 * _FINE + 1)
+    cost, _ = _chi_squared(wide, places, blurs, calibration)
+    step = float(wide[1] - wide[0])
+    centre = float(wide[cost.argmin()])
+    fine = np.linspace(centre - step, centre + step, 41)
+    fine_cost, parts = _chi_squared(fine, places, blurs, calibration)
+    at = int(fine_cost.argmin())
+    found, least = float(fine[at]), float(fine_cost[at])
+    mode = _mode_around(centre, wide, cost)
+    weight = np.exp(-0.5 * np.minimum(cost - least, 60)) * mode
+    spread = math.sqrt(float((weight * (wide - found) ** 2).sum() / weight.sum()))
+    apart = ~mode & (cost < least + _AMBIGUOUS)
+    other = float(wide[apart][cost[apart].argmin()]) if apart.any() else None
+    return Focused(found, max(spread, step / 3), other, math.sqrt(float(parts[at]) / len(places)))
+
+
+def _chi_squared(
+    trial: NDArray[np.float64], z: NDArray[np.float64], sigma: NDArray[np.float64], calibration: ChannelCalibration
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cost of each trial position with its best slope, and its part without the slope's own."""
+    offset = (z[:, None, None] - trial[None, :, None]) * _SCALES
+    expected = calibration.sigma_at(offset)
+    error = np.hypot(calibration.sigma_error(expected), 0.05 * calibration.sigma0 + 0.02 * expected)
+    parts = np.square((sigma[:, None, None] - expected) / error).sum(axis=0)
+    total = parts + np.square(np.log(_SCALES) / _SCALE_ERROR)
+    best = total.argmin(axis=1)
+    rows = np.arange(len(trial))
+    return total[rows, best], parts[rows, best]
+
+
+def _mode_around(found: float, trial: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The trial positions that belong to the same minimum as the found one."""
+    at = int(np.abs(trial - found).argmin())
+    low = cost < cost[at] + _AMBIGUOUS
+    first, last = at, at
+    while first > 0 and low[first - 1]:
+        first -= 1
+    while last < len(trial) - 1 and low[last + 1]:
+        last += 1
+    mode = np.zeros(len(trial), dtype=bool)
+    mode[first : last + 1] = True
+    return mode
+
+
+class _Driver:
+    """Takes pictures at positions and remembers what they say."""
+
+    def __init__(
+        self,
+        snap: Callable[[], ArrayLike],
+        move: Callable[[float], Any],
+        estimator: QualityEstimator,
+        channel_axis: int | None,
+    ) -> None:
+        self._snap, self._move, self._estimator, self._axis = snap, move, estimator, channel_axis
+        self.pictures: list[tuple[float, float]] = []
+        self.reason = ""
+        self.z = math.nan
+
+    def go(self, z: float) -> None:
+        self._move(z)
+        self.z = z
+
+    def look(self) -> float:
+        """Median sigma here; NaN if there is nothing to judge."""
+        found = self._estimator.measure(self._snap(), channel_axis=self._axis)
+        self.reason = found.reason
+        self.pictures.append((self.z, found.sigma_median))
+        return found.sigma_median
+
+    def known(self) -> tuple[list[float], list[float]]:
+        """Pictures that say something."""
+        some = [(z, s) for z, s in self.pictures if math.isfinite(s)]
+        return [z for z, _ in some], [s for _, s in some]
+
+    def end(self, reason: str, error: float = math.nan) -> Autofocus:
+        return Autofocus(not reason, self.z, error, reason, tuple(self.pictures))
+
+
+def autofocus(
+    snap: Callable[[], ArrayLike],
+    move: Callable[[float], Any],
+    calibration: DefocusCalibration,
+    *,
+    start: float,
+    channel: str | int = 0,
+    tolerance: float | None = None,
+    most_pictures: int = 3,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+    channel_axis: int | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+) -> Autofocus:
+    """Drive a stage into focus by a calibrated sigma.
+
+    The first picture gives the distance, the second the sign, the third confirms and refines. A field in which
+    nothing can be judged is refused: the stage goes back to where it began.
+
+    Parameters
+    ----------
+    snap : callable
+        ``snap()`` takes a picture (H, W[, C]).
+    move : callable
+        ``move(z)`` moves the stage to a position, and returns when it is there.
+    calibration : DefocusCalibration
+        Of this objective, see `calibrate_defocus`.
+    start : float
+        Position of the stage now, in the unit of the calibration.
+    channel : str or int
+        Of the calibration.
+    tolerance : float or None
+        Distance from focus that is near enough; by default half the depth of field.
+    most_pictures : int
+        At least 2.
+    limits : (float, float)
+        The stage never leaves them.
+    channel_axis : int or None
+        Of the pictures.
+    weights, device
+        See `focus_quality`; weights as the calibration was made with.
+
+    Returns
+    -------
+    Autofocus
+
+    Raises
+    ------
+    InputError
+        If the start is outside the limits, or an option is out of range.
+
+    Examples
+    --------
+    ``autofocus(core.snap, lambda z: (core.setPosition(z), core.waitForDevice(stage)), calibration,
+    start=core.getPosition())`` with `pymmcore-plus`.
+    """
+    low, high = limits
+    if not low <= start <= high:
+        raise InputError("start", f"{start:g}", f"a position from {low:g} to {high:g}")
+    if most_pictures < 2:
+        raise InputError("most_pictures", repr(most_pictures), "at least 2")
+    one = calibration.channel(channel)
+    near = one.depth_of_field / 2 if tolerance is None else tolerance
+    if not near > 0:
+        raise InputError("tolerance", repr(tolerance), "more than 0")
+    maps = SigmaParams(method=calibration.method.split(",")[0], refine=False)
+    driver = _Driver(snap, move, QualityEstimator(QualityParams(), maps, weights=weights, device=device), channel_axis)
+    driver.go(start)
+    first = driver.look()
+    if not math.isfinite(first):
+        return driver.end(f"nothing to judge: {driver.reason}")
+    found = locate_focus(*driver.known(), one)
+    if first > one.sigma_range[1] + 2 * float(one.sigma_error(first)):
+        return driver.end(f"sigma {first:.1f} px is beyond the calibration ({one.sigma_range[1]:.1f} px)")
+    while len(driver.pictures) < most_pictures:
+        if found.other is None and found.error <= near and abs(found.z - driver.z) <= near:
+            break
+        target = _within(found, low, high)
+        if target is None:
+            driver.go(start)
+            return driver.end("the focus lies beyond the limits of the stage")
+        driver.go(target)
+        if not math.isfinite(driver.look()):
+            # Blurred beyond recognition: the focus lies on the other side.
+            z, sigma = driver.known()
+            found = locate_focus([*z, driver.z], [*sigma, one.sigma_range[1]], one)
+            continue
+        found = locate_focus(*driver.known(), one)
+    if found.misfit > 3 or not low <= found.z <= high:
+        driver.go(start)
+        return driver.end("the pictures do not agree with the calibration")
+    if found.other is not None and abs(found.other - found.z) > 2 * near:
+        driver.go(start)
+        return driver.end("the side of the focus could not be told")
+    driver.go(found.z)
+    return driver.end("", found.error)
+
+
+def _within(found: Focused, low: float, high: float) -> float | None:
+    """The likelier position that the stage may go to."""
+    for z in (found.z, found.other):
+        if z is not None and low <= z <= high:
+            return z
+    return None
