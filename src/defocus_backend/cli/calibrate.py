@@ -14,7 +14,7 @@ import numpy as np
 from defocus_backend.cli.options import MAP_SECTION, SectionCommand, option, run_options
 from defocus_backend.cli.run import Run, running
 from defocus_backend.errors import InputError
-from defocus_backend.methods import names_in_pixels
+from defocus_backend.methods import PIXEL_MAP_NAMES
 from defocus_backend.params import SigmaParams
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _STACK = "Stack"
 )
 @option(
     "--map-method",
-    type=click.Choice(names_in_pixels()),
+    type=click.Choice(list(PIXEL_MAP_NAMES)),
     default=SigmaParams.method,
     show_default=True,
     section=MAP_SECTION,
@@ -120,7 +120,8 @@ def _calibrate(run: Run, files: Sequence[Path], options: dict[str, Any]) -> Defo
 
 def _stacks(files: Sequence[Path]) -> tuple[list[tuple[str, Any, int | None]], dict[str, Any]]:
     """Name, planes and channel axis of each channel, and what the file says of lengths."""
-    from defocus_backend.io import open_nd, open_stack
+    from defocus_backend.io import open_nd
+    from defocus_backend.stacks import open_stack
 
     if len(files) > 1:
         stack = open_stack(files)

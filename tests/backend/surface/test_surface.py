@@ -98,7 +98,7 @@ def test_the_near_covers_the_far_and_the_far_fills_what_is_uncovered() -> None:
     assert seen[21:48].min() == 200  # moved to the left by 10 px, whole
     assert seen[:18].max() == seen[52:].max() == 50
     behind = surface.parallax_view(photo, height, math.degrees(math.atan(0.5)), pivot=0, nearest="low")[20]
-    assert behind[60:].max() == 50  # the ground is nearer now, stays, and covers what moved behind it
+    assert behind[61:].max() == 50  # the ground is nearer now, stays, and covers what moved behind it
     assert behind[42:58].min() == 200
 
 
