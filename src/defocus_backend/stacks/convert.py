@@ -120,6 +120,7 @@ class InOrder:
             self._next += 1
             if self._next > number:
                 return values if rows == WHOLE else np.asanyarray(values)[(WHOLE,) * self._row_axis + (rows,)]
+            del values  # before the next one is read, not after
         raise InputError("stack", f"{self._next} slices on a later reading", f"at least {number + 1} as before")
 
     def __getstate__(self) -> dict[str, Any]:

@@ -284,6 +284,7 @@ class SliceSource(Sequence[NDArray[Any]]):
             lows.append(image.low)
             highs.append(image.high)
             self._keep(number, values)
+            del values, image  # before the next one is read, not after
         return min(lows), max(highs)
 
     def _keep(self, number: int, values: NDArray[Any]) -> NDArray[Any] | None:

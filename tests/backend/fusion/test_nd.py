@@ -111,7 +111,7 @@ def test_type_and_range_of_each_channel_are_kept(dtype: Any, options: dict[str, 
 
 
 def test_axes_names_and_planes_come_from_the_image(options: dict[str, Any]) -> None:
-    """Nothing but single planes is ever read, the focus channel twice and the others once."""
+    """Only single planes are read, each of them once."""
 
     class Image:
         axes = "TCZYX"
@@ -133,9 +133,8 @@ def test_axes_names_and_planes_come_from_the_image(options: dict[str, Any]) -> N
     assert source.read == []
     stacks = list(fuse_each(plan, **options))
     assert [index for index, _ in stacks] == [(0,), (1,)]
-    # Beside the two passes: the first slice's type, and a few slices for the range of values.
-    times = {c: sum(key == (0, c, 2) for key in source.read) for c in (0, 1)}
-    assert times[0] < times[1] <= 5
+    assert sorted(source.read) == sorted(set(source.read))
+    assert len(source.read) == 2 * 2 * 3
     assert {key[0] for key in source.read[: len(source.read) // 2]} == {0}
 
 
