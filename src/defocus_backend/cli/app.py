@@ -21,6 +21,8 @@ REFUSED = 2
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+_INTERRUPTED = "interrupted; nothing was written"
+
 _COMMANDS = {
     "map": ("pictures", "How blurred every pixel is, in pixels of sigma."),
     "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
@@ -57,6 +59,13 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what interrupts it is caught here, before click writes an empty line about it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Cancelled(_INTERRUPTED) from None
+
     def main(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
@@ -88,7 +97,7 @@ class _LazyGroup(click.Group):
             say(error.format_message() + (f"; {context.command_path} --help lists them" if context else ""))
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
-            say("interrupted; nothing was written")
+            say(_INTERRUPTED)
             return INTERRUPTED
         except Cancelled as error:
             say(str(error))
