@@ -95,7 +95,7 @@ def command_section(command: click.Command, name: str, parent: click.Context) ->
     for title, records in groups.items():
         lines += [f"**{title}**", "", "| Option | Meaning |", "|---|---|"]
         for flags, text in records:
-            lines.append(f"| `{flags.replace('|', chr(92) + '|')}` | {escaped(text)} |")
+            lines.append(f"| `{flags}` | {escaped(text)} |")
         lines.append("")
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
@@ -127,10 +127,13 @@ def python_page() -> str:
     """Every public name under the heading of its module."""
     package = importlib.import_module("defocus_backend")
     homes: dict[str, list[str]] = {}
+    paths: dict[str, str] = {}
     for name in package.__all__:
         if not name.startswith("__"):
             parts = str(getattr(getattr(package, name), "__module__", "")).split(".")
             homes.setdefault(parts[1] if len(parts) > 1 else "", []).append(name)
+            # Where it is defined: `defocus_backend.sharpen` would be the module, not the function.
+            paths[name] = ".".join([*(parts if parts[0] == "defocus_backend" else ["defocus_backend"]), name])
     topics = dict(TOPICS)
     other = tuple(sorted(set(homes) - {module for modules in TOPICS.values() for module in modules}))
     topics["More"] = other
@@ -149,7 +152,7 @@ def python_page() -> str:
         names = sorted((n for module in modules for n in homes.get(module, ())), key=lambda n: (n[0].isupper(), n))
         if names:
             lines += [f"## {title}", ""]
-            lines += [f"::: defocus_backend.{name}\n" for name in names]
+            lines += [f"::: {paths[name]}\n" for name in names]
     return "\n".join(lines) + "\n"
 
 
