@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
+    from defocus_backend.fusion.corrections import Corrected, fuse_corrected, pack_corrections, unpack_corrections
     from defocus_backend.fusion.coverage import Coverage, coverage
     from defocus_backend.fusion.fuse import fuse, fuse_nd
     from defocus_backend.fusion.result import Fusion
@@ -89,6 +90,7 @@ _HOMES = {
     "defocus": ("DefocusMap", "defocus_map", "in_focus"),
     "errors": ("Cancelled", "DefocusError", "DeviceError", "FileError", "InputError", "WeightsError"),
     "fusion": ("Fusion", "affected_pixels", "decision_reach", "fuse", "fuse_by_index", "fuse_nd"),
+    "fusion.corrections": ("Corrected", "fuse_corrected", "pack_corrections", "unpack_corrections"),
     "fusion.coverage": ("Coverage", "coverage"),
     "fusion.tilt": ("Plane", "best_slice", "plane_tilt"),
     "io": (
@@ -117,6 +119,7 @@ __all__ = [
     "Cancelled",
     "Channel",
     "ChannelCalibration",
+    "Corrected",
     "Coverage",
     "DefocusCalibration",
     "DefocusDistance",
@@ -165,6 +168,7 @@ __all__ = [
     "focus_quality",
     "fuse",
     "fuse_by_index",
+    "fuse_corrected",
     "fuse_many",
     "fuse_nd",
     "gain_map",
@@ -173,6 +177,7 @@ __all__ = [
     "locate_focus",
     "open_nd",
     "open_stack",
+    "pack_corrections",
     "plane_tilt",
     "read_calibration",
     "read_image",
@@ -182,6 +187,7 @@ __all__ = [
     "shallow_weights",
     "sharpen",
     "shipped_weights",
+    "unpack_corrections",
     "write_calibration",
     "write_image",
     "write_map",
