@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ["NAPARI_DEFOCUS_SETTINGS"] = tempfile.mkdtemp()
 os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.mkdtemp()) / "settings.yaml"))
 
 import napari
@@ -66,6 +68,36 @@ def settle(widget: Any) -> None:
     wait(lambda: not widget._preview.busy)
 
 
+def journeys() -> None:
+    """The pictures of the tutorial, taken on the way through it."""
+    import journeys as ways
+    from skimage.transform import SimilarityTransform, warp
+
+    from napari_defocus import _sample_data
+
+    folder = Path(tempfile.mkdtemp())
+    made: list[napari.Viewer] = []
+
+    def new_viewer() -> napari.Viewer:
+        made.append(napari.Viewer(show=True, show_welcome_screen=False))
+        made[-1].window.resize(*SIZE)
+        return made[-1]
+
+    def look(viewer: napari.Viewer, name: str) -> None:
+        take(viewer, name, reset=not name.startswith(("surface", "retouch")))
+
+    slices = _sample_data.focal_stack()[0][0][::2]
+    size = slices[0].shape[:2]
+    moved = []
+    for number, picture in enumerate(slices):  # a lens that breathes, and a hand that is not steady
+        about = np.array(size[::-1]) / 2
+        zoom = SimilarityTransform(translation=-about) + SimilarityTransform(scale=1 + 0.006 * number)
+        motion = zoom + SimilarityTransform(translation=np.add(about, (2.0 * number, -1.5 * number)))
+        moved.append(np.round(warp(picture, motion.inverse, mode="edge", preserve_range=True)).astype(np.uint8))
+    ways.stack_journey(new_viewer, folder, np.stack(moved), look)
+    ways.photo_journey(new_viewer, folder, _sample_data.photo()[0][0], look)
+
+
 def defocus() -> None:
     """Map, overlay and table."""
     viewer, widget = open_with("photo", "Defocus map")
@@ -78,7 +110,7 @@ def defocus() -> None:
     viewer.add_labels(objects, name="objects", opacity=0.3).contour = 3
     widget.measure()
     wait(lambda: bool(widget.objects.rows), 20)
-    widget.objects.parent().parent().expand()
+    widget.objects_section.expand()
     wait(seconds=0.3)
     bar = widget.scroll_area.verticalScrollBar()
     bar.setValue(bar.maximum())
@@ -124,9 +156,7 @@ def surface() -> None:
     """The height of the z-stack in three dimensions."""
     viewer, widget = open_with("z_stack", "Focus fusion")
     run(widget)
-    widget.show_surface()
-    for layer in viewer.layers:
-        layer.visible = " surface" in layer.name
+    widget.relief.show_surface()
     bar = widget.scroll_area.verticalScrollBar()
     bar.setValue(bar.maximum())
     take(viewer, "surface", reset=False)
@@ -134,6 +164,6 @@ def surface() -> None:
 
 
 if __name__ == "__main__":
-    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion, surface)}
+    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion, surface, journeys)}
     for wanted in sys.argv[1:] or known:
         known[wanted]()

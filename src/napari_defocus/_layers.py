@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -200,6 +200,22 @@ class Layout:
         """Index of one image of the result, given the index on each leading axis of the source."""
         return tuple(0 if axis in self.collapsed else where[axis] for axis in self.axes[:-2])
 
+    def shifted(self, offset: tuple[int, int]) -> Layout:
+        """The same for a result that starts at this row and column of the source."""
+        if offset == (0, 0):
+            return self
+        from napari.utils.transforms import Affine
+
+        own = {k: self.spatial[k] for k in ("scale", "translate", "rotate", "shear")}
+        first = np.zeros(len(self.axes))
+        first[-2:] = offset
+        return replace(self, spatial={**self.spatial, "translate": np.asarray(Affine(**own)(first))})
+
+    def resized(self, axis: int, length: int) -> Layout:
+        """The same with another number of indices along an axis of the source."""
+        shape = [length if a == axis else n for a, n in zip(self.axes, self.shape, strict=True)]
+        return replace(self, shape=tuple(shape))
+
 
 def _part_of_shear(shear: NDArray[Any], ndim: int, kept: list[int]) -> NDArray[Any]:
     if shear.ndim == 2:
@@ -239,15 +255,41 @@ def made_by(layer: Layer) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def is_map_of(layer: Layer, image: Layer | None) -> bool:
-    """Whether a layer can serve as the defocus map of an image: ours, or any gray image of its shape."""
+def is_map_of(layer: Layer, image: Layer | None, others: Iterable[Layer] = ()) -> bool:
+    """Whether a layer is the defocus map of an image, in pixels: made from it, or from what it was made from.
+
+    Parameters
+    ----------
+    layer, image : Layer
+    others : iterable of Layer
+        All that are open. A map that was read from a file names an image of an earlier session, none of these; it
+        then counts by the name of its image.
+    """
+    in_pixels = role_of(layer) in ("sigma", "raw")
+    return image is not None and in_pixels and has_shape_of(layer, image) and comes_from(layer, image, others)
+
+
+def comes_from(layer: Layer, image: Layer, others: Iterable[Layer] = ()) -> bool:
+    """Whether a result was made of an image, or of what the image itself was made of; `others` as for `is_map_of`."""
+    origin = str(made_by(layer).get("source_id", ""))
+    if origin in (identity(image), made_by(image).get("source_id")):
+        return bool(origin)
+    names = (image.name, made_by(image).get("source"))
+    return (
+        bool(made_by(layer).get("source"))
+        and made_by(layer)["source"] in names
+        and all(identity(other) != origin for other in others)
+    )
+
+
+def has_shape_of(layer: Layer, image: Layer | None) -> bool:
+    """Whether a layer is a gray image with the shape of another image, or of one plane of it."""
     from napari.layers import Image
 
     if image is None or not isinstance(layer, Image) or layer.rgb or identity(layer) == identity(image):
         return False
     shape = Source.of(image).shape
-    fits = Source.of(layer).shape in (shape, shape[-2:])
-    return fits and role_of(layer) in ("", "sigma", "raw")
+    return Source.of(layer).shape in (shape, shape[-2:])
 
 
 def is_of_another(layer: Layer, index: Sequence[int]) -> bool:
@@ -291,6 +333,8 @@ class Result:
     kind : {"image", "labels", "surface"}
     show : dict
         Display settings, used only when the layer is made.
+    about : dict
+        Further entries for the layer's metadata.
     """
 
     role: str
@@ -299,18 +343,35 @@ class Result:
     spatial: dict[str, Any]
     kind: str = "image"
     show: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
 
-def provenance(source: Source, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(
+    source: Source, operation: str, arguments: Mapping[str, Any], place: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Plain values that say what made a result, for ``layer.metadata``."""
     return {
         "source": source.name,
         "source_id": source.identity,
+        "source_path": source.path,
         "run": uuid.uuid4().hex,
         "operation": operation,
         "arguments": dict(arguments),
+        "place": dict(place or {}),
         "versions": dict(_versions()),
     }
+
+
+def place_of(layer: Layer) -> dict[str, int]:
+    """Index on each further axis of its source, by name, where a result is of one position of several."""
+    found = made_by(layer).get("place", {})
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def name_of(made: Mapping[str, Any], title: str) -> str:
+    """What a result is called: its source, what it is, and of which position where there are several."""
+    place = ", ".join(f"{axis} = {number}" for axis, number in made.get("place", {}).items())
+    return f"{made['source']} {title}" + (f" ({place})" if place else "")
 
 
 @cache

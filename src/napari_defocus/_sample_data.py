@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
+
+from napari_defocus._worker import beside_the_window
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -13,6 +17,17 @@ PIXEL_UM = 0.2
 _SLICES = 9
 
 
+def _rendered(make: Callable[[], list[LayerData]]) -> Callable[[], list[LayerData]]:
+    """Render a sample while the window goes on: it takes some seconds."""
+
+    @wraps(make)
+    def opened() -> list[LayerData]:
+        return beside_the_window(make)
+
+    return opened
+
+
+@_rendered
 def photo() -> list[LayerData]:
     """A portrait whose background lies far behind the plane in focus."""
     from skimage import data
@@ -25,6 +40,7 @@ def photo() -> list[LayerData]:
     return [(scene.slices[2], {"name": "photo", "rgb": True}, "image")]
 
 
+@_rendered
 def focal_stack() -> list[LayerData]:
     """Nine slices of a cup on a table that recedes, focused from near to far."""
     from skimage import data
@@ -37,6 +53,7 @@ def focal_stack() -> list[LayerData]:
     return [(scene.slices, {"name": "focal stack", "rgb": True, "axis_labels": ("z", "y", "x")}, "image")]
 
 
+@_rendered
 def z_stack() -> list[LayerData]:
     """A rough surface with a bump as a microscope sees it, 16 bit, in microns, and its true height."""
     from skimage import data

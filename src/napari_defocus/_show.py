@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_defocus._layers import KEY, Result, find
+from napari_defocus._layers import KEY, Result, find, made_by, name_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -44,7 +45,8 @@ def show_stepwise(
     """
     shown: dict[str, Layer] = {}
     for result in results:
-        about = {**made, "role": result.role}
+        named = {"role": result.role, "name": name_of(made, result.title), "checksum": checksum(result.data)}
+        about = {**made, **named, **result.about}
         old = None if new_layers else find(viewer, result.role, made["source_id"])
         if old is not None and _fits(old, result):
             _update(old, result, about)
@@ -54,6 +56,28 @@ def show_stepwise(
             for layer in _add(viewer, result, about, replaced=old):
                 shown[result.role] = layer
                 yield dict(shown)
+
+
+def clear_earlier(viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any]) -> None:
+    """Take away what an earlier run of the same operation made and this one does not.
+
+    A height beside the fused image of another run would be taken for its height. Maps of other methods say so in their
+    names and stay.
+    """
+    roles = {result.role for result in results} | {"sigma"}
+    for layer in list(viewer.layers):
+        about = made_by(layer)
+        same = about.get("source_id") == made["source_id"] and about.get("operation") == made["operation"]
+        role = str(about.get("role"))
+        if same and role not in roles and not role.startswith(("relative ", "raw ")):
+            viewer.layers.remove(layer)
+
+
+def checksum(data: Any) -> int:
+    """A number that changes with the pixels; 0 for what is not in memory."""
+    if not isinstance(data, np.ndarray):
+        return 0
+    return zlib.crc32(np.ascontiguousarray(data).data)
 
 
 def prepare_drawing() -> None:
@@ -78,22 +102,27 @@ def _fits(layer: Layer, result: Result) -> bool:
 
 
 def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
+    before = made_by(layer)
     layer.data = result.data
+    if layer.name == before.get("name"):
+        layer.name = about["name"]
     for name in _SPATIAL:
         # Each of these redraws the layer: only what differs is set.
         if name in result.spatial and not _same(getattr(layer, name), result.spatial[name]):
             setattr(layer, name, result.spatial[name])
-    if _has_more_labels(layer, result):
+    if _needs_colours(layer, result):
         layer.colormap = result.show["colormap"]
     layer.metadata = {**layer.metadata, KEY: dict(about)}
 
 
-def _has_more_labels(layer: Layer, result: Result) -> bool:
+def _needs_colours(layer: Layer, result: Result) -> bool:
     """Whether a result has labels beyond the last one that its layer has a colour for: they would not be seen."""
     maps = getattr(layer, "colormap", None), result.show.get("colormap")
     old, new = (getattr(colormap, "color_dict", None) for colormap in maps)
     if old is None or new is None or old[None][-1] > 0:
         return False  # a cyclic colormap has a colour for every label, as has one with a colour for all others
+    if getattr(maps[0], "background_value", 0) != getattr(maps[1], "background_value", 0):
+        return True  # what the eraser paints is another
     last = [max((label for label in colors if label is not None), default=-1) for colors in (old, new)]
     return last[1] > last[0]
 
@@ -108,13 +137,15 @@ def _same(old: Any, new: Any) -> bool:
 
 def _add(viewer: Viewer, result: Result, about: Mapping[str, Any], replaced: Layer | None) -> Iterator[Layer]:
     """Make a layer hidden, which reads none of its pixels; then its colour bar; then let it be seen."""
-    settings: dict[str, Any] = {"name": f"{about['source']} {result.title}", **result.show}
-    colorbar = settings.pop("colorbar", False)
+    settings: dict[str, Any] = {"name": about["name"], **result.show}
+    colorbar = str(settings.pop("colorbar", ""))
     if replaced is not None:
         if result.kind == "image" and hasattr(replaced, "contrast_limits"):
             skip = ("colormap", "contrast_limits") if settings.get("rgb") else ()
             settings |= {k: getattr(replaced, k) for k in _DISPLAY if k not in skip}
-        else:
+            if replaced.name == made_by(replaced).get("name"):
+                settings["name"] = about["name"]
+        elif replaced.name != made_by(replaced).get("name"):
             settings["name"] = replaced.name
         viewer.layers.remove(replaced)
     visible = settings.pop("visible", True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_defocus._layers import Result
-from napari_defocus._stacks import StackPlan
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
+from napari_defocus._stacks import StackChoice
 
 _GRID = 400
 """Vertices along the longer side: enough to see the form, few enough to turn it smoothly."""
@@ -27,40 +25,53 @@ _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
 def height_surface(
-    plan: StackPlan, height: NDArray[Any], taken: NDArray[Any], automatic: NDArray[Any], image: Layer
+    choice: StackChoice,
+    height: NDArray[Any],
+    labels: NDArray[Any],
+    automatic: NDArray[Any],
+    image: NDArray[Any],
+    limits: tuple[float, float] | None,
+    plane: Mapping[str, Any],
 ) -> Result:
-    """Layer of the height of one stack, with the fused image on it.
+    """Surface of the height, seen as a relief: a low one is stretched along z, a high one pressed together.
+
+    Where the user painted, the height is that of the slice that was chosen there, as it is where none is known.
 
     Parameters
     ----------
-    plan : StackPlan
-        The stack.
+    choice : StackChoice
+        What was fused.
     height : (H, W) array
-        Its height, in the unit of z; NaN where none could be told.
-    taken, automatic : (H, W) arrays
-        Slice taken for every pixel, now and before somebody painted; it stands for the height where these
-        differ and where there is none.
-    image : Image layer
-        The fused image.
+        As `fuse` returns it.
+    labels, automatic : (H, W) arrays
+        Decision map, and as the library made it.
+    image : (H, W[, C]) array
+        The fused image, which is the texture.
+    limits : (float, float) or None
+        Values that show as black and white; None for colours.
+    plane : mapping
+        Place of the fused image: the last two of its scale, translate and units count.
     """
-    source = plan.source
-    if source.ndim == 2:
-        spatial, place = source.stacked(len(plan)).spatial, height
+    if choice.several:
+        step, first, unit = 1.0, 0.0, "pixel"
+        position = height
     else:
-        spatial = source.spatial([plan.axis, source.ndim - 2, source.ndim - 1])
-        place = source.place(plan.axis, height)
-    # (C, 1, H, W) where the channels come before z.
-    plane = image.data.shape[-3 if image.rgb else -2 :]
-    flat = image.data.reshape(-1, *plane)[plan.judge]
-    place = np.where((taken != automatic) | ~np.isfinite(place), taken, place)
-    scale = np.array(spatial["scale"], dtype=float)
-    times = stretch(place * scale[0], max(n * abs(s) for n, s in zip(place.shape, scale[1:], strict=True)))
-    made = surface(
-        place, np.asarray(flat), None if image.rgb else tuple(image.contrast_limits), spatial | {"scale": scale}
-    )
+        source, axis = choice.source, choice.axis
+        step, first = (float(source.transforms[k][axis]) for k in ("scale", "translate"))
+        unit, position = source.transforms["units"][axis], source.place(axis, height)
+    position = np.where((labels != automatic) | ~np.isfinite(position), labels, position)
+    sides = [n * abs(float(s)) for n, s in zip(position.shape, plane["scale"][-2:], strict=True)]
+    times = stretch(position * step, max(sides))
+    true_scale = [step, *(float(s) for s in plane["scale"][-2:])]
+    spatial = {
+        "scale": np.array([step * times, *true_scale[1:]]),
+        "translate": np.array([first, *plane["translate"][-2:]]),
+        "units": (unit, *plane["units"][-2:]),
+    }
+    made = surface(position, image, limits, spatial)
+    made.about = {"true_scale": true_scale}
     if times != 1:
         made.title += f" (z x {times:g})"
-        scale[0] *= times
     return made
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
 
 from defocus_backend.errors import Cancelled, DefocusError, DeviceError, InputError, WeightsError
 from defocus_backend.progress import CancelCallback, ProgressCallback
@@ -42,18 +43,35 @@ class _Outcome:
     error: BaseException | None = None
 
 
-def advice(error: BaseException) -> str:
-    """One line for the user: what went wrong and what to do about it."""
+def advice(error: BaseException, words: Mapping[str, str] | None = None) -> str:
+    """One line for the user: what went wrong and what to do about it.
+
+    Parameters
+    ----------
+    error : Exception
+    words : mapping
+        What the library calls an argument, and what its control is called.
+    """
     text = str(error) or type(error).__name__
     if isinstance(error, DeviceError):
         return f"{text}\nChoose the device 'cpu', a larger step, or a smaller image."
     if isinstance(error, WeightsError):
         return f"{text}\nChoose other weights in the widget or in Preferences."
     if isinstance(error, InputError):
-        return f"{text}\nChange this input or setting and run again."
+        return f"{_in_words(error, words or {})}\nChange this input or setting and run again."
     if isinstance(error, MemoryError):
         return "Out of memory.\nClose other layers, or run on the current slice only."
     return text
+
+
+def _in_words(error: InputError, words: Mapping[str, str]) -> str:
+    """The error with the names that the controls have in place of those of the arguments."""
+    if error.argument not in words and not any(name in error.wanted for name in words):
+        return str(error)
+    wanted = error.wanted
+    for name, text in words.items():
+        wanted = re.sub(rf"\b{name}\b", f"“{text}”", wanted)
+    return f"“{words.get(error.argument, error.argument)}” is {error.given}; it must be {wanted}."
 
 
 def guarded(error: BaseException) -> BaseException:
@@ -68,14 +86,39 @@ def guarded(error: BaseException) -> BaseException:
     return wrapped
 
 
-def tell(error: BaseException) -> None:
+def tell(error: BaseException, words: Mapping[str, str] | None = None) -> None:
     """Show an error as a napari notification; unexpected ones with their traceback."""
     from napari.utils.notifications import notification_manager, show_error
 
     if isinstance(error, RunFailed):
         notification_manager.receive_error(type(error), error, error.__traceback__)
     else:
-        show_error(advice(error))
+        show_error(advice(error, words))
+
+
+def beside_the_window(call: Callable[[], Any]) -> Any:
+    """What a call returns, made in a thread while the window handles its events; at once where there is no window."""
+    if QCoreApplication.instance() is None or threading.current_thread() is not threading.main_thread():
+        return call()
+    outcome = _Outcome()
+
+    def work() -> None:
+        try:
+            outcome.value = call()
+        except BaseException as error:  # handed to the main thread, whatever it is
+            outcome.error = error
+
+    thread = threading.Thread(target=work, name="napari-defocus: sample", daemon=True)
+    thread.start()
+    loop, timer = QEventLoop(), QTimer()
+    timer.setInterval(_POLL)
+    timer.timeout.connect(lambda: None if thread.is_alive() else loop.quit())
+    timer.start()
+    loop.exec()
+    timer.stop()
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value
 
 
 def wait_for_ending_calls(timeout: float = 10.0) -> bool:

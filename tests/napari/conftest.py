@@ -9,12 +9,14 @@ os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 # The images here are tiny: threads that wait for each other on a busy machine only cost.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import inspect
 import threading
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_stacks import focal_stack
 
 NAPARI_OWN_WARNINGS = (
     # vispy and napari touch parts of NumPy and of Python that are on their way out.
@@ -41,6 +43,18 @@ def gray() -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
+def settings_of_its_own(monkeypatch, tmp_path):
+    """No test sees the settings that another one, or the user, has left."""
+    monkeypatch.setenv("NAPARI_DEFOCUS_SETTINGS", str(tmp_path / "settings"))
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    """A small focal stack for the real library."""
+    return focal_stack()
+
+
+@pytest.fixture(autouse=True)
 def no_thread_left():
     """Every thread that a test started ends with it."""
     yield
@@ -61,8 +75,6 @@ class FakeLibrary:
         self.units = 3
         self.pause = 0.0
         self.error: Exception | None = None
-        self.brighter = 0
-        self.soft = np.s_[0:0, 0:0]
 
     def _work(self, name: str, options: dict, progress, cancel, what: str) -> None:
         from defocus_backend.progress import Reporter
@@ -77,6 +89,7 @@ class FakeLibrary:
 
     def defocus_map(self, image, *, channel_axis=None, progress=None, cancel=None, **options):
         """Sigma grows from left to right, plus the mean of the image, so that slices can be told apart."""
+        inspect.signature(self.real).bind(image, channel_axis=channel_axis, **options)  # what the library has not fails
         self._work("defocus_map", {"channel_axis": channel_axis, **options}, progress, cancel, "tiles")
         image = np.asarray(image)
         gray = image if channel_axis is None else image.mean(axis=channel_axis)
@@ -84,51 +97,6 @@ class FakeLibrary:
         ramp = ramp + np.float32(gray.mean() / 255)
         one = np.ones_like(ramp)
         return SimpleNamespace(sigma=ramp, raw=ramp + 1, guide=one, confidence=one, deviation=one)
-
-    def fuse(
-        self,
-        stack,
-        *,
-        channel_axis=None,
-        z=None,
-        never_above=3.5,
-        keep_slices=False,
-        progress=None,
-        cancel=None,
-        **options,
-    ):
-        """The brightest slice wins, the height is a quarter of a step above it; blending is the library's own."""
-        import torch
-
-        import defocus_backend
-        from defocus_backend.fusion.coverage import never_in_focus
-
-        self._work("fuse", {"channel_axis": channel_axis, **options}, progress, cancel, "slices")
-        slices = np.stack([np.asarray(s) for s in stack])
-        gray = slices if channel_axis is None else slices.mean(axis=-1)
-        index = gray.argmax(axis=0).astype(np.int32)
-        again = {k: v for k, v in options.items() if k in ("blend", "radius", "eps", "delta", "value_range")}
-        image = defocus_backend.fuse_by_index(stack, index, channel_axis=channel_axis, **again)
-        image = image + np.asarray(self.brighter, image.dtype)  # a blend that is not that of the decision map
-        sigma = (index * 2).astype(np.float32)
-        per_slice = gray.astype(np.float32) if keep_slices else None
-        places = np.arange(len(slices)) if z is None else np.asarray(z)
-        height = (places[index] + (places[1] - places[0]) / 4).astype(np.float32)
-        height[0, 0] = np.nan
-        confidence = np.full_like(sigma, 0.5)
-        never = never_in_focus(torch.from_numpy(sigma), torch.from_numpy(confidence), never_above)
-        never[self.soft] = False  # as the library does where the object itself is soft
-        return SimpleNamespace(
-            image=image,
-            index=index,
-            sigma=sigma,
-            confidence=confidence,
-            height=height,
-            height_error=np.full_like(height, 0.1),
-            never_in_focus=never.numpy(),
-            weights=per_slice,
-            sigmas=per_slice,
-        )
 
 
 @pytest.fixture
@@ -145,8 +113,8 @@ def library(monkeypatch) -> FakeLibrary:
     import defocus_backend
 
     fake = FakeLibrary()
+    fake.real = defocus_backend.defocus_map
     monkeypatch.setattr(defocus_backend, "defocus_map", fake.defocus_map)
-    monkeypatch.setattr(defocus_backend, "fuse", fake.fuse)
     return fake
 
 

@@ -99,7 +99,7 @@ def test_cancel_leaves_nothing(opened, gray, library, qtbot):
 
 def test_an_error_is_told_with_advice(opened, gray, library, qtbot, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_defocus._widgets._base.tell", told.append)
+    monkeypatch.setattr("napari_defocus._widgets._base.tell", lambda error, _: told.append(error))
     viewer, open_widget = opened
     viewer.add_image(gray)
     widget = open_widget()
@@ -108,7 +108,9 @@ def test_an_error_is_told_with_advice(opened, gray, library, qtbot, monkeypatch)
     qtbot.waitUntil(lambda: widget.current_run is None, timeout=30_000)
     assert "torch says no" in str(told[0])
     assert "Try another device" in widget.status.text()
-    assert len(viewer.layers) == 1
+    viewer.add_points([[1, 1]])
+    assert "Try another device" in widget.status.text(), "the reason stays readable"
+    assert len(viewer.layers) == 2
     assert widget.run_button.isEnabled()
 
 
@@ -159,7 +161,7 @@ def test_the_slice_in_view_or_all(opened, library, finish):
     assert len(viewer.layers) == 2
 
 
-def test_further_layers_overlay_and_readout(opened, gray, finish):
+def test_further_layers_overlay_and_readout(opened, gray, finish, qtbot):
     viewer, open_widget = opened
     viewer.add_image(gray, name="cells")
     widget = open_widget()
@@ -170,10 +172,13 @@ def test_further_layers_overlay_and_readout(opened, gray, finish):
     assert widget.plot.counts.sum() == gray.size
     widget.overlay.setChecked(True)
     widget.sharp_below.setValue(4)
-    overlay = viewer.layers["cells defocus map in focus"]
+    qtbot.waitUntil(lambda: not widget._marks.busy, timeout=30_000)
+    overlay = viewer.layers["cells in focus"]
     np.testing.assert_array_equal(overlay.data, made["sigma"].data < 4)
+    assert not made["sigma"].visible, "the marks lie on the picture"
     widget.overlay.setChecked(False)
     assert overlay not in viewer.layers
+    assert made["sigma"].visible
     viewer.cursor.position = (3, 50)
     assert f"{made['sigma'].data[3, 50]:.2f} px" in widget.readout.text()
 
@@ -200,6 +205,7 @@ def test_a_method_without_a_unit_makes_a_map_that_is_not_taken_for_pixels(opened
     viewer.cursor.position = (3, 50)
     assert "relative blur" in widget.readout.text()
     sharpen = show_widget(SharpenWidget(viewer))
+    sharpen.live.setChecked(False)
     sharpen.image.layer = viewer.layers["cells"]
     assert sharpen.map.layer is None
     method.value = "pixelnet"
@@ -216,13 +222,16 @@ def test_table_of_objects(opened, gray, finish, qtbot, tmp_path):
     viewer.add_image(gray, name="cells")
     objects = np.zeros(gray.shape, int)
     objects[5:10, 5:10], objects[20:30, 30:40] = 3, 7
-    viewer.add_labels(objects, name="objects")
+    labels = viewer.add_labels(objects, name="objects")
     widget = open_widget()
     sigma = finish(widget)["sigma"].data
     widget.measure()
     qtbot.waitUntil(lambda: bool(widget.objects.rows), timeout=30_000)
     assert [row[:2] for row in widget.objects.rows] == [(3, 25), (7, 100)]
     assert widget.objects.rows[1][2] == pytest.approx(sigma[objects == 7].mean())
+    assert labels.features["mean sigma [px]"][7] == pytest.approx(sigma[objects == 7].mean())
+    widget.objects.table.setCurrentCell(1, 0)
+    assert labels.selected_label == 7, "a click shows the object"
     path = tmp_path / "table.csv"
     save(widget.objects.rows, path)
     assert path.read_text().splitlines()[0].startswith("label,area [px],mean sigma [px]")

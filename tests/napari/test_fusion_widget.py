@@ -1,4 +1,4 @@
-"""The fusion widget: what comes out for which stack, and painting on the decision map."""
+"""The fusion widget with the real library on small stacks: what comes out, and painting on the decision map."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
+from small_stacks import focal_stack, moved_stack
 from tifffile import imread, imwrite
 
 import defocus_backend as db
 
 
 @pytest.fixture
-def opened(library, show_widget, readers):  # noqa: ARG001
+def opened(show_widget, readers):  # noqa: ARG001
     """A viewer without a window, and a function that opens the widget beside it."""
     from napari_defocus._widgets.fusion import FusionWidget
 
@@ -28,277 +29,387 @@ def opened(library, show_widget, readers):  # noqa: ARG001
 
 
 @pytest.fixture
-def stack():
-    return (np.random.default_rng(1).random((4, 40, 48)) * 4000 + 300).astype(np.uint16)
+def settled(qtbot):
+    """Wait until the brush has caught up."""
+
+    def wait(widget):
+        qtbot.wait(40)
+        qtbot.waitUntil(lambda: not widget.repainter.busy and not widget.retouch.busy, timeout=60_000)
+
+    return wait
 
 
-def never(sigma, above):
-    """Where the library says that nothing was in focus, at the fake's confidence."""
-    import torch
-
-    from defocus_backend.fusion.coverage import never_in_focus
-
-    confidence = np.full(sigma.shape, 0.5, np.float32)
-    return never_in_focus(torch.from_numpy(sigma.astype(np.float32)), torch.from_numpy(confidence), above).numpy()
-
-
-def test_the_bound_of_never_in_focus_is_the_librarys(opened):
-    from defocus_backend.params import NEVER_ABOVE
-
-    assert opened[1]().never_above.value() == NEVER_ABOVE
+ZYX = ("z", "y", "x")
 
 
 def test_layers_of_a_microscope_stack(opened, stack, finish, qtbot):
     viewer, open_widget = opened
-    image = viewer.add_image(
-        stack, name="cells", scale=(0.5, 0.1, 0.1), translate=(2, 0, 0), units=("um",) * 3, axis_labels=("z", "y", "x")
-    )
+    place = {"scale": (0.5, 0.1, 0.1), "translate": (2, 0, 0), "units": ("um",) * 3, "axis_labels": ZYX}
+    image = viewer.add_image(stack, name="cells", **place)
     widget = open_widget()
-    widget.outputs["weights"].setChecked(True)
-    widget.outputs["sigmas"].setChecked(True)
-    widget.outputs["height error"].setChecked(True)
+    for name in ("weights", "sigmas", "height error"):
+        widget.outputs[name].setChecked(True)
     made = finish(widget)
-    assert {layer.name for layer in made.values()} == {
-        "cells fused",
-        "cells decision map",
-        "cells height [µm]",
-        "cells height error [µm]",
-        "cells confidence",
-        "cells never in focus",
+    names = ("fused", "decision map", "height [µm]", "height error [µm]", "confidence", "never in focus")
+    assert {x.name for x in made.values()} == {
+        *(f"cells {name}" for name in names),
         "cells weight maps",
         "cells defocus map per slice",
     }
-    index = stack.argmax(axis=0)
+    wanted = db.fuse(stack, z=[2, 2.5, 3], keep_slices=True)
+    np.testing.assert_array_equal(made["fused"].data, wanted.image)
+    np.testing.assert_array_equal(made["index"].data, wanted.index)
+    np.testing.assert_array_equal(made["height"].data, wanted.height)
+    np.testing.assert_array_equal(made["never"].data, wanted.never_in_focus)
+    np.testing.assert_array_equal(made["weights"].data, wanted.weights)
     assert isinstance(made["index"], Labels)
-    np.testing.assert_array_equal(made["index"].data, index)
     assert made["index"].data.dtype == np.uint8
-    wanted = (2 + 0.5 * (index + 0.25)).astype(np.float32)
-    wanted[0, 0] = np.nan
-    np.testing.assert_allclose(made["height"].data, wanted)
-    assert tuple(made["height"].contrast_limits) == (2.0, 3.5)
-    assert made["fused"].data.dtype == np.uint16
-    np.testing.assert_array_equal(made["never"].data, never(index * 2, widget.never_above.value()))
+    assert tuple(made["height"].contrast_limits) == (2.0, 3.0)
     for role in ("fused", "index", "height"):
         np.testing.assert_allclose(made[role].scale, (0.1, 0.1))
         assert made[role].axis_labels == ("y", "x")
     np.testing.assert_allclose(made["weights"].scale, image.scale)
-    widget.never_above.setValue(1.5)
-    qtbot.waitUntil(lambda: not widget._judging.busy, timeout=30_000)
-    np.testing.assert_array_equal(made["never"].data, never(index * 2, 1.5))
-
-
-def test_a_bound_that_is_moved_back_gives_the_mask_of_the_run_again(opened, stack, library, finish, qtbot):
-    viewer, open_widget = opened
-    viewer.add_image(stack, name="cells")
-    widget = open_widget()
-    library.soft = np.s_[10:20, 10:20]
-    widget.never_above.setValue(2.5)
-    layer = finish(widget)["never"]
-    run = layer.data.copy()
-    assert never(stack.argmax(axis=0) * 2, 2.5)[library.soft].any()
-    for above in (1.5, 2.5):
-        layer.data[:] = 0
+    run = made["never"].data.copy()
+    for above in (1.0, widget.fused.never_above):
         widget.never_above.setValue(above)
         qtbot.waitUntil(lambda: not widget._judging.busy, timeout=30_000)
-        assert not layer.data[library.soft].any()
-        assert layer.data.sum() > run.sum() if above < 2.5 else (layer.data == run).all()
+    np.testing.assert_array_equal(made["never"].data, run, err_msg="moved back it is the run's mask")
 
 
-def test_painting_updates_the_fused_image_there_and_undo_takes_it_back(opened, stack, finish, qtbot):
+def test_every_option_of_the_library_has_a_control(opened):
+    from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
+
     viewer, open_widget = opened
-    viewer.add_image(stack, name="cells")
+    viewer.add_image(focal_stack(), axis_labels=ZYX)
     widget = open_widget()
-    made = finish(widget)
-    labels, fused = made["index"], made["fused"]
-    before = fused.data.copy()
-    automatic = labels.data.copy()
-    options = {name: widget.arguments[name] for name in ("blend", "radius", "eps", "delta")}
-    options["value_range"] = next(iter(widget._fused.ranges.values()))
-
-    def settled():
-        qtbot.wait(50)
-        qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
-
-    labels.visible = True
-    labels.brush_size = 9
-    labels.paint((20, 24), 3)
-    settled()
-    painted = db.fuse_by_index(stack, labels.data, **options)
-    assert (labels.data != automatic).any()
-    np.testing.assert_array_equal(fused.data, painted)
-    assert (fused.data != before).any()
-    widget.undo()
-    settled()
-    np.testing.assert_array_equal(labels.data, automatic)
-    np.testing.assert_array_equal(fused.data, before)
-    widget.redo()
-    settled()
-    np.testing.assert_array_equal(fused.data, painted)
-    widget.automatic()
-    settled()
-    np.testing.assert_array_equal(fused.data, before)
-
-
-def test_what_nobody_painted_near_stays_as_the_run_blended_it(opened, library, finish, qtbot):
-    data = (np.random.default_rng(5).random((3, 60, 80)) * 4000).astype(np.uint16)
-    library.brighter = 7
-    viewer, open_widget = opened
-    viewer.add_image(data, name="cells")
-    widget = open_widget()
-    widget.details["radius"].value = 2
-    made = finish(widget)
-    labels, fused = made["index"], made["fused"]
-    before = fused.data.copy()
-    labels.visible = True
-    labels.brush_size = 5
-    labels.paint((30, 40), int(labels.data[30, 40] + 1) % 3)
-    qtbot.wait(50)
-    qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
-    changed = fused.data != before
-    painted = np.nonzero(labels.data != widget.repainter.automatic)
-    assert changed[painted].all()
-    reach = [(int(p.min()) - 4, int(p.max()) + 4) for p in painted]
-    outside = np.ones(changed.shape, bool)
-    outside[reach[0][0] : reach[0][1] + 1, reach[1][0] : reach[1][1] + 1] = False
-    assert not changed[outside].any()
-    widget.undo()
-    qtbot.wait(50)
-    qtbot.waitUntil(lambda: not widget.repainter.busy, timeout=30_000)
-    np.testing.assert_array_equal(fused.data, before)
-
-
-def test_every_parameter_of_fusion_has_a_control(opened):
-    from defocus_backend.params import FusionParams, SliceMapParams
-
-    widget = opened[1]()
-    assert set(widget.arguments) == set(FusionParams.describe())
+    assert set(widget.params.values() | widget.details.values()) == set(FusionParams.describe())
     assert len(widget.settings.main.values() | widget.settings.refinement.values()) == len(SliceMapParams.describe())
+    assert widget.never_above.value() == NEVER_ABOVE
     widget.params["blend"].value = "decision"
     assert not widget.details["firmness"].enabled
 
 
-def test_the_brush_takes_the_slice_in_view(opened, stack, finish):
+def test_painting_updates_the_image_erasing_and_undo_take_it_back(opened, stack, finish, settled):
     viewer, open_widget = opened
-    viewer.add_image(stack, name="cells")
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
     widget = open_widget()
     made = finish(widget)
+    labels, fused = made["index"], made["fused"]
+    before, automatic = fused.data.copy(), labels.data.copy()
+    widget.retouch.slice.setValue(2)
+    widget.retouch.brush.setValue(7)
+    widget.retouch.paint()
+    assert (labels.mode, labels.selected_label, labels.brush_size) == ("paint", 2, 7), "the slice that the slider shows"
+    assert viewer.dims.point[0] == 2
+    labels.paint((20, 8), 2)
+    settled(widget)
+    corrections = np.where(labels.data != automatic, labels.data.astype(int), -1)
+    assert (corrections >= 0).any()
+    painted = fused.data.copy()
+    np.testing.assert_array_equal(painted, db.fuse_corrected(stack, before, automatic, corrections).image)
+    widget.retouch.undo()
+    settled(widget)
+    np.testing.assert_array_equal(fused.data, before)
+    widget.retouch.redo()
+    settled(widget)
+    np.testing.assert_array_equal(fused.data, painted)
+    widget.retouch.erase()
+    labels.paint((20, 8), labels.colormap.background_value)
+    settled(widget)
+    np.testing.assert_array_equal(labels.data, automatic, err_msg="what is erased is automatic again, not slice 0")
+    np.testing.assert_array_equal(fused.data, before)
+    widget.retouch.undo()
+    settled(widget)
+    np.testing.assert_array_equal(fused.data, painted)
+    widget.retouch.automatic()
+    settled(widget)
+    np.testing.assert_array_equal(fused.data, before)
+
+
+def test_labels_that_are_no_slices_cannot_be_chosen(opened, stack, finish):
+    viewer, open_widget = opened
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
+    widget = open_widget()
+    widget.box.slices.setText("all but 1")
+    labels = finish(widget)["index"]
+    for wanted, taken in ((77, 2), (1, 0), (2, 2), (3, 3)):
+        labels.selected_label = wanted
+        assert labels.selected_label == taken, "3 gives back to the automatic decision"
+    assert set(np.unique(labels.data)) <= {0, 2}, "numbered as the slider numbers them"
+
+
+def test_the_retouch_mode_shows_the_slice_and_leaves_all_as_it_was(opened, stack, finish, settled):
+    viewer, open_widget = opened
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
+    widget = open_widget()
+    made = finish(widget)
+    seen = {x.name: (x.visible, x.opacity) for x in viewer.layers}
+    viewer.dims.set_point(0, 1)
+    widget.retouch.mode.setChecked(True)
+    settled(widget)
+    np.testing.assert_array_equal(viewer.layers["slice 1"].data, stack[1])
+    assert viewer.layers.index("slice 1") == viewer.layers.index(made["fused"]) + 1
+    assert made["index"].contour == 1
+    assert made["index"].selected_label == 1
     viewer.dims.set_point(0, 2)
-    widget.paint()
-    assert made["index"].selected_label == 2
-    assert made["index"].mode == "paint"
+    settled(widget)
+    np.testing.assert_array_equal(viewer.layers["slice 2"].data, stack[2])
+    assert made["index"].selected_label == 2, "the brush follows the slider"
+    widget.retouch.slice.setValue(0)
+    assert viewer.dims.point[0] == 0, "and the slider the brush"
+    settled(widget)
+    widget.retouch.mode.setChecked(False)
+    assert {x.name: (x.visible, x.opacity) for x in viewer.layers} == seen
+    assert made["index"].contour == 0
+
+
+def test_a_second_run_keeps_corrections(opened, stack, finish, settled):
+    viewer, open_widget = opened
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
+    widget = open_widget()
+    labels = finish(widget)["index"]
+    labels.visible = True
+    labels.paint((20, 8), 2)
+    settled(widget)
+    where = widget.repainter.painted
+    widget.params["blend"].value = "decision"
+    assert "settings have changed" in widget.notice.text()
+    made = finish(widget)
+    settled(widget)
+    assert "corrections are kept" in widget.notice.text()
+    assert "settings have changed" not in widget.notice.text()
+    fusion = db.fuse(stack, z=[0, 1, 2], blend="decision")
+    np.testing.assert_array_equal(made["index"].data[where], 2)
+    np.testing.assert_array_equal(made["index"].data[~where], fusion.index[~where])
+    wanted = db.fuse_corrected(stack, fusion.image, fusion.index, np.where(where, 2, -1), blend="decision").image
+    np.testing.assert_array_equal(made["fused"].data, wanted)
+    labels.undo()
+    np.testing.assert_array_equal(made["index"].data[where], 2, err_msg="undo steps of the run before are gone")
+
+
+def test_corrections_that_do_not_fit_stay_in_their_layers(opened, finish, settled):
+    viewer, open_widget = opened
+    stacks = np.stack([focal_stack(), focal_stack(seed=1)])
+    viewer.add_image(stacks, name="cells", axis_labels=("t", *ZYX))
+    widget = open_widget()
+    labels = finish(widget)["index"]
+    assert labels.name == "cells decision map (t = 0)"
+    labels.visible = True
+    labels.paint((20, 8), 2)
+    settled(widget)
+    painted = labels.data.copy()
+    viewer.dims.set_point(0, 1)
+    assert "results are of t = 0; the sliders show t = 1" in widget.notice.text()
+    made = finish(widget)
+    assert "(corrected)" in widget.notice.text()
+    assert made["index"] is not labels
+    np.testing.assert_array_equal(labels.data, painted)
+
+
+def test_a_run_leaves_no_map_of_an_earlier_one(opened, stack, finish):
+    viewer, open_widget = opened
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
+    widget = open_widget()
+    assert "height" in finish(widget)
+    widget.outputs["height"].setChecked(False)
+    finish(widget)
+    assert not any("height" in layer.name for layer in viewer.layers)
+
+
+def test_a_stack_that_does_not_name_its_axes_is_asked_for_them(opened, finish):
+    viewer, open_widget = opened
+    data = np.stack([focal_stack(), focal_stack(seed=1)])
+    viewer.add_image(data, name="cells")
+    widget = open_widget()
+    assert not widget.run_button.isEnabled()
+    assert "choose the z axis" in widget.status.text()
+    texts = [widget.box.z_axis.itemText(i) for i in range(widget.box.z_axis.count())]
+    assert texts[1:] == [f"axis {viewer.dims.axis_labels[a]} ({n})" for a, n in enumerate(data.shape[:2])]
+    widget.box.z_axis.value = 1
+    assert "choose the channel axis" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+    widget.box.channel_axis.value = 0
+    assert widget.run_button.isEnabled()
+    made = finish(widget)
+    np.testing.assert_array_equal(made["index"].data.squeeze(), db.fuse(data[0], z=[0, 1, 2]).index)
+
+
+def test_layers_that_lie_elsewhere_are_refused(opened, stack):
+    viewer, open_widget = opened
+    for n, picture in enumerate(stack):
+        viewer.add_image(picture, name=f"shot {n}", scale=(1 + (n == 1), 1))
+    widget = open_widget()
+    assert "3 images of two axes are open" in widget.box.hint.text()
+    widget.box.hint_button.click()
+    widget.run()
+    assert widget.current_run is None
+    assert "shot 1" in widget.status.text()
+    assert "scale" in widget.status.text()
 
 
 def test_the_brush_takes_the_selected_of_several_layers_else_the_topmost_in_view(opened, stack, finish):
     viewer, open_widget = opened
     shots = [viewer.add_image(picture, name=f"shot {i}") for i, picture in enumerate(stack)]
     widget = open_widget()
-    widget.kind.value = "layers"
-    labels = finish(widget)["index"]
-    shots[3].visible = False
-    for active, number in ((shots[1], 1), (labels, 2), (shots[3], 3)):
-        viewer.layers.selection.active = active
-        widget.paint()
-        assert labels.selected_label == number
-
-
-def test_a_result_is_no_slice_unless_it_is_ticked(opened, stack, finish):
-    viewer, open_widget = opened
-    for i, picture in enumerate(stack):
-        viewer.add_image(picture, name=f"shot {i}")
-    widget = open_widget()
-    widget.kind.value = "layers"
-    fused = finish(widget)["fused"]
-    assert fused not in widget._ticked()
-    (item,) = (item for item in widget._items() if item.text() == fused.name)
+    widget.box.kind.value = "layers"
+    made = finish(widget)
+    np.testing.assert_array_equal(made["fused"].data, db.fuse(list(stack)).image)
+    labels = made["index"]
+    assert made["fused"] not in widget.box.ticked(), "a result is no slice unless it is ticked"
+    (item,) = (item for item in widget.box.items() if item.text() == made["fused"].name)
     item.setCheckState(Qt.CheckState.Checked)
     viewer.add_points(np.zeros((1, 2)))
-    assert fused in widget._ticked()
+    assert made["fused"] in widget.box.ticked()
+    shots[2].visible = False
+    for active, number in ((shots[0], 0), (labels, 1), (shots[2], 2)):
+        viewer.layers.selection.active = active
+        widget.retouch.paint()
+        assert labels.selected_label == number
 
 
 def test_the_number_of_a_channel_is_no_matter_where_there_are_none(opened, stack, finish):
     viewer, open_widget = opened
-    viewer.add_image(np.stack([stack, stack]), name="channels", axis_labels=tuple("czyx"))
+    viewer.add_image(np.stack([stack, stack]), name="channels", axis_labels=("c", *ZYX))
     widget = open_widget()
-    widget.judge.setValue(1)
-    widget.stack.layer = viewer.add_image(stack, name="cells")
-    np.testing.assert_array_equal(finish(widget)["index"].data, stack.argmax(axis=0))
+    widget.box.judge.setValue(1)
+    widget.box.stack.layer = viewer.add_image(stack, name="cells", axis_labels=ZYX)
+    np.testing.assert_array_equal(finish(widget)["index"].data, db.fuse(stack, z=[0, 1, 2]).index)
 
 
-def test_channels_follow_the_decision_of_one_at_every_time(opened, finish):
+def test_two_positions_are_not_aligned_together(opened, stack):
     viewer, open_widget = opened
-    data = (np.random.default_rng(2).random((2, 3, 2, 24, 32)) * 255).astype(np.uint8)
-    viewer.add_image(da.from_array(data, chunks=(1, 1, 1, 24, 32)), name="cells", axis_labels=tuple("tzcyx"))
+    viewer.add_image(np.stack([stack, stack]), name="cells", axis_labels=("t", *ZYX))
     widget = open_widget()
-    assert (widget.z_axis.value, widget.channel_axis.value) == (1, 2)
-    widget.judge.setValue(1)
-    widget.which.value = "all"
+    widget.align.mode.value = "translation"
+    widget.box.which.value = "all"
+    widget.run()
+    assert widget.current_run is None
+    assert "the position in view" in widget.status.text()
+    assert "the position in view" in widget.failure, "the reason stays readable"
+
+
+@pytest.mark.parametrize(("axes", "where"), [("zcyx", "view"), ("tzcyx", "all"), ("tzyx", "all")])
+def test_the_copied_script_gives_the_same_layers(opened, finish, settled, tmp_path, monkeypatch, axes, where):
+    stacks = [focal_stack(seed=n) for n in range(4)]
+    data = np.array(stacks).reshape(2, 2, 3, 40, 44)
+    data = {"zcyx": data[0].swapaxes(0, 1), "tzcyx": data.swapaxes(1, 2), "tzyx": data[:, 0]}[axes]
+    path = tmp_path / "cells.tif"
+    imwrite(path, np.ascontiguousarray(data), photometric="minisblack")
+    viewer, open_widget = opened
+    (image,) = viewer.open(path)
+    image.axis_labels = tuple(axes)
+    image.scale = [0.5 if a == "z" else 1 for a in axes]
+    widget = open_widget()
+    widget.box.which.value = where
+    widget.box.judge.setValue("c" in axes)
     made = finish(widget)
-    assert made["fused"].data.shape == (2, 1, 2, 24, 32)
-    index = made["index"].data
-    assert index.shape == (2, 1, 1, 24, 32)
-    for t in range(2):
-        np.testing.assert_array_equal(index[t, 0, 0], data[t, :, 1].argmax(axis=0))
-        for c in range(2):
-            wanted = db.fuse_by_index(data[t, :, c], index[t, 0, 0])
-            np.testing.assert_array_equal(made["fused"].data[t, 0, c], wanted)
+    labels = made["index"]
+    place = (*widget.repainter.stack.map_at((1,) if where == "all" else ()), 12, slice(4, 9))
+    labels.data[place] = 2
+    widget.repainter.touch()
+    settled(widget)
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    for file, role in {"fused": "fused", "index": "index", "height": "height"}.items():
+        shown = made[role].data
+        np.testing.assert_array_equal(imread(tmp_path / f"{file}.tif").reshape(shown.shape), shown, err_msg=role)
 
 
-def test_the_time_in_view(opened, finish):
+@pytest.mark.parametrize("channels", [False, True])
+def test_aligned_it_says_what_was_found_and_the_script_does_the_same(
+    opened, finish, settled, tmp_path, monkeypatch, channels
+):
+    data = np.stack([moved_stack(), moved_stack() // 2], 1) if channels else moved_stack()
+    path = tmp_path / "cells.tif"
+    imwrite(path, data, photometric="minisblack")
     viewer, open_widget = opened
-    data = (np.random.default_rng(3).random((2, 3, 24, 32)) * 255).astype(np.uint8)
-    viewer.add_image(data, name="cells", axis_labels=tuple("tzyx"))
+    (image,) = viewer.open(path)
+    image.axis_labels = tuple("zcyx") if channels else ZYX
     widget = open_widget()
-    viewer.dims.set_point(0, 1)
+    if not channels:
+        finish(widget)
+        assert "Not aligned, although" in widget.notice.text()
+    widget.align.mode.value = "auto" if channels else "translation"
     made = finish(widget)
-    np.testing.assert_array_equal(made["index"].data, data[1].argmax(axis=0))
+    assert "Aligned" in widget.notice.text()
+    assert "cropped from 160 x 180" in widget.notice.text()
+    window = widget.repainter.stack.aligned[0].window
+    np.testing.assert_allclose(made["fused"].translate[-2:], [w.start for w in window])
+    labels = made["index"]
+    labels.visible = True
+    labels.data[20:26, 20:30] = 2
+    widget.repainter.touch()
+    settled(widget)
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    for number, shown in enumerate(np.moveaxis(made["fused"].data, -3, 0) if channels else [made["fused"].data]):
+        file = tmp_path / (f"fused_{number}.tif" if channels else "fused.tif")
+        np.testing.assert_array_equal(imread(file), shown.squeeze())
+    np.testing.assert_array_equal(imread(tmp_path / "index.tif"), labels.data.squeeze())
 
 
-def test_colour_slices_in_several_layers(opened, finish):
+def test_the_copied_script_of_several_colour_layers(opened, finish, tmp_path, monkeypatch):
     viewer, open_widget = opened
-    data = (np.random.default_rng(4).random((3, 24, 32, 3)) * 255).astype(np.uint8)
-    for i, picture in enumerate(data):
-        viewer.add_image(picture, name=f"shot {i}", rgb=True, scale=(2, 2))
+    for i, picture in enumerate(focal_stack() // 20):
+        imwrite(tmp_path / f"shot{i}.tif", np.stack([picture] * 3, -1).astype(np.uint8), photometric="rgb")
+        viewer.open(tmp_path / f"shot{i}.tif")
     widget = open_widget()
-    widget.kind.value = "layers"
+    widget.box.kind.value = "layers"
     made = finish(widget)
     assert made["fused"].rgb
-    np.testing.assert_allclose(made["fused"].scale, (2, 2))
-    np.testing.assert_array_equal(made["index"].data, data.mean(axis=-1).argmax(axis=0))
-    assert "layers" in widget.script() or "slice_2" in widget.script()
+    widget.copy_script()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    for role in ("fused", "index", "height"):
+        np.testing.assert_array_equal(imread(tmp_path / f"{role}.tif"), made[role].data)
 
 
-def test_surface(opened, stack, finish):
+def test_a_lazy_stack_with_a_part_of_its_slices_in_view(opened, finish):
     viewer, open_widget = opened
-    viewer.add_image(stack, name="cells", scale=(0.5, 0.1, 0.1), translate=(2, 0, 0))
+    data = focal_stack(5)
+    image = viewer.add_image(da.from_array(data, chunks=(1, -1, -1)), name="cells", axis_labels=ZYX, scale=(1, 2, 2))
+    image.corner_pixels = np.array([[0, 4, 6], [0, 35, 39]])
     widget = open_widget()
+    widget.box.slices.setText("1-4")
+    widget.box.reversed.setChecked(True)
+    widget.box.visible_part.setChecked(True)
     made = finish(widget)
-    made["index"].data[5, 6] ^= 1
-    widget.show_surface()
-    surface = viewer.layers["cells surface"]
-    assert surface.vertices.shape == (40 * 48, 3)
-    np.testing.assert_allclose(surface.scale, (0.5, 0.1, 0.1))
-    place = surface.vertices[:, 0].reshape(40, 48)
-    index = stack.argmax(axis=0)
-    assert place[20, 20] == pytest.approx(index[20, 20] + 0.25), "between the slices"
-    assert place[5, 6] == index[5, 6] ^ 1, "painted"
-    assert place[0, 0] == index[0, 0], "no height there"
-    assert surface.texture.shape == (40, 48)
+    wanted = db.fuse(data[4:0:-1, 4:36, 6:40], z=[4, 3, 2, 1])
+    np.testing.assert_array_equal(made["fused"].data, wanted.image)
+    np.testing.assert_array_equal(made["index"].data, 4 - wanted.index)
+    np.testing.assert_allclose(made["fused"].translate, (8, 12))
+
+
+@pytest.mark.parametrize("axes", ["zyx", "tczyx"])
+def test_the_surface_alone_and_back(opened, stack, finish, axes):
+    viewer, open_widget = opened
+    data = stack if axes == "zyx" else np.stack([stack[::-1], stack])[None]
+    viewer.add_image(data, name="cells", axis_labels=tuple(axes))
+    widget = open_widget()
+    widget.box.judge.setValue(axes != "zyx")
+    made = finish(widget)
+    where = widget.repainter.stack.map_at(())
+    made["index"].data[where][5, 6] = 2 - made["index"].data[where][5, 6]
+    seen, scales = {x.name: x.visible for x in viewer.layers}, {x.name: tuple(x.scale) for x in viewer.layers}
+    steps = viewer.dims.range
+    widget.relief.show_surface()
+    (surface,) = (x for x in viewer.layers if x.visible)
+    assert "surface" in surface.name
     assert viewer.dims.ndisplay == 3
-
-
-@pytest.mark.parametrize("axes", ["czyx", "tczyx", "zcyx"])
-def test_the_surface_shows_the_channel_that_was_judged(opened, stack, finish, axes):
-    viewer, open_widget = opened
-    channels = np.stack([stack[::-1], stack])
-    data = channels.swapaxes(0, 1) if axes[0] == "z" else channels
-    viewer.add_image(data[None] if axes[0] == "t" else data, name="cells", axis_labels=tuple(axes))
-    widget = open_widget()
-    widget.judge.setValue(1)
-    made = finish(widget)
-    widget.show_surface()
-    low, high = made["fused"].contrast_limits
-    wanted = np.clip((made["fused"].data.reshape(2, 40, 48)[1] - low) / (high - low), 0, 1)
-    np.testing.assert_allclose(viewer.layers[-1].texture, wanted, atol=1e-5)
+    place = surface.vertices[:, 0].reshape(40, 44)
+    assert place[5, 6] == made["index"].data[where][5, 6], "painted"
+    height = db.fuse(stack, z=[0, 1, 2]).height
+    known = np.isfinite(height)
+    known[5, 6] = False
+    np.testing.assert_allclose(place[known], height[known], atol=1e-4)
+    assert surface.texture.shape == (40, 44)
+    assert {x.name: tuple(x.scale) for x in viewer.layers if x is not surface} == scales
+    widget.relief.show_flat()
+    assert viewer.dims.ndisplay == 2
+    assert {x.name: x.visible for x in viewer.layers} == seen
+    assert viewer.dims.range == steps
 
 
 @pytest.mark.parametrize(("relief", "times"), [(20.0, 1.0), (0.2, 100.0), (4.0, 5.0), (200.0, 0.2), (0.0, 1.0)])
@@ -308,63 +419,89 @@ def test_a_relief_is_stretched_until_it_can_be_seen(relief, times):
     assert stretch(np.linspace(0, relief / 0.98, 1000), 100.0) == pytest.approx(times)
 
 
-def test_two_axes_that_are_one_are_refused(opened, stack, library):
+def test_settings_outlast_the_widget_and_presets_serve_the_command_line(opened, stack, tmp_path):
+    from click.testing import CliRunner
+
+    from defocus_backend.cli.app import main
+
     viewer, open_widget = opened
-    viewer.add_image(np.stack([stack, stack]), name="cells")
+    viewer.add_image(stack, name="cells", axis_labels=ZYX)
     widget = open_widget()
-    widget.channel_axis.value = widget.z_axis.value
-    widget.run()
-    assert widget.current_run is None
-    assert "channel axis" in widget.status.text()
-    assert library.calls == []
+    widget.params["blend"].value = "decision"
+    widget.details["radius"].value = 5
+    widget.align.mode.value = "auto"
+    widget.align.form["match_exposure"].value = False
+    widget.settings.refinement["iterations"].value = 3
+    widget.closed()
+    again = open_widget()
+    assert again.memory.values() == widget.memory.values()
+    again.tools.save_preset(tmp_path / "mine.toml")
+    again.reset()
+    assert again.params["blend"].value != "decision"
+    again.tools.open_preset(tmp_path / "mine.toml")
+    assert again.params["blend"].value == "decision"
+    assert again.settings.refinement["iterations"].value == 3
+    for n, picture in enumerate(stack):
+        imwrite(tmp_path / f"s{n}.tif", picture)
+    order = [
+        "batch",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+        "--config",
+        str(tmp_path / "mine.toml"),
+        "--dry-run",
+    ]
+    done = CliRunner().invoke(main, order)
+    assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize(
-    ("axes", "where"), [("zyx", "view"), ("czyx", "view"), ("tzcyx", "view"), ("tzcyx", "all"), ("tzyx", "all")]
-)
-def test_the_copied_script_gives_the_same_layers(opened, finish, tmp_path, monkeypatch, axes, where):
-    sizes = {"t": 2, "c": 2, "z": 3, "y": 20, "x": 24}
-    shape = [sizes[a] for a in axes]
-    data = (np.random.default_rng(7).random(shape) * 4000).astype(np.uint16)
+def test_saved_and_opened_again_painting_goes_on(opened, stack, finish, settled, tmp_path, show_widget):
+    from napari_defocus._widgets.fusion import FusionWidget
+
+    viewer, open_widget = opened
     path = tmp_path / "cells.tif"
-    imwrite(path, data, photometric="minisblack")
-    viewer, open_widget = opened
+    imwrite(path, stack, photometric="minisblack")
     (image,) = viewer.open(path)
-    image.axis_labels = tuple(axes)
-    image.scale = [0.5 if a == "z" else 1 for a in axes]
+    image.axis_labels, image.scale, image.units = ZYX, (0.5, 0.1, 0.1), ("um",) * 3
     widget = open_widget()
-    if axes[0] == "t":
-        viewer.dims.set_point(0, 1)
-    widget.which.value = where
-    widget.judge.setValue("c" in axes)
     made = finish(widget)
-    widget.copy_script()
-    monkeypatch.chdir(tmp_path)
-    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
-    for t in range(sizes["t"]) if where == "all" else [None]:
-        prefix = "" if t is None else f"{t}_"
-        maps = [0] * (made["index"].data.ndim - 2)
-        if t is not None:
-            maps[0] = t
-        for role in ("index", "height"):
-            np.testing.assert_array_equal(imread(tmp_path / f"{prefix}{role}.tif"), made[role].data[tuple(maps)])
-        fused = made["fused"].data if t is None else made["fused"].data[t]
-        fused = fused.reshape(-1, 20, 24)
-        for c in range(len(fused)):
-            name = f"{prefix}fused_{c}.tif" if "c" in axes else f"{prefix}fused.tif"
-            np.testing.assert_array_equal(imread(tmp_path / name), fused[c])
+    made["index"].visible = True
+    made["index"].paint((20, 8), 2)
+    settled(widget)
+    corrected, automatic = made["fused"].data.copy(), widget.repainter.original.copy()
+    widget.tools.save_to(tmp_path / "mine")
+    assert "saved" in widget.status.text()
+
+    later = ViewerModel()
+    (image,) = later.open(path)
+    image.axis_labels, image.scale, image.units = ZYX, (0.5, 0.1, 0.1), ("um",) * 3
+    later.open(tmp_path / "mine.defocus", plugin="napari-defocus")
+    fused = later.layers["cells fused"]
+    np.testing.assert_array_equal(fused.data, corrected)
+    np.testing.assert_allclose(fused.scale, (0.1, 0.1))
+    assert [str(u) for u in fused.units] == ["micrometer"] * 2
+    again = show_widget(FusionWidget(later))
+    assert "Continued" in again.status.text()
+    assert again.box.stack.layer is image
+    again.retouch.automatic()
+    settled(again)
+    np.testing.assert_array_equal(fused.data, automatic)
+    again.relief.export(tmp_path / "height.ply")
+    assert (tmp_path / "height.ply").stat().st_size > 1000
+    again.closed()
+    third = show_widget(FusionWidget(later))
+    assert third.repainter is not None, "from the layers alone, after the dock was closed"
 
 
-def test_the_copied_script_of_several_layers(opened, finish, tmp_path, monkeypatch):
+def test_before_and_after(opened, stack, finish):
     viewer, open_widget = opened
-    for i, picture in enumerate((np.random.default_rng(4).random((3, 40, 48, 3)) * 255).astype(np.uint8)):
-        imwrite(tmp_path / f"shot{i}.tif", picture, photometric="rgb")
-        viewer.open(tmp_path / f"shot{i}.tif")
+    image = viewer.add_image(stack, name="cells", axis_labels=ZYX)
     widget = open_widget()
-    widget.kind.value = "layers"
+    assert not widget.tools.compare.isEnabled()
     made = finish(widget)
-    widget.copy_script()
-    monkeypatch.chdir(tmp_path)
-    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
-    for role in ("fused", "index", "height"):
-        np.testing.assert_array_equal(imread(tmp_path / f"{role}.tif"), made[role].data)
+    image.visible = False
+    widget.tools.compare.setChecked(True)
+    assert [x for x in viewer.layers if x.visible] == [image]
+    widget.tools.compare.setChecked(False)
+    assert [x for x in viewer.layers if x.visible] == [made["fused"]]

@@ -57,7 +57,7 @@ def test_run_gives_what_the_library_gives(sharpen, gray, sigma, finish):
 def test_preview_and_curve_follow_the_controls(sharpen, viewer, gray, sigma, qtbot):
     assert sharpen.plot.counts.sum() == sigma.size
     sharpen.params["max_gain"].value = 4.0
-    sharpen.params["beta2"].value = 0.5
+    sharpen.advanced["beta2"].value = 0.5
     settle(sharpen, qtbot)
     wanted = db.sharpen(gray, sigma, max_gain=4.0, beta2=0.5)
     np.testing.assert_array_equal(viewer.layers["cells sharpened"].data, wanted.image)
@@ -100,6 +100,7 @@ def test_all_slices_with_one_map_each(gray, sigma, show_widget, finish, qtbot):
     viewer.add_image(np.stack([sigma, sigma + 2]), name="map", scale=(3, 1, 1))
     widget = show_widget(SharpenWidget(viewer))
     widget.image.layer = viewer.layers["cells"]
+    widget.foreign.setChecked(True)
     widget.map.layer = viewer.layers["map"]
     widget.which.value = "all"
     made = finish(widget)
@@ -152,14 +153,22 @@ def test_a_map_of_one_slice_serves_no_other(gray, library, show_widget, finish, 
     settle(widget, qtbot)
 
 
-def test_a_map_of_somebody_else_serves_all_slices(gray, sigma, show_widget):
+def test_a_map_of_somebody_else_is_taken_on_purpose_alone(gray, sigma, show_widget):
     viewer = ViewerModel()
     viewer.add_image(np.stack([gray, gray]), name="cells")
     viewer.add_image(sigma, name="map")
     widget = show_widget(SharpenWidget(viewer))
-    widget.image.layer, widget.map.layer = viewer.layers["cells"], viewer.layers["map"]
+    widget.image.layer = viewer.layers["cells"]
+    assert not widget.run_button.isEnabled()
+    assert "no defocus map" in widget.status.text()
+    widget.foreign.setChecked(True)
+    widget.map.layer = viewer.layers["map"]
+    assert "taken as sigma in pixels" in widget.map_note.text()
     widget.which.value = "all"
     assert widget.run_button.isEnabled()
+    widget.foreign.setChecked(False)
+    assert not widget.run_button.isEnabled()
+    assert not widget.map_note.text()
 
 
 def test_a_click_takes_no_focus_from_the_map_of_another_slice(gray, sigma, show_widget):
@@ -241,10 +250,13 @@ def test_a_drag_is_no_click_and_a_click_outside_says_so(shallow):
 
 
 def test_settings_that_contradict_each_other_are_told_without_a_pop_up(shallow, qtbot, viewer):
+    settle(shallow, qtbot)
+    before = viewer.layers["cells shallow"].data
     shallow.range.setValue((5.0, 5.0))
     settle(shallow, qtbot)
-    assert "less than blur_above" in shallow.status.text()
-    assert len(viewer.layers) == 2
+    assert "“sharp below” is 5" in shallow.status.text()
+    assert "“blurred above”" in shallow.status.text(), "in the words of the controls"
+    assert viewer.layers["cells shallow"].data is before
 
 
 @pytest.mark.usefixtures("readers")
@@ -261,6 +273,7 @@ def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish
     viewer.open(tmp_path / "map.tif")
     widget = show_widget(SharpenWidget(viewer) if kind == "sharpen" else ShallowWidget(viewer))
     widget.image.layer = viewer.layers["cells"]
+    widget.foreign.setChecked(True)
     widget.map.layer = viewer.layers["map"]
     widget.which.value = where
     widget.live.setChecked(False)
@@ -275,9 +288,6 @@ def test_the_copied_script_gives_the_same_image(gray, sigma, show_widget, finish
     monkeypatch.chdir(tmp_path)
     exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
     names = {"sharpen": ("sharpened", "gain map"), "shallow": ("shallow", "sharp weight")}[kind]
-    if stack:
-        np.testing.assert_array_equal(imread(tmp_path / f"{widget.function}.tif"), made[names[0]].data)
-        return
     for name in names:
         np.testing.assert_array_equal(imread(tmp_path / f"{name.replace(' ', '_')}.tif"), made[name].data)
 
@@ -310,3 +320,55 @@ def test_an_estimate_goes_before_the_exact_image(shallow, viewer, gray, sigma, q
     assert len(shown) == 2
     np.testing.assert_array_equal(shown[1], wanted.image)
     np.testing.assert_array_equal(viewer.layers["cells shallow"].data, wanted.image)
+
+
+@pytest.mark.usefixtures("readers")
+def test_a_map_and_what_is_made_of_it_are_one_script(gray, show_widget, finish, tmp_path, monkeypatch, qtbot):
+    imsave(tmp_path / "cells.tif", gray, check_contrast=False)
+    viewer = ViewerModel()
+    (image,) = viewer.open(tmp_path / "cells.tif")
+    widget = show_widget(SharpenWidget(viewer))
+    widget.image.layer = image
+    finish(widget, widget.compute_map)
+    settle(widget, qtbot)
+    assert "cells sharpened" in viewer.layers, "a preview comes as soon as there is a map"
+    made = finish(widget)
+    script = widget.recipe().script()
+    assert script.count("imread(") == 1
+    assert "db.defocus_map(" in script
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script, "script", "exec"), {})
+    np.testing.assert_array_equal(imread(tmp_path / "sharpened.tif"), made["sharpened"].data)
+    widget.map.layer.data = widget.map.layer.data + 1
+    assert "db.defocus_map(" not in widget.recipe().script(), "a map that was changed is read, not made"
+
+
+def test_settings_that_changed_after_a_run_are_told(sharpen, finish):
+    sharpen.live.setChecked(False)
+    finish(sharpen)
+    assert not sharpen.notice.text()
+    sharpen.params["max_gain"].value = 5.0
+    assert "settings have changed" in sharpen.notice.text()
+
+
+def test_the_handles_are_the_papers_numbers_in_pixels(sharpen):
+    from defocus_backend.params import SharpenParams
+
+    sharpen.range.setValue((1.9, 9.5))
+    arguments = sharpen.arguments()
+    assert (arguments["beta1"], arguments["beta2"]) == (0.1, 0.5)
+    sharpen.reset()
+    assert sharpen.range.value() == pytest.approx((19 * SharpenParams.beta1, 19 * SharpenParams.beta2), abs=0.01)
+
+
+def test_previews_of_one_slice_go_with_the_dock(gray, sigma, show_widget, qtbot):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.stack([gray, gray]), name="cells")
+    about = {KEY: {"role": "sigma", "source_id": str(image.unique_id)}}
+    viewer.add_image(np.stack([sigma, sigma]), name="cells defocus map", metadata=about)
+    widget = show_widget(SharpenWidget(viewer))
+    widget.changed()
+    settle(widget, qtbot)
+    assert "cells sharpened preview" in viewer.layers
+    widget.closed()
+    assert [x.name for x in viewer.layers] == ["cells", "cells defocus map"]

@@ -50,5 +50,5 @@ def test_a_map_takes_device_weights_and_tile_from_preferences(compute, gray, lib
     wanted = {"device": "cpu", "weights": "blurnet", "tile": 512}
     assert {name: asked[name] for name in wanted} == wanted
     if kind is DefocusWidget:
-        script = widget.script()
+        script = widget.recipe().script()
         assert all(f"{name}={value!r}," in script for name, value in wanted.items())

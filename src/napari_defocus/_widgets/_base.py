@@ -1,59 +1,64 @@
-"""What the four widgets share: layout, running, cancelling, the layers that come out, the buttons below."""
+"""What the four widgets share: running, cancelling, the layers that come out, what is said about them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QGuiApplication, QKeySequence
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QShortcut
 
 from defocus_backend.errors import DefocusError
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._garbage import load_library, spare_what_is_there
-from napari_defocus._layers import Result, Source, provenance
+from napari_defocus._layers import Result, Source, place_of, provenance
 from napari_defocus._preferences import preference
-from napari_defocus._show import show_stepwise
-from napari_defocus._widgets._form import Form
+from napari_defocus._recipe import Recipe
+from napari_defocus._show import clear_earlier, show_stepwise
+from napari_defocus._widgets._memory import Memory
+from napari_defocus._widgets._panel import Panel, button, row, wrapped
+from napari_defocus._widgets._tools import RunTools
 from napari_defocus._worker import Call, Run, advice, guarded, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-LABEL_WIDTH = 105
 _BREATH_MS = 10
 
 
 @dataclass
 class Job:
-    """One run: the call for the worker, the layers to make of what it returns, and what is kept about it."""
+    """One run: the call for the worker, the layers to make of what it returns, and what is kept about it.
+
+    Attributes
+    ----------
+    source : Source
+    operation : str
+        Function of the library.
+    arguments : mapping
+        Settings of the run; what differs later makes its results stale.
+    call : callable
+        For the worker.
+    layers : callable
+        From what the call returns to layers.
+    place : mapping
+        Index on each further axis by its name, where the run takes one position of several.
+    """
 
     source: Source
     operation: str
     arguments: Mapping[str, Any]
     call: Call
     layers: Callable[[Any], Sequence[Result]]
+    place: Mapping[str, int] = field(default_factory=dict)
 
 
-class OperationWidget(QWidget):
+class OperationWidget(Panel):
     """Base of the widgets; a subclass says what its controls are, what a run is and what the script.
 
     Parameters
@@ -64,20 +69,29 @@ class OperationWidget(QWidget):
 
     title: ClassVar[str] = ""
     about: ClassVar[str] = ""
+    key: ClassVar[str] = ""
+    """Name of the widget's settings in files."""
+    words: ClassVar[Mapping[str, str]] = {}
+    """What the library calls an argument, and what its control is called here."""
     _docked = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.forms: list[Form] = []
         self._shown_problem = ""
+        self.failure = ""
         self.current_run: Run | None = None
         self.made_layers: dict[str, Layer] = {}
-        self._body = QVBoxLayout()
-        self._body.setContentsMargins(6, 6, 6, 6)
+        self._ran: Job | None = None
+        self.memory = Memory(self.key)
         self._lay_out()
         self.build()
         self._body.addStretch(1)
+        self.tools = RunTools(self)
+        self.outer.insertWidget(self.outer.indexOf(self.progress_bar), self.tools)
+        self.memory.restore()
+        for form in self.forms:
+            form.changed.connect(self.update_state)
         events = napari_viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)
@@ -104,14 +118,18 @@ class OperationWidget(QWidget):
         """The run that the controls describe; raises `DefocusError` where they contradict each other."""
 
     @abstractmethod
-    def script(self) -> str:
-        """The same run as a Python script."""
+    def recipe(self) -> Recipe:
+        """The calls of that run, for the script."""
 
     def finished(self, value: Any) -> None:
         """Called after the layers of a run were shown."""
 
     def slice_changed(self) -> None:
         """Called when the viewer's sliders show another slice."""
+
+    def notes(self) -> list[str]:
+        """What is to be known about the results that are shown."""
+        return []
 
     def reset(self) -> None:
         """Put every control back to its default."""
@@ -121,85 +139,33 @@ class OperationWidget(QWidget):
     # Layout
 
     def _lay_out(self) -> None:
-        inner = QWidget()
-        inner.setLayout(self._body)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        area.setWidget(inner)
-        self.scroll_area = area
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.status, self.notice = wrapped(""), wrapped("")
+        self.notice.setObjectName("notice")
+        self.notice.setStyleSheet("QLabel#notice { color: #e3b617; }")
+        self.notice.setVisible(False)
         self.progress_bar = QProgressBar()
         self.progress_bar.setVisible(False)
-        self.run_button = _button("Run", f"{self.title}: start with these settings.", self.run)
-        self.cancel_button = _button("Cancel", "Stop the run; no layer is left half made.", self.cancel)
-        self.reset_button = _button("Reset to defaults", "Put every control back to its default.", self.reset)
-        self.copy_button = _button(
-            "Copy as Python", "Put a script that repeats this run without napari on the clipboard.", self.copy_script
-        )
+        self.run_button = button("Run", f"{self.title}: start with these settings (Ctrl+Return).", self.run)
+        self.run_button.setObjectName("run")
+        self.run_button.setStyleSheet("QPushButton#run { font-weight: bold; padding: 7px; }")
+        self.cancel_button = button("Cancel", "Stop the run; no layer is left half made.", self.cancel)
+        self.cancel_button.setEnabled(False)
         self.new_layers = QCheckBox("New layers each run")
         self.new_layers.setToolTip(
             "Keep the layers of earlier runs and add new ones; otherwise a second run updates them "
             "and keeps your display settings."
         )
-        self.cancel_button.setEnabled(False)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(4, 4, 4, 4)
-        outer.addWidget(area, 1)
-        outer.addWidget(self.new_layers)
-        outer.addLayout(row(self.run_button, self.cancel_button))
-        outer.addLayout(row(self.reset_button, self.copy_button))
-        outer.addWidget(self.progress_bar)
-        outer.addWidget(self.status)
+        buttons = row(self.run_button, self.cancel_button)
+        buttons.setStretch(0, 2)
+        buttons.setStretch(1, 1)
+        self.outer.addWidget(self.notice)
+        self.outer.addWidget(self.new_layers)
+        self.outer.addLayout(buttons)
+        self.outer.addWidget(self.progress_bar)
+        self.outer.addWidget(self.status)
+        shortcut = QShortcut(QKeySequence("Ctrl+Return"), self, self.run)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.add(wrapped(self.about))
-
-    def sizeHint(self) -> QSize:  # Qt's name
-        return QSize(340, 720)
-
-    def minimumSizeHint(self) -> QSize:  # Qt's name
-        inner, bar = self.scroll_area.widget(), self.scroll_area.verticalScrollBar()
-        width = inner.minimumSizeHint().width() if inner is not None else 0
-        return QSize(width + (bar.sizeHint().width() if bar is not None else 0) + 12, 260)
-
-    def add(self, part: QWidget) -> None:
-        """Put a part under the others."""
-        self._body.addWidget(part)
-
-    def add_rows(self, rows: Sequence[tuple[str, QWidget]]) -> QFormLayout:
-        """Put labelled rows under the others."""
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for label, field in rows:
-            name = QLabel(label)
-            name.setToolTip(field.toolTip())
-            name.setMinimumWidth(LABEL_WIDTH)
-            form.addRow(name, field)
-        self._body.addLayout(form)
-        return form
-
-    def add_form(self, form: Form, section: str = "") -> QCollapsible | None:
-        """Put generated controls under the others, folded under a heading where one is given."""
-        self.forms.append(form)
-        if not section:
-            self.add(form.panel(LABEL_WIDTH))
-            return None
-        return self.add_section(section, form.panel(LABEL_WIDTH))
-
-    def add_section(self, heading: str, *parts: QWidget, opened: bool = False) -> QCollapsible:
-        """Put parts under a heading that folds them away."""
-        folded = QCollapsible(heading)
-        folded.setDuration(0)
-        folded.layout().setContentsMargins(0, 0, 0, 0)
-        folded.content().layout().setContentsMargins(4, 2, 4, 2)
-        for part in parts:
-            folded.addWidget(part)
-        if opened:
-            folded.expand(animate=False)
-        self.add(folded)
-        return folded
 
     def event(self, event: QEvent | None) -> bool:  # Qt's name
         """Go with the dock: napari only takes a closed widget out of it.
@@ -209,26 +175,65 @@ class OperationWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange:
             docked, self._docked = self._docked, self.parent() is not None
             if docked and not self._docked:
+                self.closed()
                 self.deleteLater()
         return super().event(event)
+
+    def closed(self) -> None:
+        """Called when the dock is closed: the settings are kept for the next time."""
+        self.memory.save()
 
     # State
 
     def update_state(self, *_: Any) -> None:
         """Enable what can be used now and say what is missing."""
+        if not isalive(self):
+            return
         problem = self.problem()
         busy = self.current_run is not None
         self.run_button.setEnabled(not problem and not busy)
-        self.copy_button.setEnabled(not problem)
         self.cancel_button.setEnabled(busy)
+        self.tools.update_state(problem, busy)
         if not busy and (problem or self.status.text() == self._shown_problem):
-            self.say(problem)
-            self._shown_problem = problem
+            self.say(self.failure or problem)
+            self._shown_problem = self.status.text()
+        self._notice(busy)
 
     def say(self, text: str) -> None:
         """Show a line at the bottom."""
         self.status.setText(text)
         self.status.setVisible(bool(text))
+
+    def _notice(self, busy: bool) -> None:
+        """Say what is to be known about the results: of another place than is shown, older than the settings."""
+        lines = []
+        shown = [layer for layer in self.made_layers.values() if layer in self.viewer.layers]
+        if shown and self._ran is not None and not busy:
+            lines = self.notes()
+            place = place_of(shown[-1])
+            here = self.place_in_view()
+            apart = {name: n for name, n in place.items() if name in here and here[name] != n}
+            if apart:
+                of = ", ".join(f"{name} = {n}" for name, n in apart.items())
+                at = ", ".join(f"{name} = {here[name]}" for name in apart)
+                lines.append(f"These results are of {of}; the sliders show {at}.")
+            if self._is_stale():
+                lines.append("The settings have changed since this run: the results are of the earlier ones.")
+        self.notice.setText("\n".join(lines))
+        self.notice.setVisible(bool(lines))
+
+    def place_in_view(self) -> dict[str, int]:
+        """Index that the sliders show on every leading axis of the input, by the axis's name."""
+        return {}
+
+    def _is_stale(self) -> bool:
+        assert self._ran is not None
+        if self.problem():
+            return False
+        try:
+            return dict(self.job().arguments) != dict(self._ran.arguments)
+        except DefocusError:
+            return True
 
     def _on_layers(self, event: Any = None) -> None:  # noqa: ARG002
         if isalive(self):
@@ -237,6 +242,7 @@ class OperationWidget(QWidget):
     def _on_dims(self, event: Any = None) -> None:  # noqa: ARG002
         if isalive(self):
             self.slice_changed()
+            self._notice(self.current_run is not None)
 
     # Running
 
@@ -249,14 +255,15 @@ class OperationWidget(QWidget):
                 form.check()
             job = self.job()
         except DefocusError as error:
-            tell(error)
-            self.say(advice(error))
+            self._fail(error)
             return
+        self.memory.save()
         self.start(job)
 
     def start(self, job: Job) -> Run:
         """Start a job; its layers are shown when it returns."""
         self._job = job
+        self.failure = ""
         self._steps: Iterator[None] | None = None
         self._over = False
 
@@ -299,13 +306,16 @@ class OperationWidget(QWidget):
         """From what a run returned to its layers, in steps that block the window as little as can be."""
         job = self._job
         results = job.layers(value)
-        made = provenance(job.source, job.operation, job.arguments)
+        made = provenance(job.source, job.operation, job.arguments, job.place)
         self.made_layers = {}
         yield
+        if not self.new_layers.isChecked():
+            clear_earlier(self.viewer, results, made)
         for shown in show_stepwise(self.viewer, results, made, new_layers=self.new_layers.isChecked()):
             self.made_layers = shown
             yield
         self._message = "done: " + ", ".join(layer.name for layer in self.made_layers.values())
+        self._ran = job
         self.finished(value)
 
     def _show_next(self) -> None:
@@ -326,8 +336,8 @@ class OperationWidget(QWidget):
             self._settle()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._message = advice(error)
-        tell(error)
+        self._message = self.failure = advice(error, self.words)
+        tell(error, self.words)
 
     def _on_cancelled(self) -> None:
         self._message = "cancelled; nothing was changed"
@@ -344,39 +354,23 @@ class OperationWidget(QWidget):
             run.deleteLater()
         self.progress_bar.setVisible(False)
         self.update_state()
-        if not self.problem():
+        if self.failure or not self.problem():
             self.say(self._message)
+
+    def _fail(self, error: DefocusError) -> None:
+        """Show why something did not start."""
+        self.failure = advice(error, self.words)
+        tell(error, self.words)
+        self.say(self.failure)
 
     def copy_script(self) -> None:
         """Put the run as a Python script on the clipboard."""
         try:
-            text = self.script()
+            text = self.recipe().script()
         except DefocusError as error:
-            tell(error)
+            self._fail(error)
             return
         clipboard = QGuiApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(text)
         self.say("the script is on the clipboard")
-
-
-def _button(text: str, tip: str, slot: Callable[[], None]) -> QPushButton:
-    made = QPushButton(text)
-    made.setToolTip(tip)
-    made.clicked.connect(slot)
-    return made
-
-
-def row(*parts: QWidget) -> QHBoxLayout:
-    """Parts side by side."""
-    layout = QHBoxLayout()
-    for part in parts:
-        layout.addWidget(part)
-    return layout
-
-
-def wrapped(text: str) -> QLabel:
-    """A text that wraps instead of widening the dock."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    return label

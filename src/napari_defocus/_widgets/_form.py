@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, SpinBox, Widget, create_widget
@@ -14,7 +14,43 @@ from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
 from defocus_backend.params import Params
 
 _TOP = 1_000_000
-_LABELS = {"eps": "epsilon", "max_gain": "largest gain"}
+_LABELS = {
+    "alpha1": "steepness of the rise",
+    "alpha2": "steepness of the fall",
+    "beta1": "gain rises at, of 19 px",
+    "beta2": "gain falls at, of 19 px",
+    "blend": "blend slices",
+    "blur": "kind of blur",
+    "blur_weight": "sharp share at the right handle",
+    "confidence_weighted": "confident places decide",
+    "decision": "choose slices by",
+    "delta": "least weight",
+    "eps": "edge tolerance",
+    "fast": "faster, coarser maps",
+    "fill_subject": "no colour bleeding",
+    "firmness": "prefer one slice",
+    "front": "nearest to the viewer",
+    "highlights": "bright highlights",
+    "iterations": "repetitions",
+    "lens_radius": "lens radius",
+    "low_pass": "size of the details",
+    "match_exposure": "match exposure",
+    "max_gain": "largest gain",
+    "noise_floor": "ignore noise below",
+    "pooling": "average pixels",
+    "radius": "filter radius",
+    "sharp_weight": "sharp share at the left handle",
+    "sharpen_gain": "sharpen the subject",
+    "sigma_weight": "weight of the blur",
+    "step": "window distance",
+    "subsample": "filter grid",
+}
+"""Names for people who have not read the paper; all others are the fields' own."""
+
+
+def label_of(name: str, unit: str = "") -> str:
+    """What a field is called in the widgets, with its unit."""
+    return _LABELS.get(name, name.replace("_", " ")) + (f" [{unit}]" if unit else "")
 
 
 class Form(Container[Widget]):
@@ -54,6 +90,9 @@ class Form(Container[Widget]):
             label = QLabel(widget.label)
             label.setToolTip(widget.tooltip)
             label.setMinimumWidth(label_width)
+            label.setWordWrap(True)
+            label.setBuddy(widget.native)
+            widget.native.setAccessibleName(widget.label)
             rows.addRow(label, widget.native)
         # The container itself is not shown. Without a parent it would be left to Python's garbage collector, which runs
         # in any thread, and no widget may be deleted outside the main one.
@@ -64,6 +103,20 @@ class Form(Container[Widget]):
     def values(self) -> dict[str, Any]:
         """Arguments for the library."""
         return {self._rename.get(name, name): self[name].value for name in self._names}
+
+    @property
+    def names(self) -> list[str]:
+        """Names under which the values are handed to the library."""
+        return [self._rename.get(name, name) for name in self._names]
+
+    def access(self, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """Functions that read and set the control of one of `names`."""
+        control = self[{self._rename.get(n, n): n for n in self._names}[name]]
+
+        def put(value: Any) -> None:
+            control.value = value
+
+        return lambda: control.value, put
 
     def check(self) -> None:
         """Raise `InputError` where a value does not suit the library."""
@@ -98,7 +151,7 @@ class _WheelGuard(QObject):
 def _control(name: str, about: Mapping[str, Any]) -> Widget:
     default, unit = about["default"], about["unit"]
     tip = tooltip(about)
-    label = _LABELS.get(name, name.replace("_", " ")) + (f" [{unit}]" if unit else "")
+    label = label_of(name, unit)
     if about["choices"]:
         texts = {choice: _choice_text(choice) for choice in about["choices"]}
         choices = [(text, choice) for choice, (text, _) in texts.items()]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QCheckBox, QPushButton
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_defocus._layers import (
     Result,
     Source,
-    find,
+    has_shape_of,
     identity,
     is_image,
     is_map_of,
@@ -24,31 +24,33 @@ from napari_defocus._layers import (
     made_by,
     position,
     provenance,
+    role_of,
 )
+from napari_defocus._mapping import identifier, made_with, map_note, mapped_recipe
+from napari_defocus._maps import map_arrays, place_in
 from napari_defocus._preferences import preference
-from napari_defocus._script import call, find_range, load, save, script
+from napari_defocus._recipe import Recipe
 from napari_defocus._show import show
-from napari_defocus._stacks import shared_range
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, chosen_device, device_box
+from napari_defocus._widgets._panel import button, group, labelled, wrapped
 from napari_defocus._widgets._plot import SIGMA_MAX, SigmaPlot
+from napari_defocus._widgets._previewlayers import PREVIEW, PreviewLayers
 from napari_defocus._widgets.defocus import map_job
-from napari_defocus._worker import Preview
+from napari_defocus._worker import Preview, advice
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
 CURVE_POINTS = 191
-_PREVIEW = " preview"
-"""Ends the roles of layers that show one slice of a deeper image."""
 Arrays = dict[str, NDArray[Any]]
 
 
 class MappedWidget(OperationWidget):
     """Base of the widgets that need an image and its defocus map.
 
-    A subclass names its library function and says how a result becomes layers.
+    A subclass names its library function and its results.
     """
 
     function: ClassVar[str] = ""
@@ -63,51 +65,67 @@ class MappedWidget(OperationWidget):
         """Make the controls."""
         self.image = LayerBox(is_image, "no image layer", "Image to work on: gray or RGB, any number of axes.")
         self.map = LayerBox(
-            lambda layer: is_map_of(layer, self.image.layer),
+            self._is_offered,
             "no map of this image",
             "Defocus map of the image: sigma in pixels.",
         )
-        self.compute_button = QPushButton("Compute the map")
-        self.compute_button.setToolTip(
-            "Make the defocus map with default settings; the widget Defocus map offers all of them."
+        self.foreign = QCheckBox("Use any image as the map")
+        self.foreign.setToolTip(
+            "Also offer gray images that are no defocus maps. Their values are then taken as sigma in pixels."
+        )
+        self.map_note = wrapped("")
+        self.map_note.setVisible(False)
+        self.compute_button = button(
+            "Compute the map",
+            "Make the defocus map with default settings; the widget Defocus map offers all of them.",
+            self.compute_map,
         )
         self.which = Choice(
             {"the slice in view": "view", "all slices": "all"}, "Work on the slice in view or on all of them. No unit."
         )
         self.device = device_box()
         self.rows = self.add_rows([("image", self.image), ("defocus map", self.map), ("slices", self.which)])
+        self.add(self.map_note)
         self.add(self.compute_button)
         self.plot = SigmaPlot(self.curve_label, empty="no defocus map yet")
         self.add(self.plot)
-        self.build_controls()
-        self.add_rows([("device", self.device)])
+        advanced = self.build_controls()
+        device = group(labelled([("device", self.device)]))
+        self.add_section("Advanced", *advanced, device, self.foreign)
         self.live = QCheckBox("Live preview of the slice in view")
         self.live.setChecked(True)
         self.live.setToolTip("Redo the slice in view whenever a control moves; the map is kept.")
         self.add(self.live)
         self._drawing = Preview(self)
-        self._drawing.ready.connect(self._show_curve)
+        self._drawing.ready.connect(lambda found: self.plot.set_curve(*found))
         self._drawing.failed.connect(self._on_preview_failed)
         self._preview = Preview(self)
         self._ready: tuple[Any, Any] | None = None
         self._watching: list[Layer] = []
         self._edition = 0
-        self._hidden: list[Layer] = []
+        self._previewed: Layer | None = None
+        self._shown = PreviewLayers(self.viewer)
         self._preview.ready.connect(self._show_preview)
         self._preview.failed.connect(self._on_preview_failed)
         self.image.currentIndexChanged.connect(self._image_changed)
         self.map.currentIndexChanged.connect(self._map_changed)
         self.which.currentIndexChanged.connect(self.slice_changed)
-        self.compute_button.clicked.connect(self.compute_map)
+        self.foreign.toggled.connect(self._image_changed)
         self.live.toggled.connect(self.changed)
+        self.which.currentIndexChanged.connect(self.update_state)
+        self.device.currentIndexChanged.connect(self.update_state)
         for form in self.forms:
             form.changed.connect(self.changed)
+            self.memory.add("", form)
+        self.memory.add("slices", self.which)
+        self.memory.add("live", self.live)
+        self.memory.add("device", self.device)
 
     # What a subclass says
 
     @abstractmethod
-    def build_controls(self) -> None:
-        """Make the controls between the plot and the device."""
+    def build_controls(self) -> list[QWidget]:
+        """Make the controls below the plot; returns those of the folded section."""
 
     @abstractmethod
     def arguments(self) -> dict[str, Any]:
@@ -139,17 +157,32 @@ class MappedWidget(OperationWidget):
     def _image_changed(self, *_: Any) -> None:
         layer = self.image.layer
         wanted = None if layer is None else identity(layer)
-        self.map.refresh(self.viewer, lambda m: made_by(m).get("source_id") == wanted)
+        self.map.refresh(self.viewer, lambda m: role_of(m) == "sigma" and made_by(m).get("source_id") == wanted)
         self.rows.setRowVisible(self.which, layer is not None and layer.ndim > 2)
         self._map_changed()
 
+    def _is_offered(self, layer: Layer) -> bool:
+        image = self.image.layer
+        return is_map_of(layer, image, self.viewer.layers) or (self.foreign.isChecked() and has_shape_of(layer, image))
+
+    def _say_what_the_map_is(self) -> None:
+        """Say of an image that is no defocus map in what unit its values are taken."""
+        layer = self.map.layer
+        text = "" if layer is None else map_note(layer, self.image.layer, self.viewer.layers)
+        self.map_note.setText(text)
+        self.map_note.setVisible(bool(text))
+
     def _map_changed(self, *_: Any) -> None:
         self._watch()
+        self._say_what_the_map_is()
         planes = self._planes()
         self.plot.set_map(None if planes is None else planes[1])
+        self.update_state()
         if "torch" in sys.modules:
             self.draw_curve()
-        self.update_state()
+            if planes is not None and self.map.layer is not self._previewed:
+                self._previewed = self.map.layer
+                self.changed()
 
     def _watch(self) -> None:
         """Notice when the pixels of the chosen layers change, in place too."""
@@ -199,12 +232,33 @@ class MappedWidget(OperationWidget):
         """Draw the curve once somebody looks: it comes from the library, which loads torch."""
         if self.plot.curve is None:
             self.draw_curve()
+            if self._planes() is not None and self._previewed is None:
+                self._previewed = self.map.layer
+                self.changed()
         super().enterEvent(event)
+
+    def place_in_view(self) -> dict[str, int]:
+        """Index that the sliders show on every leading axis."""
+        layer = self.image.layer
+        return {} if layer is None else place_in(Source.of(layer), position(layer, self.viewer.dims.point))
+
+    def _is_stale(self) -> bool:
+        if self.live.isChecked() or self._ran is None or self._ran.operation != self.function or self.problem():
+            return False
+        now, then = self.arguments(), self._ran.arguments
+        return any(then[name] != value for name, value in now.items())
+
+    def closed(self) -> None:
+        """Layers that show a preview go with the dock."""
+        super().closed()
+        self._preview.drop()
+        self._shown.remove()
 
     def reset(self) -> None:
         """Put every control back to its default."""
         super().reset()
         self.which.value = "view"
+        self.foreign.setChecked(False)
         self.device.setCurrentIndex(0)
         self.live.setChecked(True)
 
@@ -218,11 +272,12 @@ class MappedWidget(OperationWidget):
         source = Source.of(layer)
         index = None if source.ndim > 2 and self.which.value == "all" else position(layer, self.viewer.dims.point)
         preferred = {"weights": str(preference("weights")) or None, "tile": preference("tile")}
-        self.start(map_job(source, index, {**preferred, "device": chosen_device(self.device)}))
+        self.start(map_job("Defocus map", source, index, {**preferred, "device": chosen_device(self.device)}))
 
     def finished(self, value: Any) -> None:  # noqa: ARG002
         """Take up a map that was just made."""
         if "sigma" in self.made_layers:
+            self._ran = None  # that was the map's run: these results are still to come
             self.map.layer = self.made_layers["sigma"]
             self._map_changed()
             self.changed()
@@ -239,7 +294,7 @@ class MappedWidget(OperationWidget):
         if planes is None or image is None or sigma is None:
             self._preview.drop()
             if self._map_is_of_another_slice(False):
-                self._hide_preview()
+                self._shown.hide(image, self.results.values())
             return
         self._preview_source, arguments, point = planes[2], self.arguments(), self.viewer.dims.point
         places = (identity(image), position(image, point), identity(sigma), position(sigma, point))
@@ -271,12 +326,9 @@ class MappedWidget(OperationWidget):
 
         self._drawing.submit(work)
 
-    def _show_curve(self, found: Any) -> None:
-        self.plot.set_curve(*found)
-
     def _on_preview_failed(self, error: BaseException) -> None:
         # A slider on its way may pass through values that contradict each other: no pop-up for each.
-        self.say(str(error))
+        self.say(advice(error, self.words))
 
     def _planes(self) -> tuple[NDArray[Any], NDArray[Any], Source] | None:
         image, sigma = self.image.layer, self.map.layer
@@ -286,37 +338,19 @@ class MappedWidget(OperationWidget):
         source = Source.of(image)
         return source.plane(position(image, point)), Source.of(sigma).plane(position(sigma, point)), source
 
-    def _compute(self, image: NDArray[Any], sigma: NDArray[Any], source: Source, options: dict[str, Any]) -> Arrays:
-        import defocus_backend as db
-
-        found = getattr(db, self.function)(image, sigma, channel_axis=source.channel_axis, **options)
-        return {name: getattr(found, name) for name in self.results}
-
-    def _hide_preview(self) -> None:
-        """Hide what was made of another slice than the one in view, until there is a preview of that one."""
-        image = self.image.layer
-        for title in () if image is None else self.results.values():
-            layer = find(self.viewer, title + _PREVIEW, identity(image))
-            if layer is not None and layer.visible:
-                layer.visible = False
-                self._hidden.append(layer)
-
     def _show_preview(self, found: Arrays) -> None:
         source = self._preview_source
         about = provenance(source, self.function, {**self.arguments(), "preview": True})
         axes = range(source.ndim - 2, source.ndim)
         layers = self._results(found, source, source.spatial(axes), preview=source.ndim > 2)
         self.made_layers = show(self.viewer, layers, about)
-        for layer in self.made_layers.values():
-            if layer in self._hidden:
-                self._hidden.remove(layer)
-                layer.visible = True
+        self._shown.show_again(self.made_layers.values())
         self.say("")
 
     def _results(
         self, found: Arrays, source: Source, spatial: dict[str, Any], *, preview: bool = False
     ) -> list[Result]:
-        suffix = _PREVIEW if preview else ""
+        suffix = PREVIEW if preview else ""
         return [
             Result(title + suffix, title + suffix, found[name], spatial, show=self.display(name, source))
             for name, title in self.results.items()
@@ -325,72 +359,40 @@ class MappedWidget(OperationWidget):
 
     # A run
 
+    def _where(self) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+        """Index of the image to work on, None for all of them, and index of its map."""
+        image, sigma, point = self.image.layer, self.map.layer, self.viewer.dims.point
+        everywhere = image.ndim > 2 and self.which.value == "all"
+        return None if everywhere else position(image, point), position(sigma, point)
+
     def job(self) -> Job:
         """The run that the controls describe."""
-        image, sigma = self.image.layer, self.map.layer
-        source, blur = Source.of(image), Source.of(sigma)
+        source, blur = Source.of(self.image.layer), Source.of(self.map.layer)
+        index, here = self._where()
         arguments = self.arguments()
-        everywhere = source.ndim > 2 and self.which.value == "all"
-        point = self.viewer.dims.point
-        indices = list(source.planes()) if everywhere else [position(image, point)]
-        here = position(sigma, point)
+        recipe = mapped_recipe(self.title, self.function, self.results, source, blur, index, here, arguments)
 
         def work(progress: Callable[..., None], cancel: Callable[[], bool]) -> Arrays:
-            from defocus_backend.progress import Reporter
+            found = map_arrays(recipe, recipe.run(progress, cancel))
+            return {name: found[identifier(title)] for name, title in self.results.items()}
 
-            reporter = Reporter(len(indices), "images", progress, cancel)
-            out: Arrays = {}
-            shared = {"value_range": shared_range(source, indices)} if everywhere else {}
-            options = {**arguments, **shared, **self.callbacks(cancel)}
-            for index in indices:
-                at = (index if blur.ndim == source.ndim else ()) if everywhere else here
-                one = self._compute(source.plane(index), blur.plane(at), source, options)
-                if not everywhere:
-                    out = one
-                for name, values in one.items() if everywhere else ():
-                    if name not in out:
-                        out[name] = np.empty((*source.shape[:-2], *values.shape), values.dtype)
-                    out[name][index] = values
-                reporter.advance()
-            return out
-
-        axes = None if everywhere else range(source.ndim - 2, source.ndim)
-        about = {**arguments, "image": None if everywhere else list(indices[0]), "map": blur.name}
-        return Job(source, self.function, about, work, lambda f: self._results(f, source, source.spatial(axes)))
-
-    def callbacks(self, cancel: Callable[[], bool]) -> dict[str, Any]:  # noqa: ARG002
-        """Callbacks that the library's function takes."""
-        return {}
-
-    def script(self) -> str:
-        """The same run as a Python script."""
-        image, sigma = self.image.layer, self.map.layer
-        source, blur = Source.of(image), Source.of(sigma)
-        options = {"channel_axis": source.channel_axis, **self.arguments()}
-        each = source.ndim > 2 and self.which.value == "all"
-        point = self.viewer.dims.point
-        body = load("image", source, () if each else position(image, point))
-        body += load("sigma", blur, () if each else position(sigma, point))
-        if not each:
-            lines = call("result", self.function, ["image", "sigma"], options)
-            return script(self.title, [*body, *lines, *self._save_lines("result", source.rgb)])
-        sigma_at = "sigma[index]" if blur.ndim == source.ndim else "sigma"
-        lines = call("result", self.function, ["image[index]", sigma_at, "value_range=value_range"], options)
-        body += ["import numpy as np", *find_range("image", source), "made = np.empty_like(image)"]
-        body += [f"for index in np.ndindex(image.shape[:{source.ndim - 2}]):", *("    " + x for x in lines)]
-        return script(
-            self.title, [*body, "    made[index] = result.image", save("made", f"{self.function}.tif", rgb=source.rgb)]
+        axes = None if index is None else range(source.ndim - 2, source.ndim)
+        about = {**arguments, "image": None if index is None else list(index), "map": blur.name}
+        return Job(
+            source,
+            self.function,
+            about,
+            work,
+            lambda found: self._results(found, source, source.spatial(axes)),
+            place_in(source, index),
         )
 
-    def _save_lines(self, name: str, rgb: bool) -> Sequence[str]:
-        return [
-            save(f"{name}.{part}", f"{title.replace(' ', '_')}.tif", rgb=rgb and part == "image")
-            for part, title in self.results.items()
-        ]
-
-
-def image_display(source: Source) -> dict[str, Any]:
-    """How an image that was made from another shows: as that one."""
-    if source.rgb:
-        return {"rgb": True}
-    return {} if source.contrast_limits is None else {"contrast_limits": source.contrast_limits}
+    def recipe(self) -> Recipe:
+        """The calls of that run; the map is made in the script too where it is as this plugin made it."""
+        image, sigma = self.image.layer, self.map.layer
+        index, here = self._where()
+        made = made_with(sigma, image, index)
+        source = Source.of(image)
+        return mapped_recipe(
+            self.title, self.function, self.results, source, Source.of(sigma), index, here, self.arguments(), made
+        )

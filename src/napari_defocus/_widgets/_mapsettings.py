@@ -13,8 +13,9 @@ from defocus_backend.methods import NETWORK_METHODS
 from defocus_backend.params import DefocusParams
 from napari_defocus._layers import Source
 from napari_defocus._preferences import network_of, preference, shipped_weights
-from napari_defocus._widgets._base import LABEL_WIDTH, OperationWidget
+from napari_defocus._widgets._base import OperationWidget
 from napari_defocus._widgets._form import Form
+from napari_defocus._widgets._panel import LABEL_WIDTH, group, labelled
 
 _MAIN = ("method", "step", "refine")
 _PREFERRED = "preferred"
@@ -67,6 +68,11 @@ class WeightsBox(Choice):
         """Go back to what Preferences say."""
         self.value = self._PREFERRED
 
+    @property
+    def chosen(self) -> str | None:
+        """Name or path, None for what Preferences say or the method's own."""
+        return None if self.value in (self._PREFERRED, self._OWN, self._FILE) else str(self.value)
+
     def choose(self, weights: str) -> None:
         """Choose by name or path."""
         if weights and self.findData(weights) < 0:
@@ -88,7 +94,7 @@ class WeightsBox(Choice):
 
 
 class MapSettings:
-    """Method, weights, step, refinement, value range and device, put into a widget.
+    """Method, weights, step, refinement, value range and device, for a section of a widget.
 
     Parameters
     ----------
@@ -98,8 +104,6 @@ class MapSettings:
         Names under which the widget's library call takes the fields.
     group : type
         `DefocusParams`, or the class whose defaults the library call has.
-    folded : bool
-        Put all of them under one heading.
     """
 
     def __init__(
@@ -107,12 +111,11 @@ class MapSettings:
         widget: OperationWidget,
         rename: dict[str, str] | None = None,
         *,
-        group: type[DefocusParams] = DefocusParams,
-        folded: bool = False,
+        group_of: type[DefocusParams] = DefocusParams,
     ) -> None:
-        others = [name for name in group.describe() if name not in _MAIN]
-        self.main = Form(group, _MAIN, rename)
-        self.refinement = Form(group, others, rename)
+        others = [name for name in group_of.describe() if name not in _MAIN]
+        self.main = Form(group_of, _MAIN, rename)
+        self.refinement = Form(group_of, others, rename)
         self.weights = WeightsBox()
         self.range = Choice(
             {"automatic": "auto", "contrast limits of the layer": "limits"},
@@ -121,20 +124,18 @@ class MapSettings:
             "Unit: that of the image's values.",
         )
         self.device = device_box()
-        main = widget.add_form(self.main, "Defocus map of each slice" if folded else "")
-        rows: list[tuple[str, QWidget]] = [
-            ("weights", self.weights),
-            ("value range", self.range),
-            ("device", self.device),
-        ]
-        if main is not None:
-            widget.forms.append(self.refinement)
-            main.addWidget(self.refinement.panel(LABEL_WIDTH))
-        else:
-            widget.add_form(self.refinement, "Refinement")
-        widget.add_rows(rows)
+        widget.forms += [self.main, self.refinement]
+        rows = labelled([("weights", self.weights), ("value range", self.range), ("device", self.device)])
+        self.parts = [self.main.panel(LABEL_WIDTH), self.refinement.panel(LABEL_WIDTH), group(rows)]
+        """Parts for a section of the widget."""
         self.main["method"].changed.connect(self._enable)
         self.weights.currentIndexChanged.connect(self._enable)
+        for box in (self.weights, self.range, self.device):
+            box.currentIndexChanged.connect(widget.update_state)
+        for name, control in (("", self.main), ("", self.refinement), ("device", self.device)):
+            widget.memory.add(name, control)
+        widget.memory.add_value("range_from", lambda: self.range.value, lambda v: setattr(self.range, "value", v))
+        widget.memory.add_value("weights", lambda: self.weights.chosen, self.weights.choose)
         self._enable()
 
     @property

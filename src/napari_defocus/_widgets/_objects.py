@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHeaderView,
@@ -56,7 +56,15 @@ def save(rows: list[tuple[float, ...]], path: Path, unit: str = "px") -> None:
 
 
 class ObjectTable(QWidget):
-    """The table and the button that saves it."""
+    """The table and the button that saves it.
+
+    Signals
+    -------
+    chosen : int
+        Label of the row that was clicked.
+    """
+
+    chosen = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,6 +80,9 @@ class ObjectTable(QWidget):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
             header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
             numbers.setVisible(False)
+        self.table.setAccessibleName("blur of every object")
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table.currentCellChanged.connect(self._choose)
         self.save_button = QPushButton("Save table ...")
         self.save_button.setToolTip("Write the table as a CSV file.")
         self.save_button.setEnabled(False)
@@ -103,6 +114,21 @@ class ObjectTable(QWidget):
                 self.table.setItem(y, x, item)
         self.table.setSortingEnabled(True)
         self.save_button.setEnabled(bool(rows))
+
+    def features(self) -> dict[str, NDArray[Any]]:
+        """The table by columns for ``layer.features``, whose rows are counted from label 0."""
+        names = columns(self.unit)
+        top = int(max((row[0] for row in self.rows), default=0))
+        table = {name: np.full(top + 1, np.nan) for name in names[1:]}
+        for row in self.rows:
+            for name, value in zip(names[1:], row[1:], strict=True):
+                table[name][int(row[0])] = value
+        return {"label": np.arange(top + 1), **table}
+
+    def _choose(self, row: int, *_: int) -> None:
+        item = self.table.item(row, 0)
+        if item is not None:
+            self.chosen.emit(int(item.data(Qt.ItemDataRole.DisplayRole)))
 
     def ask_and_save(self) -> None:
         """Ask for a file and write the table."""

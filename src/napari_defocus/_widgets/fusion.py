@@ -5,33 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QDoubleSpinBox,
-    QGridLayout,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QSpinBox,
-    QWidget,
-)
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout
 
-from defocus_backend.errors import InputError
+from defocus_backend.errors import FileError
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
-from napari_defocus._layers import Source, is_image, made_by, position, provenance
+from napari_defocus._corrections import Corrections
+from napari_defocus._fusing import Fused, FusedStack, correction_calls, fusion_recipe, run_fusion
+from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
+from napari_defocus._layers import KEY, Result, made_by, provenance
+from napari_defocus._maps import place_in
+from napari_defocus._recipe import Recipe
 from napari_defocus._show import prepare_drawing, show
-from napari_defocus._stacks import StackPlan, guess_axes, slice_in_view
-from napari_defocus._surface import VIEW, height_surface
-from napari_defocus._widgets._base import Job, OperationWidget, wrapped
+from napari_defocus._stacks import StackChoice
+from napari_defocus._widgets._alignbox import AlignBox
+from napari_defocus._widgets._base import Job, OperationWidget
+from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
 from napari_defocus._widgets._form import Form
-from napari_defocus._widgets._fusing import Fused, fuse_plan, fusion_layers, never_again, never_layer
-from napari_defocus._widgets._fusion_script import fusion_script
-from napari_defocus._widgets._layerbox import LayerBox
-from napari_defocus._widgets._mapsettings import Choice, MapSettings
+from napari_defocus._widgets._mapsettings import MapSettings
+from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled, wrapped
+from napari_defocus._widgets._relief import ReliefBox
 from napari_defocus._widgets._repaint import Repainter
+from napari_defocus._widgets._retouch import Retouch
+from napari_defocus._widgets._stackbox import StackBox
 from napari_defocus._worker import Preview, tell
 
 if TYPE_CHECKING:
@@ -54,66 +51,52 @@ class FusionWidget(OperationWidget):
 
     title = "Focus fusion"
     about = "One image that is sharp wherever any slice is, the height of every pixel, and where no slice is sharp."
+    key = "fusion"
 
     def build(self) -> None:
         """Make the controls."""
         self.repainter: Repainter | None = None
-        self._plan: StackPlan | None = None
-        self._fused: Fused | None = None
-        self.kind = Choice(
-            {"one stack layer": "stack", "several 2-D layers": "layers"},
-            "Take the slices from an axis of one layer, or take several layers as slices. No unit.",
-        )
-        self.stack = LayerBox(_is_stack, "no stack layer", "Image layer with an axis of slices.")
-        self.list = QListWidget()
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.list.setToolTip("2-D image layers of one size; the ticked ones are fused, in this order.")
-        self.list.setMaximumHeight(110)
-        self.z_axis = Choice({}, "Axis along which the focus changes. No unit.")
-        self.channel_axis = Choice({}, "Axis of separate channels; all are fused by one decision. No unit.")
-        self.judge = QSpinBox()
-        self.judge.setToolTip("Number of the channel on which focus is judged, from 0. No unit.")
-        self.which = Choice(
-            {"the position in view": "view", "all positions": "all"},
-            "Of further axes (time, position): fuse at the place of the sliders, or everywhere. No unit.",
-        )
-        self.rows = self.add_rows(
-            [
-                ("slices from", self.kind),
-                ("stack", self.stack),
-                ("layers", self.list),
-                ("z axis", self.z_axis),
-                ("channel axis", self.channel_axis),
-                ("judge focus on", self.judge),
-                ("further axes", self.which),
-            ]
-        )
+        self.fused: Fused | None = None
+        self._notes: tuple[str, ...] = ()
+        self.box = StackBox(self.viewer)
+        self.missing = wrapped("")
+        self.open_button = button("Open it and continue", "Open the file of the stack.", self._open_missing)
+        self.add(self.missing)
+        self.add(self.open_button)
+        self.add(self.box)
+        self.align = AlignBox(self)
+        self.add_rows([("alignment", self.align.mode)])
         self.params = Form(FusionParams, _MAIN)
-        self.add_form(self.params)
         self.details = Form(FusionParams, [name for name in FusionParams.describe() if name not in _MAIN])
-        self.add_form(self.details, "Decision and blend")
+        self.forms += [self.params, self.details]
         self.params.changed.connect(self._enable)
         self._enable()
         names = {"radius": "refine_radius", "eps": "refine_eps"}
-        self.settings = MapSettings(self, names, group=SliceMapParams, folded=True)
+        self.settings = MapSettings(self, names, group_of=SliceMapParams)
         self._build_outputs()
-        self._build_painting()
-        self.kind.currentIndexChanged.connect(self._kind_changed)
-        self.stack.currentIndexChanged.connect(self._stack_changed)
-        self.z_axis.currentIndexChanged.connect(self._axes_changed)
-        self.channel_axis.currentIndexChanged.connect(self._axes_changed)
-        self.list.itemChanged.connect(self.update_state)
+        self.retouch = Retouch(self.viewer)
+        self.relief = ReliefBox(self)
+        self.add_section("Correct the decision", self.retouch, opened=True)
+        self.add_section("Height", self.relief, opened=True)
+        self.add_section("Part of the stack", self.box.part)
+        self.add_section("Layers to make", self.boxes)
+        self.add_section("Advanced: fusion", self.params.panel(LABEL_WIDTH), self.details.panel(LABEL_WIDTH))
+        self.add_section("Advanced: defocus map of each slice", *self.settings.parts)
+        self.add_section("Advanced: alignment", self.align.panel)
+        self.box.changed.connect(self.update_state)
+        for name, control in (("", self.params), ("", self.details), ("never_above", self.never_above)):
+            self.memory.add(name, control)
 
     def _build_outputs(self) -> None:
-        grid = QWidget()
-        layout = QGridLayout(grid)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = QGridLayout()
         self.outputs: dict[str, QCheckBox] = {}
         for i, (name, (text, tip, on)) in enumerate(_OUTPUTS.items()):
             box = QCheckBox(text)
             box.setToolTip(tip)
             box.setChecked(on)
+            box.toggled.connect(self.update_state)
             self.outputs[name] = box
+            self.memory.add(f"layer_{name.replace(' ', '_')}", box)
             layout.addWidget(box, i // 2, i % 2)
         self.never_above = QDoubleSpinBox()
         self.never_above.setRange(0.1, 19.0)
@@ -122,265 +105,242 @@ class FusionWidget(OperationWidget):
         self.never_above.setToolTip(
             "A pixel whose least sigma over all slices is above this was never in focus. Unit: px. Range: 0.1 to 19."
         )
+        layout.addWidget(group(labelled([("never in focus above [px]", self.never_above)])), 4, 0, 1, 2)
+        self.boxes = group(layout)
         self._judging = Preview(self)
         self._judging.ready.connect(self._show_never)
         self._judging.failed.connect(tell)
         self.never_above.valueChanged.connect(self._never_changed)
-        self.add_section("Layers to make", grid, opened=True)
-        self.add_rows([("never in focus above [px]", self.never_above)])
-
-    def _build_painting(self) -> None:
-        grid = QWidget()
-        layout = QGridLayout(grid)
-        layout.setContentsMargins(0, 0, 0, 0)
-        texts = {
-            "paint": ("Paint slice in view", "Paint on the decision map with the number of the slice in view."),
-            "undo": ("Undo", "Take back the last stroke on the decision map."),
-            "redo": ("Redo", "Paint the stroke that was taken back again."),
-            "automatic": ("Automatic again", "Forget all painting: back to the decision that the library made."),
-            "surface": ("Show as surface", "Show the height map as a surface with the fused image on it."),
-        }
-        self.tools: dict[str, QPushButton] = {}
-        slots = [self.paint, self.undo, self.redo, self.automatic, self.show_surface]
-        places = [(0, 0, 1, 2), (1, 0, 1, 1), (1, 1, 1, 1), (2, 0, 1, 1), (2, 1, 1, 1)]
-        for (name, (text, tip)), slot, place in zip(texts.items(), slots, places, strict=True):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.clicked.connect(slot)
-            self.tools[name] = button
-            layout.addWidget(button, *place)
-        hint = wrapped("The fused image follows at once where you paint, fill or undo on the decision map.")
-        self.add_section("Correct the decision", hint, grid, opened=True)
 
     def _enable(self, *_: Any) -> None:
         """Firmness only for a soft blend; the rest also serves the height or the brush."""
         soft = self.params["blend"].value == "soft" and self.params["decision"].value != "region"
         self.details["firmness"].enabled = soft
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `fuse` that are this widget's own."""
-        return {**self.params.values(), **self.details.values()}
-
     # State
 
     def refresh_layers(self) -> None:
-        """Offer the viewer's layers."""
-        self.stack.refresh(self.viewer)
-        self._refresh_list()
-        self._kind_changed()
-
-    def _refresh_list(self) -> None:
-        ticks = {i.data(Qt.ItemDataRole.UserRole): i.checkState() for i in self._items()}
-        self.list.blockSignals(True)
-        self.list.clear()
-        self._flat = {str(x.unique_id): x for x in self.viewer.layers if is_image(x) and x.ndim == 2}
-        for name, layer in self._flat.items():
-            item = QListWidgetItem(layer.name, self.list)
-            item.setData(Qt.ItemDataRole.UserRole, name)
-            # What this plugin made is seldom a slice, but may be ticked.
-            first = Qt.CheckState.Unchecked if made_by(layer) else Qt.CheckState.Checked
-            item.setCheckState(ticks.get(name, first))
-        self.list.blockSignals(False)
-
-    def _items(self) -> list[QListWidgetItem]:
-        return [item for i in range(self.list.count()) if (item := self.list.item(i)) is not None]
-
-    def _kind_changed(self, *_: Any) -> None:
-        stack = self.kind.value == "stack"
-        self.rows.setRowVisible(self.stack, stack)
-        self.rows.setRowVisible(self.list, not stack)
-        self._stack_changed()
-
-    def _stack_changed(self, *_: Any) -> None:
-        layer = self.stack.layer
-        names: dict[str, int] = {}
-        if layer is not None:
-            source = Source.of(layer)
-            names = {f"{source.axis_name(a)} ({source.shape[a]})": a for a in range(source.ndim - 2)}
-        kept = [self.z_axis.itemText(i) for i in range(self.z_axis.count())]
-        if kept != list(names):
-            for box in (self.z_axis, self.channel_axis):
-                box.blockSignals(True)
-                box.clear()
-            self.channel_axis.addItem("none", None)
-            for text, axis in names.items():
-                self.z_axis.addItem(text, axis)
-                self.channel_axis.addItem(text, axis)
-            if layer is not None:
-                z, channel = guess_axes(Source.of(layer))
-                self.z_axis.value, self.channel_axis.value = z, channel
-            for box in (self.z_axis, self.channel_axis):
-                box.blockSignals(False)
-        self._axes_changed()
-
-    def _axes_changed(self, *_: Any) -> None:
-        layer, stack = self.stack.layer, self.kind.value == "stack"
-        leading = 0 if layer is None or not stack else layer.ndim - 2
-        channel = self.channel_axis.value if leading else None
-        self.rows.setRowVisible(self.z_axis, leading > 0)
-        self.rows.setRowVisible(self.channel_axis, leading > 1)
-        self.rows.setRowVisible(self.judge, channel is not None)
-        self.rows.setRowVisible(self.which, leading - 1 - (channel is not None) > 0)
-        if layer is not None and channel is not None:
-            self.judge.setRange(0, Source.of(layer).shape[channel] - 1)
+        """Offer the viewer's layers, and take up results that are open."""
+        self.box.refresh()
+        if self.repainter is None and self.current_run is None:
+            self._continue()
+        gone = missing_stack(self.viewer) if self.repainter is None else None
+        self._missing_path = None if gone is None else gone[1]
+        of = "" if gone is None else f"{gone[0]}" + (f" ({gone[1]})" if gone[1] else "")
+        self.missing.setText(f"These results were made of the stack {of}: open it to go on painting." if of else "")
+        self.missing.setVisible(bool(of))
+        self.open_button.setVisible(bool(self._missing_path))
         self.update_state()
+
+    _missing_path: str | None = None
+
+    def _open_missing(self) -> None:
+        """Open the stack that the results were made of."""
+        if self._missing_path is None:
+            return
+        try:
+            self.viewer.open(self._missing_path)
+        except (OSError, ValueError) as error:
+            self._fail(FileError(f"{self._missing_path}: cannot be opened ({error})"))
 
     def update_state(self, *args: Any) -> None:
         """Enable what can be used now."""
         super().update_state(*args)
-        live = self.repainter is not None and self.repainter.labels in self.viewer.layers
-        for name, button in self.tools.items():
-            button.setEnabled(live if name != "surface" else self._fused is not None and self._shows_height())
+        self.retouch.update_state()
+        self.relief.update_state()
 
     def problem(self) -> str:
         """Why nothing can run now."""
-        if self.kind.value == "layers":
-            ticked = len(self._ticked())
-            return "" if ticked > 1 else f"Tick at least two 2-D images to fuse; {ticked} is ticked."
-        if self.stack.layer is None:
-            return "There is no stack: open an image with at least three axes, or the sample of this plugin."
-        return ""
+        return self.box.problem()
 
-    def _ticked(self) -> list[Layer]:
-        ticked = [i for i in self._items() if i.checkState() == Qt.CheckState.Checked]
-        return [self._flat[i.data(Qt.ItemDataRole.UserRole)] for i in ticked]
+    def notes(self) -> list[str]:
+        """What the run found about the alignment, and what was done with corrections."""
+        return list(self._notes)
 
-    def _shows_height(self) -> bool:
-        return self._plan is not None and self._fused is not None and self._fused.index.ndim == 2
+    def place_in_view(self) -> dict[str, int]:
+        """Index that the sliders show on every further axis."""
+        layer, choice = self.box.stack.layer, self.box.safe_choice()
+        if layer is None or choice is None or choice.several:
+            return {}
+        from napari_defocus._layers import position
+
+        here = place_in(choice.source, position(layer, self.viewer.dims.point))
+        names = {choice.source.axis_name(a) for a in choice.others}
+        return {name: n for name, n in here.items() if name in names}
+
+    def _is_stale(self) -> bool:
+        made = self._ran
+        if made is None or self.problem():
+            return False
+        choice = self.box.safe_choice()
+        if choice is None:
+            return True
+        now, then = dict(self._about(choice)), dict(made.arguments)
+        # The place of the sliders is told by itself; the bound of "never in focus" moves after the run.
+        for name in ("position", "never_above"):
+            now.pop(name), then.pop(name)
+        return now != then
+
+    def slice_changed(self) -> None:
+        """Let the brush follow the sliders."""
+        self.retouch.slice_changed()
 
     # A run
 
-    def plan(self) -> StackPlan:
-        """What the controls say is to be fused."""
-        if self.kind.value == "layers":
-            return StackPlan(tuple(Source.of(layer) for layer in self._ticked()))
-        layer = self.stack.layer
-        if layer is None:
-            raise InputError("stack", "no layer", "an image layer with an axis of slices")
-        source = Source.of(layer)
-        channel = self.channel_axis.value
-        # The number stays in its hidden control when a stack without channels is chosen.
-        judge = 0 if channel is None else self.judge.value()
-        plan = StackPlan((source,), self.z_axis.value, channel, judge)
-        if self.which.value == "all" or not plan.others:
-            return plan
-        here = position(layer, self.viewer.dims.point)
-        fixed = {axis: here[axis] for axis in plan.others}
-        return StackPlan(plan.sources, plan.axis, plan.channel_axis, plan.judge, fixed)
+    def options(self, choice: StackChoice) -> dict[str, Any]:
+        """Arguments of `fuse`."""
+        wanted = self.wanted
+        return {
+            **self.params.values(),
+            **self.details.values(),
+            **self.settings.arguments(choice.source),
+            "never_above": self.never_above.value(),
+            "keep_slices": "weights" in wanted or "sigmas" in wanted,
+        }
+
+    @property
+    def wanted(self) -> list[str]:
+        """Layers that are asked for."""
+        return [name for name, box in self.outputs.items() if box.isChecked()]
+
+    def _about(self, choice: StackChoice) -> dict[str, Any]:
+        alignment = self.align.alignment
+        return {
+            **self.options(choice),
+            "layers": [s.name for s in choice.sources],
+            "z_axis": choice.axis,
+            "channel_axis": choice.channel_axis,
+            "judge_channel": choice.judge,
+            "position": choice.fixed,
+            "slices": list(choice.numbers),
+            "window": None if choice.window is None else [[w.start, w.stop] for w in choice.window],
+            "align": alignment.mode,
+            "alignment": dict(alignment.options),
+            "wanted": self.wanted,
+        }
 
     def job(self) -> Job:
         """The run that the controls describe."""
-        plan = self.plan()
-        self._next_plan = plan
-        arguments = {**self.arguments, **self.settings.arguments(plan.source)}
-        self._arguments = arguments
-        wanted = [name for name, box in self.outputs.items() if box.isChecked()]
-        keep = "weights" in wanted or "sigmas" in wanted
-        above = self.never_above.value()
-        about = {
-            **arguments,
-            "layers": [s.name for s in plan.sources],
-            "z_axis": plan.axis,
-            "channel_axis": plan.channel_axis,
-            "judge_channel": plan.judge,
-            "position": plan.fixed,
-            "never_above": above,
-        }
+        choice = self.box.choice()
+        options, alignment, wanted = self.options(choice), self.align.alignment, self.wanted
+        recipe = fusion_recipe(self.title, choice, options, alignment)
+        corrections = Corrections.of(self.repainter)
 
         def work(progress: ProgressCallback, cancel: CancelCallback) -> Fused:
             prepare_drawing()
-            return fuse_plan(plan, arguments, keep, above, progress, cancel)
+            return run_fusion(recipe, choice, options, alignment, progress, cancel)
 
-        return Job(plan.source, "fuse", about, work, lambda fused: fusion_layers(plan, fused, wanted))
+        def layers(fused: Fused) -> list[Result]:
+            # The layer must not be the array that corrections are told from.
+            found = fusion_layers(fused, wanted)
+            self._kept = None if corrections is None or self.new_layers.isChecked() else corrections.on(fused)
+            if self._kept is not None:
+                found[-1].data = self._kept
+            elif corrections is not None and not self.new_layers.isChecked():
+                self._leave_earlier()
+            else:
+                found[-1].data = fused.index.copy()
+            return found
+
+        self._kept: NDArray[Any] | None = None
+        place = choice.place
+        return Job(choice.source, "fuse", self._about(choice), work, layers, place)
+
+    def _leave_earlier(self) -> None:
+        """Leave layers with corrections that do not fit the new run as they are, as results of their own."""
+        assert self.repainter is not None
+        run = made_by(self.repainter.labels).get("run")
+        for layer in self.viewer.layers:
+            if made_by(layer).get("run") == run:
+                about = {**made_by(layer), "source_id": f"{made_by(layer).get('source_id')} before {run}"}
+                layer.metadata = {**layer.metadata, KEY: about}
+                layer.name += " (corrected)"
+        self._lost_touch = True
+
+    _lost_touch = False
 
     def finished(self, value: Any) -> None:
         """Start to follow the brush."""
+        fused: Fused = value
+        self.fused, self._notes = fused, fused.notes
+        if self._lost_touch:
+            self._notes += ("The corrections do not fit this run; they stay in the layers named “(corrected)”.",)
+            self._lost_touch = False
+        labels, image = self.made_layers["index"], self.made_layers["fused"]
+        original = np.array(image.data)
+        _keep(labels, automatic=fused.index, **fused.stack.as_dict())
+        _keep(image, original=original)
+        self._follow(fused.stack, labels, image, fused.index, original)
+        if self._kept is not None and self.repainter is not None:
+            self.repainter.catch_up(fused.index)
+            self._notes += ("Your corrections are kept and applied to the new result.",)
+        self.update_state()
+
+    def _follow(
+        self, stack: FusedStack, labels: Any, image: Layer, automatic: NDArray[Any], original: NDArray[Any]
+    ) -> None:
         if self.repainter is not None:
             self.repainter.stop()
             self.repainter.deleteLater()
-        self._plan, self._fused = self._next_plan, value
-        labels, image = self.made_layers["index"], self.made_layers["fused"]
-        self.repainter = Repainter(self._plan, self._arguments, value.ranges, labels, image, self)
+        labels.editable = False  # forgets napari's undo steps, which are of the run before
+        labels.editable = True
+        self.repainter = Repainter(stack, labels, image, automatic, original, self)
         self.repainter.failed.connect(tell)
-        self.update_state()
+        self.retouch.follow(self.repainter)
 
-    def script(self) -> str:
-        """The same run as a Python script."""
-        plan = self.plan()
-        arguments = {**self.arguments, **self.settings.arguments(plan.source)}
-        return fusion_script(self.title, plan, arguments, self.never_above.value())
+    def _continue(self) -> None:
+        """Take up a fusion of an earlier session or of a dock that was closed."""
+        earlier: Earlier | None = find_earlier(self.viewer)
+        if earlier is None:
+            return
+        self.box.show(earlier.stack.choice, earlier.sources)
+        self.memory.put(earlier.settings)
+        self._follow(earlier.stack, earlier.labels, earlier.image, earlier.automatic, earlier.original)
+        self.made_layers = earlier.layers
+        self.say(f"Continued: {earlier.labels.name}.")
+
+    def recipe(self) -> Recipe:
+        """The calls of that run, and the corrections that were painted."""
+        choice = self.box.choice()
+        recipe = fusion_recipe(self.title, choice, self.options(choice), self.align.alignment)
+        repainter = self.repainter
+        if repainter is None or self._is_stale() or not repainter.painted.any():
+            return recipe
+        return recipe.with_calls(
+            correction_calls(repainter.stack, repainter.automatic, np.asarray(repainter.labels.data)), {}
+        )
 
     def reset(self) -> None:
         """Put every control back to its default."""
         super().reset()
         self.settings.reset()
-        self.which.value = "view"
-        self.judge.setValue(0)
+        self.align.reset()
+        self.box.reset()
         self.never_above.setValue(NEVER_ABOVE)
         for name, (_, _, on) in _OUTPUTS.items():
             self.outputs[name].setChecked(on)
 
+    def closed(self) -> None:
+        """Leave the retouch mode with the dock."""
+        self.retouch.mode.setChecked(False)
+        super().closed()
+
     # After a run
 
     def _never_changed(self, above: float) -> None:
-        layer, fused = self.made_layers.get("never"), self._fused
+        layer, fused = self.made_layers.get("never"), self.fused
         if layer is None or fused is None or layer not in self.viewer.layers:
             return
         self._judging.submit(lambda: (above, fused, never_again(fused, above)))
 
     def _show_never(self, found: Any) -> None:
         above, fused, mask = found
-        if fused is self._fused and self._plan is not None:
-            made = provenance(self._plan.source, "fuse", {"never_above": above})
-            show(self.viewer, [never_layer(mask, self._plan.layout().spatial)], made)
-
-    def paint(self) -> None:
-        """Take up the brush with the slice in view."""
-        if self.repainter is None or self._plan is None:
-            return
-        labels, number = self.repainter.labels, slice_in_view(self._plan, self.viewer)
-        if number is not None:
-            labels.selected_label = number
-        labels.visible = True
-        labels.mode = "paint"
-        self.viewer.layers.selection.active = labels
-
-    def undo(self) -> None:
-        """Take back a stroke."""
-        if self.repainter is not None:
-            self.repainter.labels.undo()
-            self.repainter.touch()
-
-    def redo(self) -> None:
-        """Paint a stroke again."""
-        if self.repainter is not None:
-            self.repainter.labels.redo()
-            self.repainter.touch()
-
-    def automatic(self) -> None:
-        """Back to the library's decision."""
-        if self.repainter is not None:
-            labels = self.repainter.labels
-            labels.visible = True  # napari cannot write into a layer that it has not drawn yet
-            changed = np.nonzero(np.asarray(labels.data) != self.repainter.automatic)
-            labels.data_setitem(changed, self.repainter.automatic[changed])
-            self.repainter.touch()
-
-    def show_surface(self) -> None:
-        """Show the height as a surface in three dimensions."""
-        if self._plan is None or self.repainter is None or not self._shows_height():
-            return
-        assert self._fused is not None
-        repainter = self.repainter
-        result = height_surface(
-            self._plan, self._fused.height, np.asarray(repainter.labels.data), repainter.automatic, repainter.image
-        )
-        show(self.viewer, [result], provenance(self._plan.source, "fuse", {"shown": "height"}))
-        self.viewer.dims.ndisplay = 3
-        self.viewer.scene.camera.angles = VIEW
-        self.viewer.fit_to_view()
+        if fused is self.fused:
+            stack = fused.stack
+            made = provenance(stack.choice.source, "fuse", {"never_above": above}, stack.choice.place)
+            show(self.viewer, [never_layer(mask, stack.maps().spatial)], made)
 
 
-def _is_stack(layer: Layer) -> bool:
-    return is_image(layer) and layer.ndim > 2
+def _keep(layer: Layer, **about: Any) -> None:
+    """Add to what a layer's metadata says about how it was made."""
+    layer.metadata = {**layer.metadata, KEY: {**made_by(layer), **about}}

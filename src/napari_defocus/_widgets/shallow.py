@@ -16,10 +16,11 @@ from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import ShallowParams
 from napari_defocus._layers import Source, value_at
-from napari_defocus._widgets._base import row
+from napari_defocus._mapping import image_display
 from napari_defocus._widgets._form import Form
-from napari_defocus._widgets._mapped import MappedWidget, image_display
+from napari_defocus._widgets._mapped import MappedWidget
 from napari_defocus._widgets._mapsettings import chosen_device
+from napari_defocus._widgets._panel import LABEL_WIDTH, beside
 
 _MAIN = ("blur", "radius", "lens_radius", "sharpen_gain", "fill_subject")
 _ENDS = ("sharp_below", "blur_above")
@@ -30,14 +31,16 @@ class ShallowWidget(MappedWidget):
 
     title = "Shallow depth of field"
     about = "Keeps what is in focus and blurs the rest further, like a lens with a wider aperture."
+    key = "shallow"
+    words = {"blur_above": "blurred above", "sharp_below": "sharp below", "focus": "in focus"}  # noqa: RUF012
     function = "shallow_depth_of_field"
     prepared = "ShallowRenderer"
     results = {"weights": "sharp weight", "image": "shallow"}  # noqa: RUF012
     curve_label = "weight of the sharp image"
     curve_function = "shallow_weights"
 
-    def build_controls(self) -> None:
-        """The range over the histogram, the focus, the blur."""
+    def build_controls(self) -> list[QWidget]:
+        """The range over the histogram, the focus, the blur; the rest for the folded section."""
         described = ShallowParams.describe()
         self._ends = tuple(float(described[name]["default"]) for name in _ENDS)
         self._focus: float | None = None
@@ -48,6 +51,7 @@ class ShallowWidget(MappedWidget):
         self.range.setValue(self._ends)
         self.range.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
         self.range.setMinimumHeight(48)
+        self.range.setAccessibleName("sharp below ... blurred above [px]")
         self.range.setToolTip(
             "Left: sigma up to which a pixel stays sharp. Right: sigma from which it is fully blurred. "
             f"Unit: px. Defaults: {self._ends[0]:g} and {self._ends[1]:g}."
@@ -61,10 +65,7 @@ class ShallowWidget(MappedWidget):
         )
         self.clear_button = QPushButton("Clear")
         self.clear_button.setToolTip("Focus on what is sharpest again.")
-        buttons = QWidget()
-        buttons.setLayout(row(self.focus_button, self.clear_button))
-        buttons.layout().setContentsMargins(0, 0, 0, 0)
-        self.add(buttons)
+        self.add(beside(self.focus_button, self.clear_button))
         self.focus_label = QLabel()
         self.focus_label.setToolTip("Sigma in pixels that counts as in focus.")
         self.add(self.focus_label)
@@ -72,7 +73,7 @@ class ShallowWidget(MappedWidget):
         self.add_form(self.params)
         others = [name for name in described if name not in (*_MAIN, *_ENDS)]
         self.advanced = Form(ShallowParams, others)
-        self.add_form(self.advanced, "More settings")
+        self.forms.append(self.advanced)
         self.range.valueChanged.connect(self.changed)
         self.focus_button.toggled.connect(self._listen)
         self.clear_button.clicked.connect(self.clear_focus)
@@ -80,6 +81,19 @@ class ShallowWidget(MappedWidget):
         self._callback: Callable[..., Any] | None = None
         self._show_focus()
         self._enable()
+        for number, name in enumerate(_ENDS):
+            self.memory.add_value(name, lambda n=number: round(float(self.range.value()[n]), 4), self._put_end(number))
+        return [self.advanced.panel(LABEL_WIDTH)]
+
+    def _put_end(self, number: int) -> Callable[[float], None]:
+        """A function that sets one handle."""
+
+        def put(value: float) -> None:
+            ends = list(self.range.value())
+            ends[number] = float(value)
+            self.range.setValue(tuple(ends))
+
+        return put
 
     def _enable(self, *_: Any) -> None:
         lens = self.params["blur"].value == "lens"
@@ -114,12 +128,8 @@ class ShallowWidget(MappedWidget):
     def display(self, name: str, source: Source) -> dict[str, Any]:
         """Weights from 0 to 1; the image as its source."""
         if name == "weights":
-            return {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False, "colorbar": True}
+            return {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False, "colorbar": "weight"}
         return image_display(source)
-
-    def callbacks(self, cancel: Callable[[], bool]) -> dict[str, Any]:
-        """The run can be stopped between the filter's iterations."""
-        return {"cancel": cancel}
 
     def changed(self, *args: Any) -> None:
         """Follow a control: the marks in the plot, the curve, the slice in view."""

@@ -1,0 +1,74 @@
+"""Corrections of a decision map by hand, taken over from one run to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_defocus._fusing import Fused, FusedStack
+
+if TYPE_CHECKING:
+    from napari_defocus._widgets._repaint import Repainter
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Which slice was painted where.
+
+    Attributes
+    ----------
+    stack : FusedStack
+        What was fused when they were painted.
+    painted : bool array
+        Where.
+    labels : array
+        The decision map with them.
+    """
+
+    stack: FusedStack
+    painted: NDArray[np.bool_]
+    labels: NDArray[Any]
+
+    @classmethod
+    def of(cls, repainter: Repainter | None) -> Corrections | None:
+        """Those of the decision map that is painted on; None if there are none."""
+        if repainter is None:
+            return None
+        painted = repainter.painted
+        return cls(repainter.stack, painted, np.array(repainter.labels.data)) if painted.any() else None
+
+    def on(self, fused: Fused) -> NDArray[Any] | None:
+        """The decision map of another run with these corrections; None where they do not fit it.
+
+        They fit the same stack at the same position; an area that was cropped otherwise may leave some of them out.
+        """
+        old, new = self.stack.choice, fused.stack.choice
+        same = [s.identity for s in old.sources] == [s.identity for s in new.sources]
+        axes = ("axis", "channel_axis", "fixed", "total")
+        if not same or any(getattr(old, name) != getattr(new, name) for name in axes):
+            return None
+        result = fused.index.copy()
+        if result.shape[:-2] != self.labels.shape[:-2]:
+            return None
+        here, there = [], []
+        for axis, (a, b) in enumerate(zip(self._start(self.stack), self._start(fused.stack), strict=True)):
+            mine, its = self.labels.shape[axis - 2], result.shape[axis - 2]
+            first, last = max(a, b), min(a + mine, b + its)
+            if first >= last:
+                return None
+            here.append(slice(first - a, last - a))
+            there.append(slice(first - b, last - b))
+        painted, labels = self.painted[(..., *here)], self.labels[(..., *here)]
+        painted = painted & (new.place_of(labels) >= 0)  # a slice may be left out now
+        part = result[(..., *there)]
+        part[painted] = labels[painted]
+        return result
+
+    @staticmethod
+    def _start(stack: FusedStack) -> tuple[int, int]:
+        window = stack.choice.window
+        first = (0, 0) if window is None else (window[0].start, window[1].start)
+        return first[0] + stack.offset[0], first[1] + stack.offset[1]

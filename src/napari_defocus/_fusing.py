@@ -1,0 +1,376 @@
+"""One run of the fusion widget as calls of the library, and what it returns laid out for layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.errors import InputError
+from defocus_backend.params import ALIGN_MODELS
+from defocus_backend.progress import CancelCallback, ProgressCallback
+from napari_defocus._layers import Layout
+from napari_defocus._recipe import Call, Part, Recipe
+from napari_defocus._stacks import StackChoice, Window
+
+BY_INDEX = ("blend", "radius", "eps", "delta", "device")
+"""Arguments of `fuse` that a decision which is known already needs too."""
+MAPS = ("index", "sigma", "confidence", "height", "height_error", "never_in_focus")
+ALIGN_MODES = ("off", "auto", *ALIGN_MODELS)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What the widget asks of the alignment.
+
+    Attributes
+    ----------
+    mode : str
+        One of `ALIGN_MODES`; "auto" aligns where the frames are found to be moved.
+    options : mapping
+        Further arguments of `align_stack`, `border` among them.
+    """
+
+    mode: str = "off"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def on(self) -> bool:
+        """Whether frames may be moved."""
+        return self.mode != "off"
+
+
+def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], alignment: Alignment) -> Recipe:
+    """The calls that fuse what was chosen.
+
+    Parameters
+    ----------
+    title : str
+        Of the widget.
+    choice : StackChoice
+    options : mapping
+        Of `fuse`.
+    alignment : Alignment
+
+    Raises
+    ------
+    InputError
+        If stacks at several positions are to be aligned: each would get an area of its own.
+    """
+    if alignment.on and choice.looped:
+        raise InputError(
+            "alignment", f"{len(list(choice.frames()))} positions", "one: choose the position in view, or no alignment"
+        )
+    colour = choice.source.channel_axis
+    z = choice.z()
+    place = {} if z is None else {"z": [float(v) for v in z]}
+    common = {"channel_axis": colour, **options, **place}
+    if not alignment.on and (choice.looped or choice.channel_axis is not None):
+        common |= {"channel_axis": None, "axes": choice.axes}
+        if choice.channel_axis is not None:
+            common["focus_channels"] = choice.judge
+        calls = [Call("fusion", "fuse", (Part("stack"),), common)]
+        saved = {"fused": Part("fusion", "image")}
+    elif choice.channel_axis is None:
+        calls = [*_alignment("stack", [], alignment, colour), Call("fusion", "fuse", (Part("stack"),), common)]
+        saved = {"fused": Part("fusion", "image")}
+    else:
+        names = [f"channel_{c}" for c in range(choice.channels)]
+        judged = names[choice.judge]
+        calls = [Call(n, "", (Part("stack", index=choice.key((), c)),)) for c, n in enumerate(names)]
+        calls += _alignment(judged, [n for n in names if n != judged], alignment, colour)
+        calls.append(Call("fusion", "fuse", (Part(judged),), common))
+        by_index = {"channel_axis": colour, **{n: options[n] for n in BY_INDEX}, "value_range": options["value_range"]}
+        saved = {}
+        for number, name in enumerate(names):
+            saved[f"fused_{number}"] = Part("fusion", "image") if name == judged else Part(f"fused_{number}")
+            if name != judged:
+                calls.append(Call(f"fused_{number}", "fuse_by_index", (Part(name), Part("fusion", "index")), by_index))
+    saved |= {"index": Part("fusion", "index"), "height": Part("fusion", "height")}
+    colours = tuple(name for name in saved if name.startswith("fused")) if choice.source.rgb else ()
+    return Recipe(title, {"stack": choice.stack()}, tuple(calls), saved, colours)
+
+
+def _alignment(judged: str, others: Sequence[str], alignment: Alignment, colour: int | None) -> list[Call]:
+    """Calls that put aligned frames in the place of the frames."""
+    if not alignment.on:
+        return []
+    calls, needed = [], None
+    options = {"channel_axis": colour, **alignment.options}
+    if alignment.mode == "auto":
+        calls.append(Call("need", "alignment_needed", (Part(judged),), {"channel_axis": colour}))
+        needed = Part("need", "needed")
+    else:
+        options["model"] = alignment.mode
+    calls.append(Call(judged, "align_stack", (Part(judged),), options, needed))
+    border = {"channel_axis": colour, **{k: v for k, v in alignment.options.items() if k == "border"}}
+    for name in others:
+        calls.append(Call(name, "apply_alignment", (Part(name), Part(judged, "alignment")), border, needed))
+    return calls
+
+
+@dataclass
+class FusedStack:
+    """The slices of a run as they were fused, aligned or not, for fusing parts of them again.
+
+    Attributes
+    ----------
+    choice : StackChoice
+    options : mapping
+        Of `fuse`.
+    aligned : list
+        For every channel what `align_stack` returned; empty where nothing was aligned.
+    border : str
+        How these were asked for.
+    """
+
+    choice: StackChoice
+    options: Mapping[str, Any]
+    aligned: list[Any] = field(default_factory=list)
+    border: str = "crop"
+    _ranges: dict[tuple[tuple[int, ...], int], tuple[float, float]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls, choice: StackChoice, options: Mapping[str, Any], values: Mapping[str, Any], alignment: Alignment
+    ) -> FusedStack:
+        """The slices of a run that has ended."""
+        names = ["stack"] if "channel_0" not in values else [f"channel_{c}" for c in range(choice.channels)]
+        aligned = [values[name] for name in names if hasattr(values[name], "alignment")]
+        return cls(choice, options, aligned, str(alignment.options.get("border", "crop")))
+
+    @classmethod
+    def again(cls, choice: StackChoice, options: Mapping[str, Any], text: str, border: str) -> FusedStack:
+        """The slices of an earlier run, by the alignment that it found as JSON; empty text where there was none."""
+        made = cls(choice, options, border=border)
+        if text:
+            import defocus_backend as db
+
+            known, aligned = db.Alignment.from_json(text), []
+            for channel in range(choice.channels):
+                slices = made.slices((), channel)
+                colour = choice.source.channel_axis
+                aligned.append(db.apply_alignment(slices, known, channel_axis=colour, border=border))
+            made.aligned = aligned
+        return made
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values from which `again` makes it again, for the metadata of a layer and for files."""
+        choice = {**self.choice.as_dict(), "total": self.choice.total}
+        return {"choice": choice, "options": dict(self.options), "aligned": self.alignment_text, "border": self.border}
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Row and column of what was chosen at which the results start."""
+        if not self.aligned:
+            return (0, 0)
+        rows, columns = self.aligned[0].window
+        return int(rows.start), int(columns.start)
+
+    @property
+    def alignment_text(self) -> str:
+        """The alignment as JSON; empty where there is none."""
+        return self.aligned[0].alignment.to_json() if self.aligned else ""
+
+    def slices(self, frame: Sequence[int], channel: int) -> Any:
+        """One stack and channel, to be read slice by slice."""
+        if self.aligned:
+            return self.aligned[channel]
+        stack = self.choice.stack()
+        return stack if isinstance(stack, list) else stack.part(self.choice.key(frame, channel))
+
+    def part(self, frame: Sequence[int], channel: int, window: Window) -> Any:
+        """One window of every slice of one stack and channel."""
+        if self.aligned:
+            return [slice_[window] for slice_ in self.aligned[channel]]
+        stack = self.slices(frame, channel)
+        return [view.part(window) for view in stack] if isinstance(stack, list) else stack.part((slice(None), *window))
+
+    def value_range(self, frame: Sequence[int], channel: int) -> tuple[float, float]:
+        """Values that count as 0 and 1 in one stack and channel, as `fuse` found them; kept."""
+        given = self.options.get("value_range")
+        if given is not None:
+            return float(given[0]), float(given[1])
+        key = (tuple(frame), channel)
+        if key not in self._ranges:
+            from defocus_backend.stacks import as_source
+
+            slices = self.slices(frame, channel)
+            self._ranges[key] = as_source(slices, channel_axis=self.choice.source.channel_axis).value_range
+        return self._ranges[key]
+
+    def maps(self) -> Layout:
+        """Where maps of the result lie."""
+        return self.choice.layout(offset=self.offset)
+
+    def images(self) -> Layout:
+        """Where the fused image lies."""
+        return self.choice.layout(channels=True, offset=self.offset)
+
+    def map_at(self, frame: Sequence[int]) -> tuple[int, ...]:
+        """Index of the map of one stack."""
+        return self.maps().at(self._where(frame, 0))
+
+    def image_at(self, frame: Sequence[int], channel: int) -> tuple[int, ...]:
+        """Index of the fused image of one stack and channel."""
+        return self.images().at(self._where(frame, channel))
+
+    def _where(self, frame: Sequence[int], channel: int) -> dict[int, int]:
+        choice = self.choice
+        where = {**(choice.fixed or {}), **dict(zip(choice.looped, frame, strict=True)), choice.axis: 0}
+        return where if choice.channel_axis is None else {**where, choice.channel_axis: channel}
+
+
+@dataclass
+class Fused:
+    """What a run returns: arrays laid out for their layers, and what was found about the alignment.
+
+    Slice numbers are those of the sliders. They take as few bytes as hold them: napari shows labels of one or two bytes
+    as they are and translates wider ones beforehand, which takes half a second for five megapixels. `never_above` is
+    the bound in px that the run had for `never_in_focus`.
+    """
+
+    stack: FusedStack
+    image: NDArray[Any]
+    index: NDArray[Any]
+    sigma: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    height: NDArray[np.float32]
+    height_error: NDArray[np.float32]
+    never_in_focus: NDArray[np.uint8]
+    never_above: float
+    weights: NDArray[np.float32] | None = None
+    sigmas: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def run_fusion(
+    recipe: Recipe,
+    choice: StackChoice,
+    options: Mapping[str, Any],
+    alignment: Alignment,
+    progress: ProgressCallback,
+    cancel: CancelCallback,
+) -> Fused:
+    """Make the calls of a recipe and lay out what they return."""
+    notes = _check_still(choice, cancel) if not alignment.on else []
+    values = recipe.run(progress, cancel)
+    stack = FusedStack.of(choice, options, values, alignment)
+    fusion = values["fusion"]
+    if "channel_0" in values:
+        images = [recipe.saved[f"fused_{c}"].find(values) for c in range(choice.channels)]
+        image = np.stack(images)
+    else:
+        image = fusion.image
+    if alignment.on:
+        notes = _alignment_notes(values.get("need"), stack)
+    maps = {name: _laid_out(getattr(fusion, name), stack.maps().shape[:-2], 2) for name in MAPS}
+    labels = np.min_scalar_type(choice.total)
+    deep = choice.layout(slices=True).shape[:-2]
+    return Fused(
+        stack=stack,
+        image=_laid_out(image, stack.images().shape[:-2], 3 if choice.source.rgb else 2),
+        index=choice.taken[maps["index"]].astype(labels),
+        sigma=maps["sigma"],
+        confidence=maps["confidence"],
+        height=maps["height"],
+        height_error=maps["height_error"],
+        never_in_focus=maps["never_in_focus"].astype(np.uint8),
+        never_above=float(options["never_above"]),
+        weights=_per_slice(fusion.weights, choice, deep),
+        sigmas=_per_slice(fusion.sigmas, choice, deep),
+        notes=tuple(notes),
+    )
+
+
+def _laid_out(values: NDArray[Any], leading: tuple[int, ...], plane: int) -> NDArray[Any]:
+    """With axes of length one where the layout has them."""
+    return np.ascontiguousarray(values.reshape(*leading, *values.shape[-plane:]))
+
+
+def _per_slice(values: NDArray[np.float32] | None, choice: StackChoice, leading: tuple[int, ...]) -> Any:
+    """Maps of every slice (..., N, H, W) with the slices at the place of the z axis."""
+    if values is None:
+        return None
+    before = sum(a < choice.axis for a in choice.looped)
+    return _laid_out(np.moveaxis(values, len(choice.looped), before), leading, 2)
+
+
+def _check_still(choice: StackChoice, cancel: CancelCallback) -> list[str]:
+    """A warning where frames that are not aligned are found to be moved; nothing where that cannot be judged."""
+    if choice.looped:
+        return []
+    import defocus_backend as db
+
+    stack = choice.stack()
+    slices = stack if isinstance(stack, list) else stack.part(choice.key((), choice.judge))
+    try:
+        verdict = db.alignment_needed(slices, channel_axis=choice.source.channel_axis, cancel=cancel)
+    except InputError:
+        return []
+    if not verdict.needed:
+        return []
+    return [f"Not aligned, although {verdict.reason}. Choose an alignment if edges look doubled."]
+
+
+def _alignment_notes(need: Any, stack: FusedStack) -> list[str]:
+    if not stack.aligned:
+        return [f"Not aligned: {need.reason}." if need is not None else "Not aligned."]
+    found = stack.aligned[0].alignment
+    parts = [found.parts(n) for n in range(len(found))]
+    shift = max(float(np.hypot(*p.shift)) for p in parts)
+    scale = max((p.scale - 1 for p in parts), key=abs)
+    turn = max((np.degrees(p.rotation) for p in parts), key=abs)
+    rows, columns = stack.aligned[0].window
+    whole = found.shape
+    text = f"Aligned ({found.model}): shifted by up to {shift:.1f} px, scaled by up to {scale:+.2%}"
+    text += f", turned by up to {turn:+.2f}°" if abs(turn) >= 0.005 else ""
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    if size != tuple(whole):
+        text += f"; cropped from {whole[0]} x {whole[1]} to {size[0]} x {size[1]} px"
+    gains = found.gains / found.gains.mean()
+    if np.ptp(found.gains) > 0.005:
+        text += f"; exposure differed by {np.ptp(gains):.0%}"
+    return [text + ".", *(f"Warning: {w}." for w in found.warnings)]
+
+
+def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray[Any]) -> list[Call]:
+    """Calls that apply painted corrections to the result of `fusion_recipe`, for the script."""
+    import defocus_backend as db
+
+    choice, options = stack.choice, stack.options
+    calls: list[Call] = []
+    by_index = {"channel_axis": choice.source.channel_axis, **{n: options[n] for n in BY_INDEX}}
+    by_index["value_range"] = options["value_range"]
+    separate = bool(stack.aligned) and choice.channel_axis is not None
+    for frame in choice.frames():
+        where = stack.map_at(frame)
+        painted = np.where(labels[where] != automatic[where], choice.place_of(labels[where]), -1)
+        if not (painted >= 0).any():
+            continue
+        calls.append(Call("corrections", "unpack_corrections", (db.pack_corrections(painted),)))
+        index = Part("fusion", "index", frame)
+        for channel in range(choice.channels):
+            if separate:
+                source = Part(f"channel_{channel}")
+                image = Part("fusion", "image") if channel == choice.judge else Part(f"fused_{channel}")
+            else:
+                source = Part("stack", index=() if choice.several else choice.key(frame, channel))
+                image = Part("fusion", "image", _image_key(choice, frame, channel))
+            inputs = (source, image, index, Part("corrections"))
+            calls.append(Call("corrected", "fuse_corrected", inputs, by_index))
+            calls.append(Call(_in_place(image), "", (Part("corrected", "image"),)))
+        calls.append(Call(_in_place(index), "", (Part("corrected", "index"),)))
+    return calls
+
+
+def _image_key(choice: StackChoice, frame: Sequence[int], channel: int) -> tuple[int, ...]:
+    at = dict(zip("TP", frame, strict=False)) | {"C": channel}
+    return tuple(at[letter] for letter in choice.axes if letter in at and letter in "TPC")
+
+
+def _in_place(part: Part) -> Part:
+    return part if part.index else Part(part.name, part.attribute, (slice(None),))
