@@ -74,20 +74,15 @@ def test_data_goes_one_way(path: Path) -> None:
         assert allowed, f"{own} may not import {name}"
 
 
-def test_no_two_modules_import_each_other() -> None:
-    """Not in a circle of any length either, inside folders too."""
-    names = {".".join(("defocus_backend", *p.relative_to(BACKEND).with_suffix("").parts)): p for p in MODULES}
-    names = {name.removesuffix(".__init__"): path for name, path in names.items() if name != "defocus_backend.__init__"}
-    needs: dict[str, set[str]] = {}
-    for name, path in names.items():
-        # A name of a package's face counts as the face, which imports the rest of its folder.
-        found = {n if n in names else n.rpartition(".")[0] for n in imported(path)}
-        needs[name] = {n for n in found if n in names and n != name}
-    left = dict(needs)
-    while free := [name for name, used in left.items() if not used & left.keys()]:
-        for name in free:
-            del left[name]
-    assert sorted(left) == []
+def test_the_picture_of_the_architecture_is_the_contract() -> None:
+    """docs/architecture.md draws the floors of FLOW in their order, and every room that there is."""
+    page = (SOURCE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = page.split("```text\n")[1].split("```")[0]
+    drawn = [{word for word in line.split() if word in RANK} for line in picture.splitlines()]
+    for floor, (line, group) in enumerate(zip(drawn, FLOW, strict=True)):
+        assert set(group) <= line, f"floor {floor}"
+    rooms = {path.relative_to(BACKEND).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
+    assert rooms == set(RANK)
 
 
 def module_name(path: Path) -> str:
