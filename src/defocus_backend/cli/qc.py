@@ -205,8 +205,8 @@ def qc_command(paths: tuple[Path, ...], out: Path, **options: Any) -> None:
         for kind, path in written.items():
             click.echo(f"{kind:<8}  {path}")
         click.echo(", ".join(f"{n} {verdict}" for verdict, n in sorted(done.verdicts.items())) + f"; {seconds:.1f} s")
-    for path, why in done.failed:
-        click.echo(f"defocus: {path}: {why}" if str(path) not in why else f"defocus: {why}", err=True)
+    for name, why in done.failed:
+        click.echo(f"defocus: {name}: {why}" if name not in why else f"defocus: {why}", err=True)
     if done.failed:
         raise click.exceptions.Exit(FAILED)
 

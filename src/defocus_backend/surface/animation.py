@@ -83,7 +83,7 @@ def _write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> N
             even = np.ascontiguousarray(colour[: colour.shape[0] // 2 * 2, : colour.shape[1] // 2 * 2, ::-1])
             if writer is None:
                 size = (even.shape[1], even.shape[0])
-                writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
+                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
                 if not writer.isOpened():
                     raise FileError(f"{path}: this OpenCV cannot write MP4; choose a .gif")
             writer.write(even)
