@@ -1,24 +1,30 @@
-"""Whether a stack needs aligning at all, measured on a few pairs of its frames."""
+"""Whether a stack needs aligning at all, measured on all of its frames at a small size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
-from defocus_backend.align.frames import small_frame
-from defocus_backend.align.motion import Motion, decompose, half_side
-from defocus_backend.align.register import register
+from defocus_backend.align.frames import SmallFrame, small_frame
+from defocus_backend.align.motion import Matrix, Motion, decompose, displacement
+from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import require_opencv
 from defocus_backend.progress import CancelCallback, Reporter
 from defocus_backend.stacks import StackLike, as_source
 
-_SIDE = 512
-_PAIRS = 8
-_SHIFT = 0.5
-_SCALE = 0.001
-_SIGMAS = 3
+_SIDE = 256
+_DRIFTS = 8
+"""Frames compared over a quarter of the stack as well: a slow drift is too small to be seen between neighbours."""
+_DISPLACED = 0.5
+_SIGMAS = 3.0
+_BEYOND_DOUBT = 2.0
+_BEYOND_DOUBT_SIGMAS = 5.0
+_LOST = 0.1
+"""Share of frames without a link above which a stack is left alone."""
+_REVERSED = 0.2
+"""Share of the changes of scale that may go against the others."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +36,42 @@ class AlignmentNeed:
     needed : bool
     reason : str
         In words, with the figure that decided.
+    displaced : tuple of int
+        Frames whose corners are displaced against the middle frame, as far as the links show.
+    displacement : float
+        Largest displacement of a corner between two compared frames, px.
     """
 
     needed: bool
     reason: str
+    displaced: tuple[int, ...] = ()
+    displacement: float = 0.0
 
 
 def alignment_needed(
-    stack: StackLike, *, channel_axis: int | None = None, cancel: CancelCallback | None = None
+    stack: StackLike,
+    *,
+    channel_axis: int | None = None,
+    calibrated: bool = False,
+    cancel: CancelCallback | None = None,
 ) -> AlignmentNeed:
-    """Look whether frames are shifted against each other by more than half a pixel, or scaled by over 0.1 %.
+    """Decide whether any frame of a stack is displaced, by whatever motion.
 
-    Up to eight pairs of frames, neighbours and pairs a quarter of the stack apart (a slow drift is too small to
-    see between neighbours), are registered at a size of at most 512 px; the first that moves decides.
+    Every frame is registered on the one before it, and a few on one a quarter of the stack before, at a size of at most
+    256 px. A frame counts as displaced where a corner moves by more than half a pixel beyond three standard
+    errors, and the registration in the other direction agrees. Changes of scale alone count only if they go one
+    way through the stack, as those of a lens do. Nothing is aligned if more than a tenth of the frames cannot
+    be registered.
 
     Parameters
     ----------
     stack, channel_axis
         As for `align_stack`.
+    calibrated : bool
+        Whether the frames are a microscope's z-stack. A stage does not scale the picture, while what a section
+        shows changes: only shifts and rotations count then, from two pixels beyond five standard errors.
     cancel : callable or None
-        Asked before every pair.
+        Asked before every frame.
 
     Returns
     -------
@@ -61,44 +83,136 @@ def alignment_needed(
     """
     require_opencv()
     frames = as_source(stack, channel_axis=channel_axis)
-    motion = Motion.of("similarity", ())
-    pairs = list(_pairs(len(frames)))
-    reporter = Reporter(len(pairs), "pairs", cancel=cancel)
-    most_shift = most_scale = 0.0
-    lost = 0
-    for first, second in pairs:
+    look = _Look(calibrated)
+    stride = max(2, len(frames) // _DRIFTS)
+    reporter = Reporter(len(frames), "frames", cancel=cancel)
+    for number in range(len(frames)):
         reporter.advance(0)
-        a, b = small_frame(frames, first, _SIDE), small_frame(frames, second, _SIDE)
-        link = register(a.pyramid, b.pyramid, motion, [])
+        look.add(small_frame(frames, number, _SIDE), number % stride == 0)
         reporter.done += 1
-        if not link.good:
-            lost += 1
-            continue
+    return look.verdict()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A link between two frames that was found, in the words of the decision."""
+
+    first: int
+    second: int
+    matrix: Matrix
+    displacement: float
+    error: float
+    scale: float
+    shows: bool
+    shows_without_scale: bool
+
+
+class _Look:
+    """What the frames seen so far show."""
+
+    def __init__(self, calibrated: bool) -> None:
+        self._motion = Motion.of("similarity", ("scale",) if calibrated else ())
+        self._least, self._sigmas = (_BEYOND_DOUBT, _BEYOND_DOUBT_SIGMAS) if calibrated else (_DISPLACED, _SIGMAS)
+        self._steps: list[_Step] = []
+        self._lost: list[int] = []
+        self._variances: dict[int, float] = {}
+        self._places: list[Matrix] = []
+        self._good: tuple[int, SmallFrame] | None = None
+        self._anchors: deque[tuple[int, SmallFrame]] = deque(maxlen=2)
+
+    def add(self, frame: SmallFrame, distant: bool) -> None:
+        """Compare the next frame with the one before it and, if `distant`, with the last such frame but one."""
+        number = len(self._places)
+        place = self._places[-1] if self._places else np.eye(3)
+        if self._good is not None:
+            step = self._compare(self._good, (number, frame), [])
+            if step is None:
+                self._lost.append(number)
+            else:
+                place = step.matrix @ self._places[self._good[0]]
+                self._steps.append(step)
+                self._variances[number] = step.error**2
+        self._places.append(place)
+        if number not in self._lost:
+            self._good = (number, frame)
+        if distant and number not in self._lost:
+            if self._anchors:
+                anchor = self._anchors[0]
+                start = place @ np.linalg.inv(self._places[anchor[0]])
+                step = self._compare(anchor, (number, frame), [np.asarray(start)])
+                if step is not None:
+                    self._steps.append(step)
+            self._anchors.append((number, frame))
+
+    def _compare(
+        self, first: tuple[int, SmallFrame], second: tuple[int, SmallFrame], starts: list[Matrix]
+    ) -> _Step | None:
+        """The step between two frames, None if they cannot be registered."""
+        (a, template), (b, frame) = first, second
+        link = register(template.pyramid, frame.pyramid, self._motion, starts)
+        if not link.found:
+            return None
+        moved = displacement(link.matrix, template.shape) * template.factor
         parts = decompose(link.matrix)
-        shift = float(np.hypot(*parts.shift)) * half_side(a.shape) * a.factor
-        scale = abs(parts.scale - 1)
-        # What cannot be told from no motion counts as none; in a small picture nor can a thousandth.
-        unsure_by = _SIGMAS * link.error * a.factor
-        at_border = scale * half_side(a.shape) * a.factor
-        if shift > _SHIFT + unsure_by or (scale > _SCALE and at_border > _SHIFT + unsure_by):
-            moved = f"frame {second} is shifted by {shift:.1f} px and scaled by {parts.scale - 1:+.2%}"
-            return AlignmentNeed(True, f"{moved} against frame {first}")
-        most_shift, most_scale = max(most_shift, shift), max(most_scale, scale)
-    if lost == len(pairs):
-        return AlignmentNeed(False, "no two frames are alike enough to compare")
-    most = f"frames are shifted by at most {most_shift:.2f} px and scaled by {most_scale:.2%}"
-    small = most_shift <= _SHIFT and most_scale <= _SCALE
-    return AlignmentNeed(False, most if small else f"{most}, no more than the registration may err")
+        rigid = link.matrix.copy()
+        rigid[:2, :2] /= parts.scale
+        still = displacement(rigid, template.shape) * template.factor
+        least = self._least + self._sigmas * link.error * template.factor
+        shows = moved > least and self._agrees(link, first, second, moved)
+        error = link.error * template.factor
+        return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and still > least)
 
+    def _agrees(self, link: Link, first: tuple[int, SmallFrame], second: tuple[int, SmallFrame], moved: float) -> bool:
+        """Whether the registration from the second frame to the first undoes the one from the first to the second."""
+        (_, template), (_, frame) = first, second
+        back = register(frame.pyramid, template.pyramid, self._motion, [])
+        if not back.found:
+            return False
+        factor = template.factor
+        loop = displacement(back.matrix @ link.matrix, template.shape) * factor
+        return loop < max(_DISPLACED, moved / 4, 2 * (link.error + back.error) * factor)
 
-def _pairs(length: int) -> Iterator[tuple[int, int]]:
-    """Neighbours and distant pairs in turns, spread over the stack, each once."""
-    count = _PAIRS // 2
-    starts = np.unique(np.linspace(0, max(0, length - 2), min(count, max(1, length - 1))).round().astype(int))
-    apart = max(1, length // 4)
-    seen = set()
-    for start in starts.tolist():
-        for pair in ((start, start + 1), (min(start, length - 1 - apart), min(start, length - 1 - apart) + apart)):
-            if pair[1] < length and pair not in seen and pair[0] != pair[1]:
-                seen.add(pair)
-                yield pair
+    def verdict(self) -> AlignmentNeed:
+        """The decision, once all frames are added."""
+        count = len(self._places)
+        if count > 1 and not self._steps:
+            return AlignmentNeed(False, "no two frames are alike enough to compare")
+        most = max((s.displacement for s in self._steps), default=0.0)
+        shown = [s for s in self._steps if s.shows]
+        seen = f"corners move by at most {most:.2f} px in {count} frames"
+        if not shown:
+            beyond = " beyond five standard errors and 2 px" if self._least > _DISPLACED else ""
+            small = most <= self._least
+            return AlignmentNeed(False, seen if small else f"{seen}, no more than the registration may err{beyond}")
+        if len(self._lost) > _LOST * count:
+            lost = ", ".join(map(str, self._lost[:5])) + (", ..." if len(self._lost) > 5 else "")
+            return AlignmentNeed(False, f"{len(self._lost)} of {count} frames cannot be compared ({lost})")
+        if not any(s.shows_without_scale for s in shown):
+            changes = [float(np.log(s.scale)) for s in shown]
+            against = min(sum(c for c in changes if c > 0), -sum(c for c in changes if c < 0))
+            if against > _REVERSED * sum(map(abs, changes)):
+                return AlignmentNeed(False, f"{seen}, but grow and shrink as things do that go out of focus")
+        largest = max(shown, key=lambda s: s.displacement)
+        displaced = self._displaced(shown)
+        parts = decompose(largest.matrix)
+        reason = (
+            f"frame {largest.second} is displaced by up to {largest.displacement:.1f} px against frame {largest.first} "
+            f"(scale {parts.scale - 1:+.2%}, rotation {np.rad2deg(parts.rotation):+.2f} degrees); "
+            f"{len(displaced)} of {count} frames are displaced"
+        )
+        return AlignmentNeed(True, reason, displaced, largest.displacement)
+
+    def _displaced(self, shown: list[_Step]) -> tuple[int, ...]:
+        """Frames displaced against the middle one by more than the links between the two may err."""
+        assert self._good is not None, "frames were added"
+        shape, factor = self._good[1].shape, self._good[1].factor
+        middle = len(self._places) // 2
+        back = np.linalg.inv(self._places[middle])
+        variances = np.cumsum([self._variances.get(n, 0.0) for n in range(len(self._places))])
+        found = []
+        for number, place in enumerate(self._places):
+            error = float(np.sqrt(abs(variances[number] - variances[middle])))
+            moved = displacement(np.asarray(place @ back), shape) * factor
+            if number not in self._lost and moved > self._least + self._sigmas * error:
+                found.append(number)
+        return tuple(found) or tuple(sorted({s.second for s in shown}))

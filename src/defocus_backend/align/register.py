@@ -8,7 +8,7 @@ similarity and no locked degree of freedom, and was half as accurate on drifting
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from defocus_backend.align.blur import blur_difference, blurred
 from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
 
 _SMOOTHING = 1.0
@@ -28,13 +29,16 @@ _ENOUGH = 0.01
 """A step that moves no corner further than this, px, ends a level."""
 _CONVERGED = 0.1
 _LEAST_CORRELATION = 0.5
-_MOST_ERROR = 0.5
+_MOST_ERROR = 1.0
+_UNCERTAIN = "uncertain by"
 _LEAST_OVERLAP = 0.2
 _MARGIN = 2
 _FLAT = 1e-9
 """Product of the standard deviations (unit range) below which a picture counts as constant."""
-_CORRELATED = 4 * np.pi * _SMOOTHING**2
-"""Pixels that share one independent sample of white noise after the low pass."""
+_BLUR_SIDE = 384
+"""Longest side of the levels on which the difference in blur is measured, px."""
+_TILES = 8
+"""Tiles along the longer side by whose disagreement the error is judged."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,7 @@ class Link:
     correlation : float
         Of the two, low-passed, where they overlap after alignment; 0 if none was found.
     error : float
-        Standard deviation of the displacement at a corner of the frame, px of the finest level, as the least
-        squares system tells it.
+        Standard deviation of the displacement at a corner of the frame, px of the finest level.
     reason : str
         Why the link must not be used; empty if it may.
     """
@@ -63,6 +66,11 @@ class Link:
     def good(self) -> bool:
         """Whether it may be used."""
         return not self.reason
+
+    @property
+    def found(self) -> bool:
+        """Whether the two show the same thing, be it only roughly known how they lie on each other."""
+        return self.good or self.reason.startswith(_UNCERTAIN)
 
 
 @dataclass(frozen=True)
@@ -136,13 +144,20 @@ def register(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Mat
         return Link(np.eye(3), 0.0, np.inf, "too small")
     coarsest = len(template.levels) - 1
     matrix = _best_start(template, frame, motion, starts, coarsest)
-    found = _Search(0.0, 0.0, 0.0, np.inf)
-    for level in range(coarsest, -1, -1):
+    measured = next(n for n, pixels in enumerate(template.levels) if max(pixels.shape) <= _BLUR_SIDE or n == coarsest)
+    # What blur explains must not be taken for motion, so it is measured before the first step, and once again after.
+    amount = _Pair.of(template, frame, measured).blur_difference(matrix)
+    for level in (*range(coarsest, measured - 1, -1), *range(measured, -1, -1)):
+        pair = _Pair.of(template, frame, level)
+        pair = pair.blurred(_resized(amount, pair.shape), matrix)
         steps = _STEPS[0] if level == coarsest else _STEPS[2] if level == 0 else _STEPS[1]
-        matrix, found = _search(template, frame, motion, matrix, level, steps)
+        matrix, found = _search(pair, motion, matrix, steps)
         if found.correlation <= 0:
-            break
-    return Link(matrix, found.correlation, found.error, _judge(matrix, found))
+            return Link(matrix, 0.0, np.inf, _judge(matrix, found, np.inf))
+        if level == measured:
+            amount = _Pair.of(template, frame, measured).blur_difference(matrix)
+    error = _error(pair, motion, matrix)
+    return Link(matrix, found.correlation, error, _judge(matrix, found, error))
 
 
 @dataclass(frozen=True)
@@ -150,10 +165,9 @@ class _Search:
     correlation: float
     overlap: float
     last_step: float
-    error: float
 
 
-def _judge(matrix: Matrix, found: _Search) -> str:
+def _judge(matrix: Matrix, found: _Search, error: float) -> str:
     if found.correlation < _LEAST_CORRELATION:
         return f"correlation {found.correlation:.2f}"
     if not decompose(matrix).plausible:
@@ -162,19 +176,15 @@ def _judge(matrix: Matrix, found: _Search) -> str:
         return f"overlap {found.overlap:.0%}"
     if found.last_step > _CONVERGED:
         return "no convergence"
-    if found.error > _MOST_ERROR:
-        return f"uncertain by {found.error:.1f} px"
+    if error > _MOST_ERROR:
+        return f"{_UNCERTAIN} {error:.1f} px"
     return ""
 
 
 def _best_start(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Matrix], level: int) -> Matrix:
     tried = [*starts, np.eye(3), motion.constrain(_phase_shift(template.levels[level], frame.levels[level]))]
-    inner = template.mask(level)
-    scores = []
-    for matrix in tried:
-        moved, seen = _resample(frame, matrix, level)
-        scores.append(_correlation(template.levels[level], moved, inner & seen))
-    return tried[int(np.argmax(scores))]
+    pair = _Pair.of(template, frame, level)
+    return max(tried, key=pair.correlation)
 
 
 def _phase_shift(template: Tensor, frame: Tensor) -> Matrix:
@@ -190,41 +200,124 @@ def _phase_shift(template: Tensor, frame: Tensor) -> Matrix:
     return matrix
 
 
-def _search(
-    template: Pyramid, frame: Pyramid, motion: Motion, matrix: Matrix, level: int, steps: int
-) -> tuple[Matrix, _Search]:
+@dataclass(frozen=True)
+class _Pair:
+    """One level of two pyramids.
+
+    Attributes
+    ----------
+    template, frame : (h, w) float32 tensors
+    inner : (h, w) bool tensor
+        Pixels of the template that can be compared.
+    valid : (h, w) bool tensor or None
+        Where the frame has values; None if everywhere.
+    """
+
+    template: Tensor
+    frame: Tensor
+    inner: Tensor
+    valid: Tensor | None
+
+    @classmethod
+    def of(cls, template: Pyramid, frame: Pyramid, level: int) -> _Pair:
+        valid = None if frame.valid is None else frame.valid[level]
+        return cls(template.levels[level], frame.levels[level], template.mask(level), valid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return int(self.template.shape[0]), int(self.template.shape[1])
+
+    def moved(self, matrix: Matrix) -> tuple[Tensor, Tensor]:
+        """The frame as the template sees it, and where both can be compared."""
+        grid = _grid(matrix, self.shape)
+        seen = (grid.abs() <= 1).all(-1) & self.inner
+        if self.valid is not None:
+            seen &= _sample(self.valid.to(torch.float32), grid) > 0.999
+        return _sample(self.frame, grid), seen
+
+    def correlation(self, matrix: Matrix) -> float:
+        """Pearson's correlation of the two after a motion; 0 where it is not defined."""
+        moved, both = self.moved(matrix)
+        return _correlation(self.template, moved, both)
+
+    def blur_difference(self, matrix: Matrix) -> NDArray[np.float32]:
+        """How much sharper the template is (h, w) when the frame lies on it by a motion, sigma in px."""
+        moved, both = self.moved(matrix)
+        return blur_difference(self.template.numpy(), moved.numpy(), both.numpy())
+
+    def blurred(self, amount: NDArray[np.float32], matrix: Matrix) -> _Pair:
+        """The two, each blurred where the other one is less sharp by the `amount` of `blur_difference`."""
+        if not amount.any():
+            return self
+        back = _sample(torch.from_numpy(-amount), _grid(np.asarray(np.linalg.inv(matrix)), self.shape))
+        template = torch.from_numpy(blurred(self.template.numpy(), amount))
+        return replace(self, template=template, frame=torch.from_numpy(blurred(self.frame.numpy(), back.numpy())))
+
+
+def _resized(amount: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Amounts of blur in px as they are on a level (h, w) of another size."""
+    import cv2
+
+    if amount.shape == shape:
+        return amount
+    resized = cv2.resize(amount, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized * (max(shape) / max(amount.shape)), dtype=np.float32)
+
+
+def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Matrix, _Search]:
     """Improve a motion at one level by Gauss-Newton steps of the template."""
-    target = template.levels[level]
-    shape = (int(target.shape[0]), int(target.shape[1]))
-    columns = _derivatives(target, motion)
+    columns = _derivatives(pair.template, motion)
     free = len(motion.generators)
-    inner = template.mask(level)
-    system, last = np.zeros((free, free)), np.inf
+    last, weighted, system = np.inf, columns, np.zeros((0, 0))
+    overlap = 0.0
     for _ in range(steps):
-        moved, seen = _resample(frame, matrix, level)
-        weight = (inner & seen).to(torch.float32).reshape(-1)
-        weighted = columns * weight
-        system, right = (weighted @ columns.T).double().numpy(), (weighted @ moved.reshape(-1)).double().numpy()
-        solution = _solve(system, right)
+        moved, both = pair.moved(matrix)
+        if last > 1:  # the overlap of the two has changed
+            weight = both.to(torch.float32).reshape(-1)
+            overlap = float(weight.mean())
+            weighted = columns * weight
+            system = (weighted @ columns.T).double().numpy()
+        solution = _solve(system, (weighted @ moved.reshape(-1)).double().numpy())
         if solution is None or solution[free] <= 0:
-            return matrix, _Search(0.0, float(weight.mean()), np.inf, np.inf)
+            return matrix, _Search(0.0, overlap, np.inf)
         # The frame is gain * (template + derivatives * amounts) + offset.
         step = motion.step(solution[:free] / solution[free])
         matrix = matrix @ np.linalg.inv(step)
         matrix = matrix / matrix[2, 2]
-        last = displacement(step, shape)
-        if not np.isfinite(last) or last > max(shape):
-            return matrix, _Search(0.0, float(weight.mean()), np.inf, np.inf)
+        last = displacement(step, pair.shape)
+        if not np.isfinite(last) or last > max(pair.shape):
+            return matrix, _Search(0.0, overlap, np.inf)
         if last < _ENOUGH:
             break
-    moved, seen = _resample(frame, matrix, level)
-    both = inner & seen
-    correlation = _correlation(target, moved, both)
-    # What correlation leaves of the template's variance is noise; the gain drops out.
-    noise = float(target[both].var()) * (1 / max(correlation, 1e-6) ** 2 - 1) if correlation > 0 else np.inf
-    covariance = np.linalg.pinv(system)[:free, :free] * max(noise, 0.0) * _CORRELATED
-    error = _corner_error(np.asarray(covariance, dtype=np.float64), motion, shape)
-    return matrix, _Search(correlation, float(both.float().mean()), last, error)
+    moved, both = pair.moved(matrix)
+    return matrix, _Search(_correlation(pair.template, moved, both), float(both.float().mean()), last)
+
+
+def _error(pair: _Pair, motion: Motion, matrix: Matrix) -> float:
+    """Standard deviation in px of the displacement at a corner, from how much the tiles of a picture disagree.
+
+    What two frames differ by is no white noise but blur and what only one of them shows. It is alike within a
+    tile and taken as independent between tiles (the sandwich estimate for clusters, Liang and Zeger 1986).
+    """
+    columns = _derivatives(pair.template, motion)
+    moved, both = pair.moved(matrix)
+    height, width = pair.shape
+    weighted = columns * both.to(torch.float32).reshape(-1)
+    system = (weighted @ columns.T).double().numpy()
+    solution = _solve(system, (weighted @ moved.reshape(-1)).double().numpy())
+    if solution is None:
+        return np.inf
+    rest = (moved.reshape(-1) - torch.from_numpy(solution.astype(np.float32)) @ columns) / float(solution[-2])
+    side = max(4, -(-max(height, width) // _TILES))
+    pulls = functional.pad((weighted * rest).reshape(1, -1, height, width), (0, -width % side, 0, -height % side))
+    tiles = functional.avg_pool2d(pulls, side)[0].flatten(1).double().numpy() * side**2
+    count = int((np.abs(tiles).sum(0) > 0).sum())
+    if count < 2:
+        return np.inf
+    inverse = np.linalg.pinv(system)
+    covariance = inverse @ (tiles @ tiles.T) @ inverse * (count / (count - 1))
+    free = len(motion.generators)
+    return _corner_error(np.asarray(covariance[:free, :free]), motion, pair.shape)
 
 
 def _solve(system: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -275,24 +368,17 @@ def _coordinates(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return x[None, :], y[:, None]
 
 
-def _resample(frame: Pyramid, matrix: Matrix, level: int) -> tuple[Tensor, Tensor]:
-    """A level of the frame as the template sees it, linearly interpolated, and where it has values (h, w)."""
-    pixels = frame.levels[level]
-    height, width = pixels.shape
-    unit = half_side((height, width))
-    x, y = _coordinates((height, width))
+def _grid(matrix: Matrix, shape: tuple[int, int]) -> Tensor:
+    """Where (h, w, 2) the template's pixels lie in the frame, from -1 to 1 between the middles of the outermost."""
+    height, width = shape
+    unit = half_side(shape)
+    x, y = _coordinates(shape)
     m = matrix.tolist()
     across, down = m[0][0] * x + m[0][1] * y + m[0][2], m[1][0] * x + m[1][1] * y + m[1][2]
     if m[2][0] or m[2][1]:
         depth = m[2][0] * x + m[2][1] * y + m[2][2]
         across, down = across / depth, down / depth
-    # grid_sample counts from -1 to 1 between the middles of the outermost pixels.
-    grid = torch.stack([across * (2 * unit / (width - 1)), down * (2 * unit / (height - 1))], -1)
-    seen = (grid.abs() <= 1).all(-1)
-    moved = _sample(pixels, grid)
-    if frame.valid is not None:
-        seen &= _sample(frame.valid[level].to(torch.float32), grid) > 0.999
-    return moved, seen
+    return torch.stack([across * (2 * unit / (width - 1)), down * (2 * unit / (height - 1))], -1)
 
 
 def _sample(pixels: Tensor, grid: Tensor) -> Tensor:

@@ -13,18 +13,23 @@ from numpy.typing import NDArray
 
 from defocus_backend.cli.options import option, refuse_given
 from defocus_backend.errors import InputError
-from defocus_backend.io.picture import JPEG_SUFFIXES
+from defocus_backend.io.picture import JPEG_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.params import ALIGN_MODELS, AlignParams
 
 if TYPE_CHECKING:
     from defocus_backend.align import AlignedStack
     from defocus_backend.cli.run import Run
+    from defocus_backend.io.picture import Picture
     from defocus_backend.stacks import FileStack, SliceSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 ALIGN_SECTION = "Alignment"
 _SHOWN = AlignParams.describe()
+_MOST_FAILED = 0.1
+"""Share of frames without a reliable link above which auto leaves a stack as it is."""
+_MOST_CUT = 0.05
+"""Share of the picture that may be cut off without a warning."""
 
 
 def align_options(function: F) -> F:
@@ -83,13 +88,20 @@ def align_options(function: F) -> F:
             default="auto",
             show_default=True,
             section=ALIGN_SECTION,
-            help="Whether frames are aligned, and by which motion. auto: slices in one file are not; of several "
-            "pictures a few are compared, and if they are shifted by over 0.5 px or scaled by over 0.1 %, all "
-            f"are aligned by a {AlignParams.model}; says what it decided.",
+            help="Whether frames are aligned, and by which motion. auto: slices in one file are not. Single pictures "
+            "are all compared at a small size. If the corners of a frame are displaced by over 0.5 px, all are "
+            f"aligned by a {AlignParams.model}. Gray TIFFs without a camera's EXIF count as a microscope's and need "
+            "more evidence. The decision is printed.",
         ),
     ):
         function = decorate(function)
     return function
+
+
+def _of_microscope(picture: Picture) -> bool:
+    """Whether a picture looks like a slice exported from a microscope's z-stack: gray, and no camera wrote it."""
+    gray = picture.channel_axis is None and picture.metadata.exif is None
+    return gray and (picture.path.suffix.lower() in TIFF_SUFFIXES or picture.array.dtype.itemsize > 1)
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,20 @@ class AlignOptions:
         found = aligned.alignment
         for warning in found.warnings:
             run.tell(f"warning: {warning}")
+        if not self.asked_for and len(found.failed) > _MOST_FAILED * len(stack):
+            reason = f"{len(found.failed)} of {len(stack)} frames have no reliable link"
+            run.tell(f"not aligned after all: {reason}; --align {self.params.model} does it nevertheless")
+            run.facts["alignment"] = {"aligned": False, "reason": reason}
+            return stack
         rows, columns = aligned.window
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        high, wide = found.shape
+        cut = 1 - height * width / (high * wide)
+        if cut > _MOST_CUT:
+            run.tell(
+                f"warning: {cut:.0%} of the picture is cut off; {width} x {height} of {wide} x {high} px are in every "
+                "frame. --border mark keeps the size, --align off leaves the frames as they are"
+            )
         run.facts["alignment"] = {
             "aligned": True,
             "reason": reason,
@@ -195,7 +220,7 @@ class AlignOptions:
             import cv2  # noqa: F401
         except ImportError:
             return False, "OpenCV is not installed (pip install opencv-python-headless)"
-        verdict = alignment_needed(stack)
+        verdict = alignment_needed(stack, calibrated=_of_microscope(stack.first))
         return verdict.needed, verdict.reason
 
     def _align(self, run: Run, stack: FileStack) -> AlignedStack:

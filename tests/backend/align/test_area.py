@@ -162,7 +162,7 @@ def test_whether_alignment_is_needed(scene: np.ndarray, make: Make) -> None:
     assert not alignment_needed(make(scene, [(0, 0, 1.001**n, 0) for n in range(2)]).frames).needed
     breathing = alignment_needed(make(scene, [(0, 0, 1.01**n, 0) for n in range(2)]).frames)
     assert breathing.needed
-    assert "scaled by" in breathing.reason
+    assert "scale +1.0" in breathing.reason
     blank = alignment_needed(np.zeros((5, 64, 64), np.uint8))
     assert (blank.needed, blank.reason) == (False, "no two frames are alike enough to compare")
     assert not alignment_needed(still.frames[:1]).needed

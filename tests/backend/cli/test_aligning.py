@@ -37,7 +37,7 @@ def test_auto_aligns_what_moves_and_says_why(defocus: Invoke, moving: list[Path]
     options = ("--transforms", out / "t.json", "--export-aligned", out / "frames", "--out", out)
     result = defocus("fuse", *moving, "--json")
     assert result.exit_code == 0, result.output
-    assert "aligning: frame 1 is shifted by 3.6 px" in result.stderr
+    assert "2 of 3 frames are displaced" in result.stderr
     assert json.loads(result.stdout)["alignment"]["aligned"] is True
     result = defocus("fuse", *moving, "--align", "translation", "--json", *options)
     assert result.exit_code == 0, result.output
@@ -70,7 +70,7 @@ def test_pages_of_one_file_and_still_pictures_are_left_alone(
 ) -> None:
     pages = tmp_path / "pages.tif"
     tifffile.imwrite(pages, np.stack([read_image(p).array for p in moving]), photometric="minisblack")
-    for files, words in (([pages], "pages of one file"), (slices, "not aligned: frames are shifted by at most")):
+    for files, words in (([pages], "pages of one file"), (slices, "not aligned: corners move by at most")):
         result = defocus("fuse", *files, "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
         assert words in result.stderr
