@@ -84,7 +84,7 @@ def blurred(pixels: Plane, amount: Plane) -> Plane:
     most = float(amount.max())
     if most <= 0:
         return pixels
-    sigmas = (*_SIGMAS, *_WIDER)
+    sigmas: tuple[float, ...] = (*_SIGMAS, *_WIDER)
     sigmas = sigmas[: int(np.searchsorted(sigmas, most)) + 1]
     position = np.interp(amount, sigmas, np.arange(len(sigmas))).astype(np.float32)
     result = np.zeros_like(pixels)
