@@ -21,6 +21,7 @@ _DISPLACED = 0.5
 _SIGMAS = 3.0
 _BEYOND_DOUBT = 2.0
 _BEYOND_DOUBT_SIGMAS = 5.0
+_BEYOND_DOUBT_CORRELATION = 0.95
 _LOST = 0.1
 """Share of frames without a link above which a stack is left alone."""
 _REVERSED = 0.2
@@ -68,8 +69,9 @@ def alignment_needed(
     stack, channel_axis
         As for `align_stack`.
     calibrated : bool
-        Whether the frames are a microscope's z-stack. A stage does not scale the picture, while what a section
-        shows changes: only shifts and rotations count then, from two pixels beyond five standard errors.
+        Whether the frames are a microscope's z-stack. A stage neither scales nor turns the picture, while what
+        a section shows changes: only shifts count then, from two pixels beyond five standard errors, between
+        frames that correlate by more than 0.95.
     cancel : callable or None
         Asked before every frame.
 
@@ -111,8 +113,9 @@ class _Look:
     """What the frames seen so far show."""
 
     def __init__(self, calibrated: bool) -> None:
-        self._motion = Motion.of("similarity", ("scale",) if calibrated else ())
+        self._motion = Motion.of("translation" if calibrated else "similarity", ())
         self._least, self._sigmas = (_BEYOND_DOUBT, _BEYOND_DOUBT_SIGMAS) if calibrated else (_DISPLACED, _SIGMAS)
+        self._alike = _BEYOND_DOUBT_CORRELATION if calibrated else 0.0
         self._steps: list[_Step] = []
         self._lost: list[int] = []
         self._variances: dict[int, float] = {}
@@ -158,7 +161,7 @@ class _Look:
         rigid[:2, :2] /= parts.scale
         still = displacement(rigid, template.shape) * template.factor
         least = self._least + self._sigmas * link.error * template.factor
-        shows = moved > least and self._agrees(link, first, second, moved)
+        shows = moved > least and link.correlation > self._alike and self._agrees(link, first, second, moved)
         error = link.error * template.factor
         return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and still > least)
 
