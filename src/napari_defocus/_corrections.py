@@ -61,9 +61,11 @@ class Corrections:
                 return None
             here.append(slice(first - a, last - a))
             there.append(slice(first - b, last - b))
-        painted, labels = self.painted[(..., *here)], self.labels[(..., *here)]
+        at: tuple[Any, ...] = (..., *here)
+        to: tuple[Any, ...] = (..., *there)
+        painted, labels = self.painted[at], self.labels[at]
         painted = painted & (new.place_of(labels) >= 0)  # a slice may be left out now
-        part = result[(..., *there)]
+        part = result[to]
         part[painted] = labels[painted]
         return result
 

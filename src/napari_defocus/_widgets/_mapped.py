@@ -362,7 +362,7 @@ class MappedWidget(OperationWidget):
     def _where(self) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
         """Index of the image to work on, None for all of them, and index of its map."""
         image, sigma, point = self.image.layer, self.map.layer, self.viewer.dims.point
-        everywhere = image.ndim > 2 and self.which.value == "all"
+        everywhere = image is not None and image.ndim > 2 and self.which.value == "all"
         return None if everywhere else position(image, point), position(sigma, point)
 
     def job(self) -> Job:

@@ -211,7 +211,7 @@ class StackBox(QWidget):
         self.rows.setRowVisible(self.channel_axis, leading > 1)
         self.rows.setRowVisible(self.judge, known)
         self.rows.setRowVisible(self.which, leading - 1 - known > 0)
-        if layer is not None and known:
+        if layer is not None and isinstance(channel, int):
             self.judge.setRange(0, Source.of(layer).shape[channel] - 1)
         self.changed.emit()
 

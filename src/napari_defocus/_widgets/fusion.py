@@ -242,7 +242,7 @@ class FusionWidget(OperationWidget):
                 found[-1].data = fused.index.copy()
             return found
 
-        self._kept: NDArray[Any] | None = None
+        self._kept = None
         place = choice.place
         return Job(choice.source, "fuse", self._about(choice), work, layers, place)
 
@@ -257,6 +257,7 @@ class FusionWidget(OperationWidget):
                 layer.name += " (corrected)"
         self._lost_touch = True
 
+    _kept: NDArray[Any] | None = None
     _lost_touch = False
 
     def finished(self, value: Any) -> None:
@@ -335,7 +336,7 @@ class FusionWidget(OperationWidget):
 
     def _show_never(self, found: Any) -> None:
         above, fused, mask = found
-        if fused is self.fused:
+        if isinstance(fused, Fused) and fused is self.fused:
             stack = fused.stack
             made = provenance(stack.choice.source, "fuse", {"never_above": above}, stack.choice.place)
             show(self.viewer, [never_layer(mask, stack.maps().spatial)], made)

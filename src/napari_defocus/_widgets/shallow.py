@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,12 @@ class ShallowWidget(MappedWidget):
         self._show_focus()
         self._enable()
         for number, name in enumerate(_ENDS):
-            self.memory.add_value(name, lambda n=number: round(float(self.range.value()[n]), 4), self._put_end(number))
+            self.memory.add_value(name, partial(self._end, number), self._put_end(number))
         return [self.advanced.panel(LABEL_WIDTH)]
+
+    def _end(self, number: int) -> float:
+        """Where one handle is, px."""
+        return round(float(self.range.value()[number]), 4)
 
     def _put_end(self, number: int) -> Callable[[float], None]:
         """A function that sets one handle."""
