@@ -38,7 +38,6 @@ OURS: dict[str, dict[str, Any]] = {
     "ours, fast": {"fast": True},
     "ours, first slice in front": {"front": "first"},
     "ours, decision maps (eqs 15, 16)": {"blend": "decision"},
-    "ours, pyramid": {"blend": "pyramid"},
     "paper": {
         "decision": "sigma",
         "blend": "decision",

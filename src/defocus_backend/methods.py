@@ -223,10 +223,10 @@ FUSION_METHODS = Registry(
 BLENDS = Registry(
     "blend",
     Method(
-        name="soft",
-        text="mean of the slices weighted by their scores",
-        citation=_OURS,
-        home="fusion.blend:SOFT",
+        name="octaves",
+        text="mean of the slices weighted by their scores, each octave of detail with weights of its own",
+        citation=f"{_OURS}, after Burt and Adelson 1983, doi:10.1145/245.247",
+        home="fusion.octaves:OCTAVE_BLEND",
     ),
     Method(
         name="decision",
@@ -235,10 +235,10 @@ BLENDS = Registry(
         home="fusion.blend:DECISION",
     ),
     Method(
-        name="pyramid",
-        text="the same weights on Laplacian pyramids",
-        citation="Burt and Adelson 1983, doi:10.1109/TCOM.1983.1095851",
-        home="fusion.blend:PYRAMID",
+        name="pixels",
+        text="every pixel from the slice that was chosen for it, seams of about one pixel",
+        citation=_OURS,
+        home="fusion.blend:PIXELS",
     ),
 )
 """How `fuse` makes one picture of the slices; each `home` is a `defocus_backend.fusion.blend.Blend`."""

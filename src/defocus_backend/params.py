@@ -203,8 +203,9 @@ class FusionParams(Params):
         15.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0
     )
     blend: str = _option(
-        "soft",
-        "Mean weighted by the score; decision maps under a guided filter, as in the paper; or those on pyramids.",
+        "octaves",
+        "How slices are mixed: octave by octave, which leaves no seams or mottling; by decision maps under a guided "
+        "filter, as in the paper; or every pixel from one slice.",
         choices=BLENDS,
     )
     firmness: float = _option(

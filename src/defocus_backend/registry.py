@@ -33,11 +33,11 @@ class Registry(Mapping[str, T]):
     --------
     >>> from defocus_backend.methods import BLENDS
     >>> list(BLENDS)[:2]
-    ['soft', 'decision']
+    ['octaves', 'decision']
     >>> BLENDS["none"]
     Traceback (most recent call last):
     ...
-    defocus_backend.errors.InputError: blend: got 'none'; expected one of soft, decision, pyramid
+    defocus_backend.errors.InputError: blend: got 'none'; expected one of octaves, decision, pixels
     """
 
     def __init__(self, argument: str, *entries: T) -> None:

@@ -152,7 +152,7 @@ def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock:
                     progress=progress,
                 ),
             )
-    fused = results["soft"]
+    fused = results["octaves"]
     best = max(psnr(s, stack.sharp) for s in stack.slices)
     run.facts["psnr_db"] = {"best slice": round(best, 2)} | {
         f"fused ({name})": round(psnr(r.image, stack.sharp), 2) for name, r in results.items()

@@ -97,8 +97,8 @@ def fuse_by_index(
     index : (H, W) array_like of whole numbers
         Slice to take at every pixel, 0 to N - 1.
     region : (slice, slice) or None
-        Rows and columns to compute and return; the surroundings that the filter needs are read too.
-        With the "decision" blend the result equals that part of the whole.
+        Rows and columns to compute and return; the neighbourhood that the blend needs is read too. The result equals
+        that part of the whole.
 
     Returns
     -------
@@ -119,8 +119,8 @@ def fuse_by_index(
         raise InputError("index", f"slices {chosen.min()} to {chosen.max()}", f"0 to {len(slices) - 1}")
     reporter = Reporter(len(slices), "slices", progress, cancel)
     reporter.check()
-    halo = 0 if region is None else 2 * params.radius
-    outer, inner = _with_halo(region, slices.plane_shape, halo)
+    kind: Blend = BLENDS[params.blend].load()
+    outer, inner = _with_halo(region, slices.plane_shape, kind.reach(params), kind.cell)
     with torch.inference_mode(), device_errors(_ADVICE):
         part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
         known = KnownBlend(part, params)
@@ -133,9 +133,9 @@ def fuse_by_index(
 
 
 def _with_halo(
-    region: tuple[slice, slice] | None, shape: tuple[int, int], halo: int
+    region: tuple[slice, slice] | None, shape: tuple[int, int], halo: int, cell: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The region grown by the halo, and where the region lies within it."""
+    """The region grown by the halo to whole cells, and where the region lies within it."""
     if region is None:
         whole = (slice(0, shape[0]), slice(0, shape[1]))
         return whole, whole
@@ -144,7 +144,7 @@ def _with_halo(
         start, stop, stride = part.indices(size)
         if stride != 1 or stop <= start:
             raise InputError("region", repr(region), f"two slices of step 1 within {shape}")
-        first = max(0, start - halo)
+        first = max(0, start - halo) // cell * cell
         outer.append(slice(first, min(size, stop + halo)))
         inner.append(slice(start - first, stop - first))
     return (outer[0], outer[1]), (inner[0], inner[1])
@@ -155,20 +155,27 @@ def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis
     return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
 
 
-def decision_reach(radius: int = FusionParams.radius) -> int:
-    """How far, in pixels along rows and columns, the guided filter of eq 15 carries a decision.
+def decision_reach(radius: int = FusionParams.radius, blend: str = FusionParams.blend) -> int:
+    """How far, in pixels along rows and columns, a blend carries a change of the decision.
 
-    Its coefficients are means over windows of `radius`, and these are averaged over windows of `radius` again.
+    In octaves: as far as the coarsest cells reach. With the guided filter of eq 15: twice its `radius`, since its
+    coefficients are means over windows, and these are averaged over windows again.
     """
-    return 2 * FusionParams(radius=radius).radius
+    params = FusionParams(radius=radius, blend=blend)
+    kind: Blend = BLENDS[params.blend].load()
+    return kind.reach(params)
 
 
 def affected_pixels(
-    changed: ArrayLike, *, radius: int = FusionParams.radius, region: tuple[slice, slice] | None = None
+    changed: ArrayLike,
+    *,
+    radius: int = FusionParams.radius,
+    blend: str = FusionParams.blend,
+    region: tuple[slice, slice] | None = None,
 ) -> NDArray[np.bool_]:
     """Pixels of a fused image that depend on those of its decision map that were changed.
 
-    Holds for the "decision" blend, whose result equals the earlier one everywhere else.
+    The result of `fuse_by_index` equals the earlier one everywhere else.
 
     Parameters
     ----------
@@ -176,20 +183,22 @@ def affected_pixels(
         Where the decision map is another than before.
     radius : int
         Radius of the guided filter on the decision maps, in pixels, as in `fuse`.
+    blend : {"octaves", "decision", "pixels"}
+        As in `fuse`.
     region : (slice, slice) or None
         Rows and columns that are asked for; changes around them count.
 
     Returns
     -------
     (h, w) bool array
-        The whole map, or its region: True where a changed pixel lies within twice the radius along both axes.
+        The whole map, or its region: True where a changed pixel lies within `decision_reach` along both axes.
 
     Raises
     ------
     InputError
         If the map has not two axes, the radius is out of range, or the region is empty or has a step.
     """
-    reach, mask = decision_reach(radius), np.asarray(changed, dtype=bool)
+    reach, mask = decision_reach(radius, blend), np.asarray(changed, dtype=bool)
     if mask.ndim != 2:
         raise InputError("changed", f"shape {mask.shape}", "a map (H, W)")
     outer, inner = [], []

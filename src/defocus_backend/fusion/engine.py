@@ -19,11 +19,11 @@ from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
-from defocus_backend.fusion.blend import SOFT
 from defocus_backend.fusion.by_index import KnownBlend
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
 from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score, weighed_sigma
 from defocus_backend.fusion.height import HeightAccumulator, Relief, find_height
+from defocus_backend.fusion.octaves import OctaveBlend
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.running import LeastSigma, RunningBest
@@ -93,8 +93,7 @@ class FusionEngine:
         self._best_cells = RunningBest(self._grid.shape, device, settings.fusion.front)
         self._least = LeastSigma(self._grid.shape, device)
         self._surface = HeightAccumulator(self._grid.shape, z, device)
-        scored = (settings.blend.scored if self.passes == 1 else None) or SOFT.scored
-        assert scored is not None
+        scored = (settings.blend.scored if self.passes == 1 else None) or OctaveBlend
         # With two passes this is only the guide of the height.
         self._blend = scored(settings.fusion, channels, shape, device, settings.keep_slices and self.passes == 1)
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
@@ -112,7 +111,7 @@ class FusionEngine:
             self._judge(image)
         else:
             if self._known is None:
-                self._known = KnownBlend(self._decide()[0], self.settings.fusion, self.settings.keep_slices)
+                self._known = KnownBlend(self._decide()[0], self.settings.known, self.settings.keep_slices)
             self._known.add(image)
         self._count += 1
 

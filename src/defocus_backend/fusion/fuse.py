@@ -61,8 +61,8 @@ def fuse(
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The slices, see `defocus_backend.stacks.as_source`; read one slice at a time, twice unless the blend is
-        "soft".
+        The slices, see `defocus_backend.stacks.as_source`; read one slice at a time, once with the blend "octaves",
+        else twice.
     channel_axis : int or None
         Channel axis of one slice; not needed for a stack that knows it, as `open_stack` and `align_stack` return it.
     axes : str or None
@@ -73,12 +73,14 @@ def fuse(
     decision : {"combined", "sigma", "region"}
         What decides between slices: sigma with local detail, see `defocus_backend.fusion.decision`; sigma alone as in
         the paper (eq 14); or detail gathered over regions, of which small ones give way, see
-        `defocus_backend.fusion.regions`. A region is taken from one slice, so that the blend "soft" averages none.
+        `defocus_backend.fusion.regions`. With the
+        blend "octaves" the pixels of a region are those of one slice, as with "pixels".
     sigma_weight, noise_floor : float
         Of the combined decision, and of the height whatever decides; the first also of the regions.
-    blend : {"soft", "decision", "pyramid"}
-        Mean of the slices weighted by their scores; weighted sum by the filtered decisions (eq 13); or those
-        weights on Laplacian pyramids.
+    blend : {"octaves", "decision", "pixels"}
+        Mean of the slices weighted by their scores, each octave of detail with weights of its own and the result
+        within the range of the slices, see `defocus_backend.fusion.octaves`; weighted sum by the filtered decisions
+        (eq 13); or every pixel from the slice that was chosen for it.
     firmness : float
         Slope of the soft weights.
     front : {"none", "first", "last"}

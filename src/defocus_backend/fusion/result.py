@@ -40,7 +40,7 @@ class Fusion:
         True where no slice is sharp.
     sigmas, decisions, weights : (N, H, W) arrays or None
         Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
-        every slice; None unless `keep_slices` was set.
+        every slice; None unless `keep_slices` was set. With the blend "octaves", the weight in the finest octave.
     """
 
     image: NDArray[Any]

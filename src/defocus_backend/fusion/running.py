@@ -1,4 +1,4 @@
-"""What a fusion keeps from slice to slice: the best score, the least sigma and the sum of the slices so far."""
+"""What a fusion keeps from slice to slice: the best score and the least sigma so far."""
 
 from __future__ import annotations
 
@@ -147,47 +147,8 @@ class LeastSigma:
         self.confidence = torch.where(lower, confidence, self.confidence)
 
 
-class SoftSum:
-    """Mean of the slices with weights ``exp(firmness * score)``, in one pass.
-
-    Where a slice is clearly the sharpest it is taken alone; where the scores are alike, in flat places, the mean
-    of many slices has less noise than any of them.
-
-    Parameters
-    ----------
-    firmness : float
-        A slice whose score is 1 / firmness below the best has 1 / e of its weight.
-    channels : int
-    shape : (int, int)
-        Height and width.
-    device : torch.device
-    """
-
-    def __init__(self, firmness: float, channels: int, shape: tuple[int, int], device: torch.device) -> None:
-        self._firmness = firmness
-        self._sum: Tensor | None = torch.zeros((channels, *shape), device=device)
-        self._weight = torch.zeros(shape, device=device)
-
-    def add(self, pixels: Tensor, lead: Tensor) -> None:
-        """Take in one slice (C, H, W) and what `RunningBest.update` returned for it (H, W)."""
-        assert self._sum is not None
-        for rows in strips((int(lead.shape[0]), int(lead.shape[1])), lead.device):
-            better = lead[rows] > 0
-            less = lead[rows].abs().mul_(-self._firmness).exp_()
-            # All weights are relative to the slice that is kept, so that none overflows.
-            fade, weight = torch.where(better, less, 1), torch.where(better, 1, less)
-            self._sum[:, rows].mul_(fade).addcmul_(pixels[:, rows], weight)
-            self._weight[rows].mul_(fade).add_(weight)
-
-    def result(self) -> Tensor:
-        """The fused image (C, H, W); no slice can be added afterwards."""
-        assert self._sum is not None
-        total, self._sum = self._sum, None
-        return total.div_(self._weight)
-
-
 def soft_weights(leads: Tensor, firmness: float) -> Tensor:
-    """The weights of `SoftSum` for what `RunningBest.update` returned for each slice (N, H, W); they add up to 1."""
+    """Weights ``exp(firmness * score)`` from the leads (N, H, W) that `RunningBest.update` gave; they add up to 1."""
     rise, later = leads.clamp_min(0), torch.zeros_like(leads)
     later[:-1] = rise[1:].flip(0).cumsum(0).flip(0)
     return (leads.clamp_max(0) - later).mul_(firmness).softmax(0)

@@ -75,6 +75,12 @@ class FusionSettings:
         return found
 
     @property
+    def known(self) -> FusionParams:
+        """The options for blending by a finished decision; a decision on whole regions keeps the slices' pixels."""
+        by_score = self.blend.scored is not None and self.decision.settle is not None
+        return replace(self.fusion, blend="pixels") if by_score else self.fusion
+
+    @property
     def passes(self) -> int:
         """How often every slice is read: once if they can be blended by their scores as they come."""
         return 1 if self.blend.scored is not None and self.decision.settle is None else 2

@@ -114,7 +114,7 @@ class FusionWidget(OperationWidget):
 
     def _enable(self, *_: Any) -> None:
         """Firmness only for a soft blend; the rest also serves the height or the brush."""
-        soft = self.params["blend"].value == "soft" and self.params["decision"].value != "region"
+        soft = self.params["blend"].value == "octaves" and self.params["decision"].value != "region"
         self.details["firmness"].enabled = soft
 
     # State

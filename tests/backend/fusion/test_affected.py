@@ -18,21 +18,39 @@ def test_all_that_changes_in_the_fused_image_is_affected_and_the_bound_is_tight(
     painted[20, 30] = 1
     options = {"blend": "decision", "radius": RADIUS, "value_range": (0.0, 1.0), "device": "cpu"}
     before, after = (fuse_by_index(stack, i, **options) for i in (index, painted))
-    affected = affected_pixels(painted != index, radius=RADIUS)
+    affected = affected_pixels(painted != index, radius=RADIUS, blend="decision")
     moved = np.abs(after - before) > 1e-6
     assert not (moved & ~affected).any()
     assert affected.sum() == (4 * RADIUS + 1) ** 2
     rows, columns = np.nonzero(moved)
-    assert (rows.min(), rows.max()) == (20 - decision_reach(RADIUS), 20 + decision_reach(RADIUS))
-    assert (columns.min(), columns.max()) == (30 - decision_reach(RADIUS), 30 + decision_reach(RADIUS))
+    reach = decision_reach(RADIUS, "decision")
+    assert (rows.min(), rows.max()) == (20 - reach, 20 + reach)
+    assert (columns.min(), columns.max()) == (30 - reach, 30 + reach)
+
+
+@pytest.mark.parametrize("blend", ["octaves", "pixels"])
+def test_nothing_changes_beyond_the_reach(blend: str) -> None:
+    stack = np.random.default_rng(0).random((2, 20, 600)).astype(np.float32)
+    index = np.zeros((20, 600), np.int32)
+    painted = index.copy()
+    painted[10:13, 300:320] = 1
+    before, after = (
+        fuse_by_index(stack, i, blend=blend, value_range=(0.0, 1.0), device="cpu") for i in (index, painted)
+    )
+    affected = affected_pixels(painted != index, blend=blend)
+    assert affected.any()
+    assert not affected.all()
+    assert not ((np.abs(after - before) > 1e-6) & ~affected).any()
 
 
 def test_a_region_is_that_part_of_the_whole() -> None:
     changed = np.zeros((40, 50), bool)
     changed[5, 5] = changed[30, 49] = True
-    whole = affected_pixels(changed, radius=RADIUS)
+    whole = affected_pixels(changed, radius=RADIUS, blend="decision")
     for region in (np.s_[0:9, 8:20], np.s_[20:40, 40:50], np.s_[10:12, 20:21]):
-        np.testing.assert_array_equal(affected_pixels(changed, radius=RADIUS, region=region), whole[region])
+        np.testing.assert_array_equal(
+            affected_pixels(changed, radius=RADIUS, blend="decision", region=region), whole[region]
+        )
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,12 @@ def test_fusion_in_bands_is_that_at_once(
 
 @pytest.mark.parametrize(
     ("kind", "lacking", "blend"),
-    [("nan", [0], "soft"), ("masked", [2], "decision"), ("masked", [0, 1, 2], "soft"), ("nan", [0, 1, 2], "pyramid")],
+    [
+        ("nan", [0], "octaves"),
+        ("masked", [2], "decision"),
+        ("masked", [0, 1, 2], "octaves"),
+        ("nan", [0, 1, 2], "pixels"),
+    ],
 )
 @pytest.mark.usefixtures("small_bands")
 def test_a_band_that_a_slice_lacks_comes_from_the_others(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from defocus_backend.fusion.running import FRONT_MARGIN, FRONT_VALLEY, LeastSigma, RunningBest, SoftSum, soft_weights
+from defocus_backend.fusion.running import FRONT_MARGIN, FRONT_VALLEY, LeastSigma, RunningBest, soft_weights
 
 CPU = torch.device("cpu")
 
@@ -91,29 +91,19 @@ def test_pixels_that_a_slice_does_not_have_make_no_valley() -> None:
 
 
 @pytest.mark.parametrize("front", ["none", "first", "last"])
-def test_weights_of_the_soft_sum_follow_the_choice(front: str) -> None:
+def test_weights_follow_the_choice(front: str) -> None:
     rng = np.random.default_rng(5)
     scores = torch.from_numpy(rng.normal(0, 2, (9, 30, 40)).astype(np.float32))
-    pixels = torch.from_numpy(rng.random((9, 1, 30, 40), dtype=np.float32))
-    best, soft = RunningBest((30, 40), CPU, front), SoftSum(2.0, 1, (30, 40), CPU)
-    leads = [best.update(score) for score in scores]
-    for image, lead in zip(pixels, leads, strict=True):
-        soft.add(image, lead)
-    shares = soft_weights(torch.stack(leads), 2.0)
-    np.testing.assert_allclose(soft.result(), (shares[:, None] * pixels).sum(0), atol=1e-5)
+    best = RunningBest((30, 40), CPU, front)
+    shares = soft_weights(torch.stack([best.update(score) for score in scores]), 2.0)
+    np.testing.assert_allclose(shares.sum(0), 1, atol=1e-5)
     np.testing.assert_array_equal(shares.argmax(0), best.index)
 
 
-def test_soft_sum_is_the_mean_weighted_by_the_exponential_of_the_score() -> None:
-    rng = np.random.default_rng(1)
-    scores = torch.from_numpy(rng.normal(0, 30, (6, 11, 13)).astype(np.float32))
-    pixels = torch.from_numpy(rng.random((6, 3, 11, 13), dtype=np.float32))
+def test_weights_are_exponentials_of_the_score() -> None:
+    scores = torch.from_numpy(np.random.default_rng(1).normal(0, 30, (6, 11, 13)).astype(np.float32))
     scores[2] = torch.nan
-    best, soft = RunningBest((11, 13), CPU), SoftSum(0.7, 3, (11, 13), CPU)
-    leads = [best.update(score) for score in scores]
-    for image, lead in zip(pixels, leads, strict=True):
-        soft.add(image, lead)
+    best = RunningBest((11, 13), CPU)
     share = torch.exp(0.7 * (scores.double() - scores.nan_to_num(-torch.inf).amax(0))).nan_to_num(0)
-    expected = (share[:, None] * pixels).sum(0) / share.sum(0)
-    np.testing.assert_allclose(soft.result(), expected, atol=1e-5)
-    np.testing.assert_allclose(soft_weights(torch.stack(leads), 0.7), share / share.sum(0), atol=1e-5)
+    leads = torch.stack([best.update(score) for score in scores])
+    np.testing.assert_allclose(soft_weights(leads, 0.7), share / share.sum(0), atol=1e-5)
