@@ -1,0 +1,54 @@
+"""An audit of pictures of which it is known what was lost and what was made up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from defocus_backend.errors import InputError
+from defocus_backend.fusion.audit import audit
+
+SHARP = np.random.default_rng(0).integers(40, 216, (128, 128)).astype(np.uint8)
+SOFT = ndimage.gaussian_filter(SHARP.astype(float), 2).round().astype(np.uint8)
+
+
+def test_a_slice_itself_loses_nothing_and_makes_nothing_up() -> None:
+    found = audit(SHARP, [SHARP, SOFT])
+    assert (found.soft, found.made_up, found.outside) == (0, 0, 0)
+    np.testing.assert_array_equal(found.ratio, 1)
+
+
+def test_blurred_and_invented_blocks_are_counted() -> None:
+    picture = SHARP.copy()
+    picture[:32] = SOFT[:32]
+    assert audit(picture, [SHARP, SOFT]).soft == 0.25
+    picture = SOFT.copy()
+    picture[:, :48] = SHARP[:, :48]  # one column of blocks and half of the next
+    found = audit(picture, [SOFT, SOFT])
+    assert found.made_up == 0.5
+    assert found.outside > 0.3
+
+
+def test_noise_that_was_averaged_away_is_no_loss() -> None:
+    rng = np.random.default_rng(1)
+    frames = [np.clip(np.rint(120 + rng.normal(0, 6, (128, 128))), 0, 255).astype(np.uint8) for _ in range(9)]
+    mean = np.rint(np.mean(frames, axis=0)).astype(np.uint8)
+    found = audit(mean, frames)
+    assert (found.soft, found.made_up) == (0, 0)
+
+
+def test_colour_is_compared_plane_by_plane() -> None:
+    colour = np.stack([SHARP, SOFT, SHARP], -1)
+    swapped = colour[..., ::-1].copy()
+    assert audit(colour, [colour, colour], channel_axis=-1).outside == 0
+    assert audit(swapped + np.uint8(30), [colour, colour], channel_axis=-1).outside == 1
+
+
+@pytest.mark.parametrize(("options", "argument"), [({"block": 2}, "block"), ({"fused": SHARP[1:]}, "fused")])
+def test_what_cannot_be_used_is_refused(options: dict[str, object], argument: str) -> None:
+    given = {"fused": SHARP} | options
+    fused = given.pop("fused")
+    with pytest.raises(InputError) as caught:
+        audit(fused, [SHARP, SOFT], **given)  # type: ignore[arg-type]
+    assert caught.value.argument == argument
