@@ -171,7 +171,7 @@ def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock:
     yield Panel(f"slice {middle}", stack.slices[middle])
     yield Panel("last slice, far", stack.slices[-1])
     yield Panel("true depth", stack.depth, _INDEX)
-    yield Panel(f"fused, {run.facts['psnr_db']['fused (soft)']:.1f} dB", fused.image)
+    yield Panel(f"fused, {run.facts['psnr_db']['fused (octaves)']:.1f} dB", fused.image)
     yield Panel("sharp original", stack.sharp)
     yield Panel("decision map: sharpest slice", fused.index, _INDEX)
     yield Panel("least sigma of all slices", fused.sigma, Scale())
