@@ -85,7 +85,7 @@ def fuse_corrected(
     if not changed.any():
         return Corrected(result, chosen)
     rows, columns = (np.nonzero(changed.any(axis))[0] for axis in (1, 0))
-    reach = decision_reach(radius)
+    reach = decision_reach(radius, blend)
     region = tuple(
         slice(max(0, int(n[0]) - reach), min(size, int(n[-1]) + 1 + reach))
         for n, size in zip((rows, columns), changed.shape, strict=True)
@@ -105,7 +105,7 @@ def fuse_corrected(
         progress=progress,
         cancel=cancel,
     )
-    near = affected_pixels(changed, radius=radius, region=window)
+    near = affected_pixels(changed, radius=radius, blend=blend, region=window)
     if channel_axis is not None:
         near = np.expand_dims(near, channel_axis)
         place = [slice(None)] * result.ndim

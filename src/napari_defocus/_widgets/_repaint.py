@@ -157,7 +157,7 @@ class Repainter(QObject):
         import defocus_backend as db
 
         stack, options = self.stack, self.stack.options
-        reach = db.decision_reach(options["radius"])
+        reach = db.decision_reach(options["radius"], options["blend"])
         region, outer = _grown(changed, reach, labels.shape), _grown(changed, 2 * reach, labels.shape)
         inner = tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True))
         choice = stack.choice
