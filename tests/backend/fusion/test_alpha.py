@@ -25,7 +25,7 @@ def frames() -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-@pytest.mark.parametrize("blend", ["soft", "decision"])
+@pytest.mark.parametrize("blend", ["octaves", "decision"])
 def test_no_pixel_comes_from_a_transparent_place(
     frames: tuple[list[np.ndarray], list[np.ndarray]], order: int, blend: str
 ) -> None:
