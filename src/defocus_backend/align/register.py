@@ -269,12 +269,13 @@ def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Ma
     columns = _derivatives(pair.template, motion)
     free = len(motion.generators)
     last, weighted, system = np.inf, columns, np.zeros((0, 0))
-    overlap = 0.0
+    # Of the pixels that the template has: a masked one may have few.
+    overlap, comparable = 0.0, pair.inner.sum().clamp(min=1)
     for _ in range(steps):
         moved, both = pair.moved(matrix)
         if last > 1:  # the overlap of the two has changed
             weight = both.to(torch.float32).reshape(-1)
-            overlap = float(weight.mean())
+            overlap = float(weight.sum() / comparable)
             weighted = columns * weight
             system = (weighted @ columns.T).double().numpy()
         solution = _solve(system, (weighted @ moved.reshape(-1)).double().numpy())
@@ -290,7 +291,7 @@ def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Ma
         if last < _ENOUGH:
             break
     moved, both = pair.moved(matrix)
-    return matrix, _Search(_correlation(pair.template, moved, both), float(both.float().mean()), last)
+    return matrix, _Search(_correlation(pair.template, moved, both), float(both.sum() / comparable), last)
 
 
 def _error(pair: _Pair, motion: Motion, matrix: Matrix) -> float:
