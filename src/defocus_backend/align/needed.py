@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from defocus_backend.align.frames import SmallFrame, small_frame
-from defocus_backend.align.motion import Matrix, Motion, decompose, displacement
+from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import require_opencv
 from defocus_backend.progress import CancelCallback, Reporter
@@ -157,13 +157,13 @@ class _Look:
             return None
         moved = displacement(link.matrix, template.shape) * template.factor
         parts = decompose(link.matrix)
-        rigid = link.matrix.copy()
-        rigid[:2, :2] /= parts.scale
-        still = displacement(rigid, template.shape) * template.factor
+        shift = float(np.hypot(*parts.shift)) * half_side(template.shape) * template.factor
+        turned = abs(parts.rotation) * float(np.hypot(*template.shape)) / 2 * template.factor
         least = self._least + self._sigmas * link.error * template.factor
         shows = moved > least and link.correlation > self._alike and self._agrees(link, first, second, moved)
         error = link.error * template.factor
-        return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and still > least)
+        shifted = shift > self._least + self._sigmas * link.shift_error * template.factor
+        return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and (shifted or turned > least))
 
     def _agrees(self, link: Link, first: tuple[int, SmallFrame], second: tuple[int, SmallFrame], moved: float) -> bool:
         """Whether the registration from the second frame to the first undoes the one from the first to the second."""

@@ -53,6 +53,8 @@ class Link:
         Of the two, low-passed, where they overlap after alignment; 0 if none was found.
     error : float
         Standard deviation of the displacement at a corner of the frame, px of the finest level.
+    shift_error : float
+        The same of the displacement of the middle.
     reason : str
         Why the link must not be used; empty if it may.
     """
@@ -60,6 +62,7 @@ class Link:
     matrix: Matrix
     correlation: float
     error: float
+    shift_error: float
     reason: str
 
     @property
@@ -141,7 +144,7 @@ def register(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Mat
         Its `reason` tells of a failure; nothing is raised.
     """
     if min(template.levels[0].shape) < 2 * _MARGIN + 4:
-        return Link(np.eye(3), 0.0, np.inf, "too small")
+        return Link(np.eye(3), 0.0, np.inf, np.inf, "too small")
     coarsest = len(template.levels) - 1
     matrix = _best_start(template, frame, motion, starts, coarsest)
     measured = next(n for n, pixels in enumerate(template.levels) if max(pixels.shape) <= _BLUR_SIDE or n == coarsest)
@@ -153,11 +156,12 @@ def register(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Mat
         steps = _STEPS[0] if level == coarsest else _STEPS[2] if level == 0 else _STEPS[1]
         matrix, found = _search(pair, motion, matrix, steps)
         if found.correlation <= 0:
-            return Link(matrix, 0.0, np.inf, _judge(matrix, found, np.inf))
+            return Link(matrix, 0.0, np.inf, np.inf, _judge(matrix, found, np.inf))
         if level == measured:
             amount = _Pair.of(template, frame, measured).blur_difference(matrix)
-    error = _error(pair, motion, matrix)
-    return Link(matrix, found.correlation, error, _judge(matrix, found, error))
+    covariance = _covariance(pair, motion, matrix)
+    error, shift_error = (_point_error(covariance, motion, pair.shape, at) for at in (1.0, 0.0))
+    return Link(matrix, found.correlation, error, shift_error, _judge(matrix, found, error))
 
 
 @dataclass(frozen=True)
@@ -294,31 +298,30 @@ def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Ma
     return matrix, _Search(_correlation(pair.template, moved, both), float(both.sum() / comparable), last)
 
 
-def _error(pair: _Pair, motion: Motion, matrix: Matrix) -> float:
-    """Standard deviation in px of the displacement at a corner, from how much the tiles of a picture disagree.
+def _covariance(pair: _Pair, motion: Motion, matrix: Matrix) -> NDArray[np.float64]:
+    """Covariance (K, K) of the amounts of a motion, from how much the tiles of a picture disagree about them.
 
     What two frames differ by is no white noise but blur and what only one of them shows. It is alike within a
     tile and taken as independent between tiles (the sandwich estimate for clusters, Liang and Zeger 1986).
     """
-    columns = _derivatives(pair.template, motion)
+    columns, free = _derivatives(pair.template, motion), len(motion.generators)
     moved, both = pair.moved(matrix)
     height, width = pair.shape
     weighted = columns * both.to(torch.float32).reshape(-1)
     system = (weighted @ columns.T).double().numpy()
     solution = _solve(system, (weighted @ moved.reshape(-1)).double().numpy())
     if solution is None:
-        return np.inf
+        return np.full((free, free), np.inf)
     rest = (moved.reshape(-1) - torch.from_numpy(solution.astype(np.float32)) @ columns) / float(solution[-2])
     side = max(4, -(-max(height, width) // _TILES))
     pulls = functional.pad((weighted * rest).reshape(1, -1, height, width), (0, -width % side, 0, -height % side))
     tiles = functional.avg_pool2d(pulls, side)[0].flatten(1).double().numpy() * side**2
     count = int((np.abs(tiles).sum(0) > 0).sum())
     if count < 2:
-        return np.inf
+        return np.full((free, free), np.inf)
     inverse = np.linalg.pinv(system)
     covariance = inverse @ (tiles @ tiles.T) @ inverse * (count / (count - 1))
-    free = len(motion.generators)
-    return _corner_error(np.asarray(covariance[:free, :free]), motion, pair.shape)
+    return np.asarray(covariance[:free, :free])
 
 
 def _solve(system: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -331,10 +334,10 @@ def _solve(system: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
     return np.asarray(np.linalg.solve(scaled, right / size) / size)
 
 
-def _corner_error(covariance: NDArray[np.float64], motion: Motion, shape: tuple[int, int]) -> float:
-    """Standard deviation in pixels of the displacement of the corner of a frame."""
+def _point_error(covariance: NDArray[np.float64], motion: Motion, shape: tuple[int, int], at: float) -> float:
+    """Standard deviation in pixels of the displacement of a point, from the middle (`at` 0) to a corner (1)."""
     unit = half_side(shape)
-    corner = np.array([shape[1] / 2 / unit, shape[0] / 2 / unit, 1.0])
+    corner = np.array([at * shape[1] / 2 / unit, at * shape[0] / 2 / unit, 1.0])
     moves = motion.generators @ corner
     gradient = (moves[:, :2] - moves[:, 2:] * corner[:2]).T
     variance = float(np.einsum("ik,kl,il->", gradient, covariance, gradient))
