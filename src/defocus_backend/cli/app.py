@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -79,6 +81,9 @@ class _LazyGroup(click.Group):
         code = INTERRUPTED
         with contextlib.suppress(KeyboardInterrupt), lasting_streams(), libraries_quiet():
             code = self._run(args, prog_name, **extra)
+        if code == INTERRUPTED:
+            # A second Ctrl-C while the interpreter shuts down would end the process by the signal instead.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None, **extra: Any) -> int:

@@ -14,6 +14,7 @@ import tifffile
 from defocus_backend.cli.relief import ReliefOptions, without_idle_slices
 from defocus_backend.fusion import Fusion
 from defocus_backend.io import Calibration, read_image, read_map
+from defocus_backend.stacks import as_source
 
 Invoke = Callable[..., Any]
 
@@ -113,12 +114,12 @@ def test_culling_fuses_the_slices_of_use_and_counts_all() -> None:
     seen: dict[str, Any] = {}
 
     def fuse(slices: Any, **options: Any) -> Fusion:
-        seen.update(options, slices=[int(s[0, 0]) for s in slices])
+        seen.update(options, slices=[int(slices.plane(n)[0, 0]) for n in range(len(slices))])
         return maps(np.tile(np.array([[0, 1, 2]], np.int32), (20, 30)))
 
     run: Any = Facts()
     chosen = ReliefOptions(**{**NOTHING, "z_step": 0.5, "cull": True})
-    again = without_idle_slices(run, stack, first, chosen, fuse)
+    again = without_idle_slices(run, as_source(stack), first, chosen, fuse)
     assert run.facts["culled"] == [0, 3, 5]
     assert seen["slices"] == [1, 2, 4]
     np.testing.assert_allclose(seen["z"], [0.5, 1, 2])
@@ -130,4 +131,4 @@ def test_nothing_idle_is_not_fused_again() -> None:
     never: Callable[..., Fusion] = lambda *_, **__: pytest.fail("fused again")  # noqa: E731
     run: Any = Facts()
     chosen = ReliefOptions(**{**NOTHING, "cull": True})
-    assert without_idle_slices(run, [np.zeros((20, 90))] * 3, first, chosen, never) is first
+    assert without_idle_slices(run, as_source([np.zeros((20, 90))] * 3), first, chosen, never) is first
