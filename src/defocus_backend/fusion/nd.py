@@ -61,7 +61,7 @@ def fuse_one(
     if "C" not in plan.axes:
         return found
     images = dict.fromkeys(range(plan.channels), found.image)
-    fusion = settings.fusion
+    fusion = settings.known
     for step, channel in enumerate(_followers(plan), start=1):
         images[channel] = fuse_by_index(
             plan.slices(index, channel, alone=alone),

@@ -71,9 +71,15 @@ def test_other_channels_take_the_choice_of_the_deciding_one(options: dict[str, A
     np.testing.assert_array_equal(found.image[1], fuse_by_index(whole[1], found.index, device="cpu"))
     # A channel that is constant in each slice shows which slice was taken.
     whole[1] = np.array([100, 200, 300], np.uint16)[:, None, None]
-    values = fuse_nd(whole, axes="CZYX", focus_channels=0, eps=1e-9, radius=1, **options).image[1]
+    values = fuse_nd(whole, axes="CZYX", focus_channels=0, blend="pixels", **options).image[1]
     certain = ndimage.minimum_filter(found.index, 7) == ndimage.maximum_filter(found.index, 7)
     np.testing.assert_array_equal(values[certain], (found.index[certain] + 1) * 100)
+
+
+def test_other_channels_of_whole_regions_keep_the_slices_own_pixels(options: dict[str, Any]) -> None:
+    whole = image("CZYX")
+    found = fuse_nd(whole, axes="CZYX", focus_channels=0, decision="region", **options)
+    np.testing.assert_array_equal(found.image[1], fuse_by_index(whole[1], found.index, blend="pixels", device="cpu"))
 
 
 def test_a_weighted_set_of_channels_is_their_sum_on_unit_ranges(options: dict[str, Any]) -> None:
