@@ -92,6 +92,23 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The number format that ``"auto"``, ``"float32"`` or ``"bfloat16"`` means on a device.
+
+    Raises
+    ------
+    DeviceError
+        If bfloat16 is asked for where it would be emulated, which is slower than float32.
+    """
+    if precision == "float32":
+        return torch.float32
+    if computes_bfloat16(device):
+        return torch.bfloat16
+    if precision == "bfloat16":
+        raise DeviceError(f"precision: {device} has no units for bfloat16; use float32 or auto")
+    return torch.float32
+
+
 def computes_bfloat16(device: torch.device | str) -> bool:
     """Whether networks run faster on a device in bfloat16 than in float32, without emulating it.
 

@@ -263,7 +263,12 @@ def _pixel_tiles(shape: tuple[int, int], tile: int) -> Iterator[tuple[slice, sli
 
 @torch.inference_mode()
 def classify_pixels(
-    gray: Tensor, network: PixelNet, *, tile: int = TILE, reporter: Reporter | None = None
+    gray: Tensor,
+    network: PixelNet,
+    *,
+    tile: int = TILE,
+    precision: torch.dtype = torch.float32,
+    reporter: Reporter | None = None,
 ) -> PixelLevels:
     """Classify every pixel with a per-pixel network; sigma is the median of a pixel's distribution.
 
@@ -275,6 +280,9 @@ def classify_pixels(
         Trained, in evaluation mode, on the device of `gray`.
     tile : int
         Side of a tile in pixels, rounded down to a multiple of 64; it does not change the result.
+    precision : torch.dtype
+        In what the body of the network computes: float32, or bfloat16 where the device has units for it. The first
+        convolution, the head and what follows it stay in float32.
     reporter : Reporter or None
         Advanced once a tile.
 
@@ -287,7 +295,9 @@ def classify_pixels(
     maps = torch.empty(3, *shape, device=gray.device)
     for rows, columns in _pixel_tiles(shape, tile):
         region, inner = _padded_tile(gray, network, rows, columns)
-        half = _pixel_moments(network(region[None, None])[0])[None]
+        with torch.autocast(gray.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            logits = network(region[None, None])[0]
+        half = _pixel_moments(logits)[None]
         full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
         full[2] *= _local_contrast(region)
         maps[:, rows, columns] = full[:, inner[0], inner[1]]

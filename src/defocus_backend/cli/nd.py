@@ -23,6 +23,7 @@ from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
     from defocus_backend.fusion import Fusion
+    from defocus_backend.params import SliceMapParams
     from defocus_backend.stacks import StackPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,6 +117,7 @@ def fuse_file(
     scale: Scale,
     confidence: bool,
     relief: ReliefOptions,
+    maps: SliceMapParams,
     parameters: dict[str, Any],
     run_options: dict[str, Any],
     **options: Any,
@@ -137,6 +139,8 @@ def fuse_file(
         Also keep the confidence.
     relief : ReliefOptions
         What is written of the height, for a file with a single stack.
+    maps : SliceMapParams
+        How maps are made, for the summary; among the options of `fuse`, too.
     parameters : dict
         For the summary.
     run_options : dict
@@ -148,6 +152,7 @@ def fuse_file(
     silent = run_options["quiet"] or run_options["as_json"]
     given = {k: v for k, v in vars(chosen).items() if v}
     with running("fuse", [path], [folder, *relief.folders], {**parameters, **given}, **run_options) as run:
+        run.name_precision(maps, options["weights"])
         facts: list[dict[str, Any]] = []
         for image, part, alone in _images(path, chosen):
             if not alone and not _is_stack(image):

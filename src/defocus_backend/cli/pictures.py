@@ -112,6 +112,7 @@ class _Job:
         """The defocus map of a picture in the unit of the method, with a progress bar."""
         from defocus_backend.defocus import defocus_map
 
+        run.name_precision(self.params, self.weights)
         with run.progress(picture.path.name) as progress:
             return defocus_map(
                 picture.array,

@@ -17,7 +17,7 @@ import click
 from defocus_backend.cli.interrupt import check_interrupt
 from defocus_backend.errors import FileError
 from defocus_backend.io import WRITTEN_SUFFIXES, WholeFiles, check_folder, encode_image, encode_map, is_store
-from defocus_backend.params import Params
+from defocus_backend.params import DefocusParams, Params
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.render import Scale, draw_map
 
@@ -70,6 +70,16 @@ class Run:
             within.told.append(message)
         elif not self._quiet:
             click.echo(message, err=True)
+
+    def name_precision(self, params: DefocusParams, weights: str | None) -> None:
+        """Name in the summary the number format in which the network of the maps computes; refuse it early."""
+        import torch
+
+        from defocus_backend.defocus import DefocusEstimator
+
+        used = DefocusEstimator(params, weights=weights, device=torch.device(self.device)).precision
+        if used is not None:
+            self.facts["precision"] = used
 
     def add(self, kind: str, path: Path, content: bytes, *, source: Path | None = None) -> None:
         """Add a file to those that appear at the end."""

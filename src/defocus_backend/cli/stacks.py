@@ -109,6 +109,7 @@ def fuse_command(
             parameters=as_parameters(params, maps, method=method, weights=weights, value_range=value_range),
             run_options=options,
             relief=relief,
+            maps=maps,
             **fuse_options(params, maps),
             **relief.fuse_options(),
             weights=weights,
@@ -132,6 +133,7 @@ def fuse_command(
     with running("fuse", files, [folder, *aligning.folders, *relief.folders], parameters, **options) as run:
         from defocus_backend.fusion import fuse
 
+        run.name_precision(maps, weights)
         slices = aligning.apply(run, stack)
         stem = folder / (name or stack.name)
         common: dict[str, Any] = {

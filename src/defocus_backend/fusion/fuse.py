@@ -50,6 +50,7 @@ def fuse(
     iterations: int = _D.iterations,
     subsample: int = _D.subsample,
     confidence_weighted: bool = _D.confidence_weighted,
+    precision: str = _D.precision,
     value_range: tuple[float, float] | None = None,
     keep_slices: bool = False,
     device: str | torch.device = "auto",
@@ -97,7 +98,7 @@ def fuse(
         Distance of neighbouring slices instead; with neither, the height is counted in slices from 0.
     never_above : float
         Least sigma in px above which a pixel was never in focus.
-    method, weights, step, refine, iterations, subsample, confidence_weighted
+    method, weights, step, refine, iterations, subsample, confidence_weighted, precision
         Defocus map of each slice, see `defocus_map`.
     pooling : {1, 2, 4}
         Side of the squares of pixels whose mean is judged; sigma is in pixels of the slice all the same.
@@ -143,6 +144,7 @@ def fuse(
             iterations=iterations,
             subsample=subsample,
             confidence_weighted=confidence_weighted,
+            precision=precision,
         ),
         weights=weights,
         z=z,

@@ -38,6 +38,7 @@ _LABELS = {
     "max_gain": "largest gain",
     "noise_floor": "ignore noise below",
     "pooling": "average pixels",
+    "precision": "number format",
     "radius": "filter radius",
     "sharp_weight": "sharp share at the left handle",
     "sharpen_gain": "sharpen the subject",

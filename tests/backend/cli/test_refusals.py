@@ -80,6 +80,7 @@ class TestRefusals:
             ("--map-method", "blurnet"),
             ("--refine-radius", 9),
             ("--no-refine",),
+            ("--precision", "float32"),
             ("--tile", 256),
             ("--colours", 0, 9),
         ],
