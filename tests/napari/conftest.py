@@ -145,3 +145,29 @@ def finish(qtbot):
         return widget.made_layers
 
     return run
+
+
+@pytest.fixture
+def opened(show_widget, readers):  # noqa: ARG001
+    """A viewer without a window, and a function that opens the widget beside it."""
+    from napari.components import ViewerModel
+
+    from napari_defocus._widgets.fusion import FusionWidget
+
+    viewer = ViewerModel()
+
+    def open_widget():
+        return show_widget(FusionWidget(viewer))
+
+    return viewer, open_widget
+
+
+@pytest.fixture
+def settled(qtbot):
+    """Wait until the brush has caught up."""
+
+    def wait(widget):
+        qtbot.wait(40)
+        qtbot.waitUntil(lambda: not widget.repainter.busy and not widget.retouch.busy, timeout=60_000)
+
+    return wait

@@ -30,8 +30,7 @@ _ENOUGH = 0.01
 _CONVERGED = 0.1
 _LEAST_CORRELATION = 0.5
 _MOST_ERROR = 2.5
-"""Largest error of a corner, px. The disagreement of tiles counts blur and parallax as error too: it is 1.0 to 1.7 px
-between the last neighbours of a macro series that lie on each other by eye."""
+"""Largest error of a corner, px; between neighbours of a macro series blur and parallax alone make it 1.0 to 1.7 px."""
 _UNCERTAIN = "uncertain by"
 _LEAST_OVERLAP = 0.2
 _MARGIN = 2
