@@ -22,6 +22,7 @@ from defocus_backend.io.zarr_metadata import check_array
 if TYPE_CHECKING:
     import zarr
 
+_SPACE = "ZYX"
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _CHUNK = 1024
 _WHEEL = ((0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 255, 0), (255, 0, 0), (0, 0, 255))
@@ -128,7 +129,7 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
     inside = "/".join(part for part in (scene, str(finest["path"])) if part)
     array = _open_array(path, inside)
     axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale["axes"]]
-    letters = "".join(_letter(path, axis["name"]) for axis in axes)
+    letters = _letters(path, axes)
     if len(letters) != array.ndim or "Y" not in letters or "X" not in letters:
         raise FileError(f"{path}: names the axes {letters} for {array.ndim} dimensions; expected Y and X among them")
     order = "".join(a for a in letters if a not in "YX") + "YX"
@@ -173,11 +174,29 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
     )
 
 
-def _letter(path: Path, name: str) -> str:
-    letter = str(name)[:1].upper()
-    if letter not in _TYPES:
-        raise FileError(f"{path}: has an axis {name!r}; expected t, c, z, y or x")
-    return letter
+def _letters(path: Path, axes: list[dict[str, Any]]) -> str:
+    """Letter of every axis: by its type and the first letter of its name, else by its place among those of space.
+
+    The specification leaves the names free; axes of space stand in the order z, y, x.
+    """
+    letters: list[str] = []
+    for axis in axes:
+        allowed = "".join(a for a, kind in _TYPES.items() if axis.get("type") == kind) or "".join(_TYPES)
+        initial = str(axis["name"])[:1].upper()
+        if initial and initial in allowed:
+            letters.append(initial)
+        else:
+            letters.append(allowed if len(allowed) == 1 else "?")
+    free = [a for a in _SPACE if a not in letters]
+    for number in reversed(range(len(axes))):
+        if letters[number] == "?" and axes[number].get("type") == "space" and free:
+            letters[number] = free.pop()
+    if "?" in letters:
+        raise FileError(f"{path}: has an axis {axes[letters.index('?')]['name']!r}; expected t, c, z, y or x")
+    if len(set(letters)) < len(letters):
+        names = ", ".join(str(axis["name"]) for axis in axes)
+        raise FileError(f"{path}: has the axes {names}; expected t, c, z, y and x once at most")
+    return "".join(letters)
 
 
 def _channels(omero: Any, dtype: np.dtype[Any]) -> tuple[Channel, ...]:

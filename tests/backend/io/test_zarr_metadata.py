@@ -157,3 +157,45 @@ def test_json_that_is_nested_too_deeply(tmp_path: Path, name: str) -> None:
     (folder / name).write_text('{"a":' * 100_000)
     with pytest.raises(FileError, match=r"a\.zarr"):
         open_nd(folder)
+
+
+SPACE = [{"name": name, "type": "space"} for name in ("depth", "row", "column")]
+
+
+@pytest.mark.parametrize(
+    ("axes", "order"),
+    [
+        (SPACE, "ZYX"),
+        ([{"name": "depth", "type": "space"}, *({"name": n, "type": "space"} for n in "yx")], "ZYX"),
+        ([*({"name": n, "type": "space"} for n in "yx"), {"name": "depth", "type": "space"}], "ZYX"),
+        ([{"name": "frame", "type": "time"}, *SPACE[1:]], "TYX"),
+        ([{"name": "stain", "type": "channel"}, *SPACE[1:]], "CYX"),
+        ([{"name": "channel"}, {"name": "Y"}, {"name": "X"}], "CYX"),
+        (["time", "y", "x"], "TYX"),
+    ],
+)
+def test_axes_with_names_of_their_own(tmp_path: Path, axes: list[Any], order: str) -> None:
+    """The specification fixes the types of the axes and the order of those of space, and leaves the names free."""
+    folder = store_2(tmp_path / "a.zarr")
+    attributes = described()
+    attributes["multiscales"][0]["axes"] = axes
+    (folder / ".zattrs").write_text(json.dumps(attributes))
+    assert open_nd(folder).axes == order
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        [{"name": "angle"}, {"name": "y"}, {"name": "x"}],
+        [{"name": "", "type": "angle"}, {"name": "y"}, {"name": "x"}],
+        [{"name": "t", "type": "time"}, {"name": "delay", "type": "time"}, {"name": "y"}],
+        [{"name": "y"}, {"name": "y"}, {"name": "x"}],
+    ],
+)
+def test_axes_that_are_not_known_or_twice_there(tmp_path: Path, axes: list[Any]) -> None:
+    folder = store_2(tmp_path / "a.zarr")
+    attributes = described()
+    attributes["multiscales"][0]["axes"] = axes
+    (folder / ".zattrs").write_text(json.dumps(attributes))
+    with pytest.raises(FileError, match=r"a\.zarr: (has an axis|has the axes)"):
+        open_nd(folder)
