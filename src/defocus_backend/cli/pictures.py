@@ -104,9 +104,7 @@ class _Job:
 
     def range_of(self, picture: Picture) -> tuple[float, float] | None:
         """The range that was given, or that of samples of fewer bits than their array's."""
-        if self.value_range is None and picture.white is not None and picture.array.dtype == np.uint8:
-            return 0.0, float(picture.white)  # of wider types the default range is found in the pixels
-        return self.value_range
+        return picture.value_range if self.value_range is None else self.value_range
 
     def find_map(self, run: Run, picture: Picture) -> DefocusMap:
         """The defocus map of a picture in the unit of the method, with a progress bar."""

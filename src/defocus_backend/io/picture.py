@@ -74,6 +74,11 @@ class Picture:
     path: Path
     white: int | None = None
 
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """Black and white of 8-bit arrays with fewer bits a sample; of wider types the pixels show the range."""
+        return (0.0, float(self.white)) if self.white is not None and self.array.dtype == np.uint8 else None
+
 
 def check_suffix(path: Path, known: tuple[str, ...] = WRITTEN_SUFFIXES) -> str:
     """The suffix in lower case; raise `FileError` for a format that is not handled."""

@@ -49,7 +49,12 @@ class FileStack(SliceSource):
 
     def __init__(self, paths: list[Path], first: Picture, length: int, pages: TiffPlanes | None = None) -> None:
         super().__init__(
-            None, length, channel_axis=first.channel_axis, layout=first.array.shape, dtype=first.array.dtype
+            None,
+            length,
+            channel_axis=first.channel_axis,
+            layout=first.array.shape,
+            dtype=first.array.dtype,
+            value_range=first.value_range,
         )
         self.paths = paths
         self.first = first

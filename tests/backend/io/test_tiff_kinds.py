@@ -94,6 +94,18 @@ def test_the_range_is_that_of_the_bits_not_of_the_array(tmp_path: Path, bits: in
     assert read_image(tmp_path / "a.tif").white == white
 
 
+def test_slices_of_four_bits_have_the_range_of_four_bits(tmp_path: Path) -> None:
+    pages = RNG.integers(0, 9, (3, *SHAPE), endpoint=True).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as writer:
+        for number, page in enumerate(pages):
+            writer.write(page, photometric="minisblack", bitspersample=4)
+            tifffile.imwrite(tmp_path / f"{number}.tif", page, photometric="minisblack", bitspersample=4)
+    for files in ([tmp_path / "pages.tif"], [tmp_path / f"{number}.tif" for number in range(3)]):
+        stack = open_stack(files)
+        assert stack.value_range == (0, 15)
+        np.testing.assert_allclose(stack.image(1).gray.numpy(), pages[1] / np.float32(15), rtol=1e-6)
+
+
 def test_white_at_zero_of_signed_whole_numbers_floats_and_bool(tmp_path: Path) -> None:
     signed = values("int16", *SHAPE)
     tifffile.imwrite(tmp_path / "i.tif", ~signed, photometric="miniswhite")
