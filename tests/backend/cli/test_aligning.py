@@ -61,8 +61,40 @@ def test_marked_borders_keep_the_size_of_the_reference(defocus: Invoke, moving: 
     assert result.exit_code == 0, result.output
     fused = read_image(tmp_path / "out" / "step_fused.png").array
     assert fused.shape == (96, 128)
-    # Where only the middle frame, the reference, has pixels, they are its own.
-    np.testing.assert_array_equal(fused[0, :20], read_image(moving[1]).array[0, :20])
+    # Where only the middle frame, the reference, has pixels, they are its own: the first frame ends 3 px before the
+    # right border and 2 px before the lower one, the last begins 2 px after the left border and 4 px after the upper.
+    own = read_image(moving[1]).array
+    np.testing.assert_array_equal(fused[:4, -3:], own[:4, -3:])
+    np.testing.assert_array_equal(fused[-2:, :2], own[-2:, :2])
+
+
+def test_exported_frames_with_marked_borders_are_read_back(defocus: Invoke, photo: np.ndarray, tmp_path: Path) -> None:
+    paths = [tmp_path / f"step_{n}.png" for n in range(3)]
+    for n, path in enumerate(paths):
+        write_image(path, photo[100 + 8 * n : 196 + 8 * n, 150 + 12 * n : 278 + 12 * n])
+    marked = ("--align", "translation", "--border", "mark", "--export-aligned", tmp_path / "frames")
+    result = defocus("fuse", *paths, *marked, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    files = [tmp_path / "frames" / f"step_{n}_aligned.png" for n in range(3)]
+    frames = np.stack([read_image(path).array for path in files])
+    assert frames.shape == (3, 96, 128, 2)
+    there = frames[..., 1] > 0
+    assert there[1].all()
+    # Interpolation may cost the outermost row or column of a frame that moved.
+    assert 83 * 115 < there[0].sum() <= 88 * 116
+    assert 83 * 115 < there[2].sum() <= 88 * 116
+    result = defocus("fuse", *files, "--align", "off", "--out", tmp_path / "again")
+    assert result.exit_code == 0, result.output
+    fused = read_image(tmp_path / "out" / "step_fused.png").array
+    again = read_image(next((tmp_path / "again").glob("*_fused.png"))).array
+    assert (again[..., 1] == 255).all()
+    alone = there.sum(0) == 1
+    assert alone.sum() > 2 * 7 * 11
+    for image in (fused, again[..., 0]):
+        np.testing.assert_array_equal(image[alone], frames[1, ..., 0][alone])
+    # No pixel comes from a frame that does not have it.
+    index = tifffile.imread(next((tmp_path / "again").glob("*_index.tif")))
+    assert np.take_along_axis(there, index[None].astype(int), 0).all()
 
 
 def test_pages_of_one_file_and_still_pictures_are_left_alone(
