@@ -15,7 +15,7 @@ from defocus_backend.align.motion import Matrix, Motion, from_pixels, locked_deg
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import AlignedStack, require_opencv
 from defocus_backend.errors import InputError
-from defocus_backend.params import AlignParams
+from defocus_backend.params import ALIGN_DEGREES, AlignParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.stacks import StackLike, as_source
 
@@ -80,7 +80,10 @@ def align_stack(
     G. Evangelidis and E. Psarakis, "Parametric image alignment using enhanced correlation coefficient
     maximization" (2008); S. Baker and I. Matthews, "Lucas-Kanade 20 years on" (2004).
     """
-    names = lock if isinstance(lock, str) else ",".join(lock)
+    try:
+        names = lock if isinstance(lock, str) else ",".join(lock)
+    except TypeError as error:
+        raise InputError("lock", type(lock).__name__, f"names among {', '.join(ALIGN_DEGREES)}") from error
     params = AlignParams(
         model=model, lock=names, match_exposure=match_exposure, border=border, interpolation=interpolation
     )

@@ -31,9 +31,13 @@ def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArra
         Naming ``z`` or ``z_step``.
     """
     if z is None:
-        step = 1.0 if z_step is None else float(z_step)
+        wanted = "a finite distance other than 0"
+        try:
+            step = 1.0 if z_step is None else float(z_step)
+        except (TypeError, ValueError) as error:
+            raise InputError("z_step", type(z_step).__name__, wanted) from error
         if not np.isfinite(step) or step == 0:
-            raise InputError("z_step", repr(z_step), "a finite distance other than 0")
+            raise InputError("z_step", repr(z_step), wanted)
         return step * np.arange(count, dtype=np.float64)
     if z_step is not None:
         raise InputError("z_step", repr(z_step), "either z or z_step")

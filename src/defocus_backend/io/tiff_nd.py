@@ -88,7 +88,7 @@ def choose_scene(path: Path, names: tuple[str, ...], scene: int | str) -> int:
     """Number of a scene given by number or name."""
     if isinstance(scene, str) and scene in names:
         return names.index(scene)
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         if 0 <= int(scene) < len(names):
             return int(scene)
     some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -42,7 +42,7 @@ def focus_weights(choice: ChannelChoice, count: int, names: Sequence[str | None]
     if isinstance(choice, Mapping):
         given = [(key, weight) for key, weight in choice.items()]
     else:
-        several = [choice] if isinstance(choice, int | str) else list(choice)
+        several = list(choice) if isinstance(choice, Iterable) and not isinstance(choice, str) else [choice]
         given = [(key, 1.0) for key in several]
     weights: dict[int, float] = {}
     for key, weight in given:

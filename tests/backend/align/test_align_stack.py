@@ -248,6 +248,9 @@ def test_progress_and_cancel(focusing: Any) -> None:
     [
         ({"model": "spline"}, "model"),
         ({"lock": "zoom"}, "lock"),
+        ({"lock": 3}, "lock"),
+        ({"lock": None}, "lock"),
+        ({"lock": (1, 2)}, "lock"),
         ({"model": "translation", "lock": ("x", "y")}, "lock"),
         ({"border": "mirror"}, "border"),
         ({"interpolation": "nearest"}, "interpolation"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -275,9 +277,14 @@ def test_positions() -> None:
         (["a", "b", "c"], None, "z"),
         (None, 0.0, "z_step"),
         (None, np.inf, "z_step"),
+        (None, "far", "z_step"),
+        (None, [1, 2], "z_step"),
+        (None, object(), "z_step"),
+        ("far", None, "z"),
+        ([0, 1j, 2], None, "z"),
         ([0, 1, 2], 1.0, "z_step"),
     ],
 )
-def test_bad_positions_are_refused(z: list[float] | None, step: float | None, named: str) -> None:
+def test_bad_positions_are_refused(z: Any, step: Any, named: str) -> None:
     with pytest.raises(InputError, match=rf"^{named}\b"):
         z_positions(z, step, 3)

@@ -225,6 +225,9 @@ def test_channels_by_name() -> None:
     assert focus_weights("1", 3, names) == {1: 1.0}
     with pytest.raises(InputError, match="0 to 2 or one of DAPI, gfp, GFP"):
         focus_weights("Gfp", 3, names)
+    for choice in (object(), None, 1.5, 7, [None], b"x"):
+        with pytest.raises(InputError, match=r"^focus_channels\b"):
+            focus_weights(choice, 3, names)  # type: ignore[arg-type]
 
 
 def test_the_channel_with_detail_is_preferred_to_a_brighter_but_noisy_one(photo: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defocus_backend.errors import DefocusError, FileError
+from defocus_backend.errors import DefocusError, FileError, InputError
 from defocus_backend.io import open_nd
 
 zarr = pytest.importorskip("zarr")
@@ -157,6 +157,12 @@ def test_json_that_is_nested_too_deeply(tmp_path: Path, name: str) -> None:
     (folder / name).write_text('{"a":' * 100_000)
     with pytest.raises(FileError, match=r"a\.zarr"):
         open_nd(folder)
+
+
+@pytest.mark.parametrize("scene", [object(), None, 1.5, -1, "x" * 300, "../b.zarr", float("inf"), float("nan")])
+def test_scenes_that_are_not_there(tmp_path: Path, scene: Any) -> None:
+    with pytest.raises(InputError, match=r"^scene\b.*a\.zarr"):
+        open_nd(store_2(tmp_path / "a.zarr"), scene=scene)
 
 
 SPACE = [{"name": name, "type": "space"} for name in ("depth", "row", "column")]
