@@ -67,7 +67,8 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     colour = choice.source.channel_axis
     z = choice.z()
     place = {} if z is None else {"z": [float(v) for v in z]}
-    common = {"channel_axis": colour, **options, **place}
+    # Painted corrections read the slices as they are, so they are fused as they are.
+    common = {"channel_axis": colour, "match_exposure": False, **options, **place}
     if not alignment.on and (choice.looped or choice.channel_axis is not None):
         common |= {"channel_axis": None, "axes": choice.axes}
         if choice.channel_axis is not None:

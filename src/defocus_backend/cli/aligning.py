@@ -76,10 +76,11 @@ def align_options(function: F) -> F:
         option(
             "--exposure/--no-exposure",
             "match_exposure",
-            default=AlignParams.match_exposure,
-            show_default=True,
+            default=None,
+            show_default="photographs",
             section=ALIGN_SECTION,
-            help=_SHOWN["match_exposure"]["help"],
+            help="Match the brightness of the slices. Aligned frames get a gain per channel, others a gain each; by "
+            "default not a microscope's slices (gray TIFFs without a camera's EXIF, 16-bit gray, a file with axes).",
         ),
         option("--lock", default="", metavar="NAMES", section=ALIGN_SECTION, help=_SHOWN["lock"]["help"]),
         option(
@@ -110,6 +111,7 @@ class AlignOptions:
 
     align: str
     params: AlignParams
+    exposure: bool | None
     transforms: Path | None
     known: Path | None
     export: Path | None
@@ -118,13 +120,17 @@ class AlignOptions:
     def take(cls, options: dict[str, Any]) -> AlignOptions:
         """Take the options out of the parsed ones."""
         align = options.pop("align")
-        names = ("lock", "match_exposure", "border", "interpolation")
+        exposure = options.pop("match_exposure")
+        names = ("lock", "border", "interpolation")
         params = AlignParams(
-            model=align if align in ALIGN_MODELS else AlignParams.model, **{n: options.pop(n) for n in names}
+            model=align if align in ALIGN_MODELS else AlignParams.model,
+            match_exposure=exposure is not False,
+            **{n: options.pop(n) for n in names},
         )
         found = cls(
             align=align,
             params=params,
+            exposure=exposure,
             transforms=options.pop("transforms"),
             known=options.pop("apply_transforms"),
             export=options.pop("export_aligned"),
@@ -147,7 +153,9 @@ class AlignOptions:
         """Raise `InputError` if an alignment was asked for, or its settings were given, where there can be none."""
         if self.asked_for:
             raise InputError("--align", f"an alignment {reason}", "single pictures as slices, or no --align")
-        refuse_given(reason, "it only where frames are aligned", sections=(ALIGN_SECTION,), but=("align",))
+        refuse_given(
+            reason, "it only where frames are aligned", sections=(ALIGN_SECTION,), but=("align", "match_exposure")
+        )
 
     @property
     def folders(self) -> list[Path]:
@@ -155,12 +163,12 @@ class AlignOptions:
         return [p for p in (self.export, self.transforms.parent if self.transforms else None) if p is not None]
 
     def apply(self, run: Run, stack: FileStack) -> SliceSource:
-        """The stack, aligned where that is asked for or needed; tells which, and adds the files to the run."""
+        """The stack, aligned where asked for or needed, else at equal brightness; says which and adds the files."""
         needed, reason = self._decide(stack)
         if not needed:
             run.tell(f"not aligned: {reason}")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
-            return stack
+            return self._matched(run, stack)
         run.tell(f"aligning: {reason}")
         aligned = self._align(run, stack)
         found = aligned.alignment
@@ -170,7 +178,7 @@ class AlignOptions:
             reason = f"{len(found.failed)} of {len(stack)} frames have no reliable link"
             run.tell(f"not aligned after all: {reason}; --align {self.params.model} does it nevertheless")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
-            return stack
+            return self._matched(run, stack)
         rows, columns = aligned.window
         height, width = rows.stop - rows.start, columns.stop - columns.start
         high, wide = found.shape
@@ -200,7 +208,20 @@ class AlignOptions:
                 # JPEG has no alpha, which says where a frame has no pixels.
                 suffix = "png" if mark and stack.first.path.suffix.lower() in JPEG_SUFFIXES else "same"
                 run.add_picture("aligned", self.export / name, pixels, suffix, like=stack.first)
+        if self.known is not None or self.params.match_exposure:
+            run.facts["gains"] = [round(float(np.mean(gains)), 4) for gains in found.gains]
         return aligned
+
+    def _matched(self, run: Run, stack: FileStack) -> SliceSource:
+        """The stack as it is, its slices at equal brightness where they count as photographs or that is asked for."""
+        from defocus_backend.fusion.brightness import describe_gains, match_brightness
+
+        chosen = False if self.exposure is None and _of_microscope(stack.first) else self.exposure
+        slices, gains = match_brightness(stack, "auto" if chosen is None else chosen)
+        if gains is not None:
+            run.tell(describe_gains(gains))
+        run.facts["gains"] = None if gains is None else [round(float(gain), 4) for gain in gains]
+        return slices
 
     def _decide(self, stack: FileStack) -> tuple[bool, str]:
         if self.known is not None:

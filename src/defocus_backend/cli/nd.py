@@ -289,6 +289,7 @@ def _fuse_one_image(
     options: dict[str, Any],
 ) -> None:
     from defocus_backend.fusion import MAP_TYPES, fuse_each
+    from defocus_backend.fusion.brightness import describe_gains
 
     names = [name for name in MAP_TYPES if confidence or name != "confidence"]
     flat = kind.removeprefix(".") in ("png", "jpg")
@@ -323,6 +324,9 @@ def _fuse_one_image(
                 else:
                     path = stem.with_name(f"{stem.name}_fused{kind}")
                     run.add("fused", path, encode_image(one.image, kind))
+                if one.gains is not None:
+                    run.tell(describe_gains(one.gains))
+                    run.facts.setdefault("gains", []).append([round(float(gain), 4) for gain in one.gains])
                 if not any(index):
                     _draw(run, stem, one, plan.sizes["Z"] - 1, scale)
                     if plan.channels > 1:  # the mesh wears the channel that decided

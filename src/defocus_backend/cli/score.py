@@ -43,7 +43,9 @@ def score_command(
     """Score the fused picture FUSED against the pictures it was made from.
 
     SOURCEs are two or more pictures, or one multi-page TIFF, of the size of FUSED. Larger is better throughout.
-    The fusion metrics are computed on gray and follow true quality loosely.
+    The fusion metrics are computed on gray and follow true quality loosely. The last line is an audit: blocks of 32 px
+    that lost detail against the sharpest source (soft) or have more than any (made up), and pixels out of the range
+    of all sources.
     """
     from defocus_backend import metrics
     from defocus_backend.io import read_image
@@ -66,13 +68,21 @@ def score_command(
         names=names or None,
         channel_axis=picture.channel_axis,
     )
+    found = None
+    if not names and stack.colours == (1 if picture.channel_axis is None else 3):
+        from defocus_backend.fusion.audit import audit
+
+        found = audit(picture.array, stack, channel_axis=picture.channel_axis)
     if as_json:
         # Equal pictures have a PSNR that JSON cannot hold.
         plain = {name: value if math.isfinite(value) else None for name, value in scores.items()}
         files = {"fused": str(fused), "sources": [str(p) for p in sources], "truth": str(truth) if truth else None}
+        shares = None if found is None else found.to_dict()
         spent = round(time.perf_counter() - started, 3)
-        click.echo(json.dumps({"command": "score", **files, "scores": plain, "seconds": spent}))
+        click.echo(json.dumps({"command": "score", **files, "scores": plain, "audit": shares, "seconds": spent}))
         return
     for name, value in scores.items():
         unit = " dB" if name == "PSNR" else ""
         click.echo(f"{name:<10}{value:.{_DIGITS}f}{unit}")
+    if found is not None:
+        click.echo(found.report())

@@ -35,8 +35,11 @@ from defocus_backend.params import FusionParams, SliceMapParams
 from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from defocus_backend.fusion import Fusion
-    from defocus_backend.stacks import FileStack
+    from defocus_backend.io.picture import Picture
+    from defocus_backend.stacks import FileStack, SliceSource
 
 
 @click.command("fuse", cls=SectionCommand)
@@ -56,6 +59,12 @@ if TYPE_CHECKING:
 @stack_format_option
 @option("--confidence", is_flag=True, help="Also write the confidence of the least sigma, NAME_confidence.")
 @option(
+    "--audit",
+    "audited",
+    is_flag=True,
+    help="Also say how much detail the picture lost and made up against the sharpest slice; writes NAME_audit.",
+)
+@option(
     "--keep-slices",
     is_flag=True,
     help="Also write sigma, decision and weight of every slice as multi-page TIFF; takes memory for all.",
@@ -68,6 +77,7 @@ def fuse_command(
     out: Path | None,
     keep_slices: bool,
     confidence: bool,
+    audited: bool,
     **options: Any,
 ) -> None:
     """Fuse a focal stack into one picture that is sharp wherever any slice is.
@@ -95,7 +105,8 @@ def fuse_command(
         raise InputError("--keep-slices", "it with --cull", "one of them: culled slices have no maps")
     if axes.apply_to(files, suffix):
         aligning.refuse("with a file of several axes")
-        for flag, refused in (("--keep-slices", keep_slices), ("--method", method != OWN_METHODS["fuse"].name)):
+        given = {"--keep-slices": keep_slices, "--method": method != OWN_METHODS["fuse"].name, "--audit": audited}
+        for flag, refused in given.items():
             if refused:
                 raise InputError(flag, "it with a file of several axes", "it with single pictures as slices")
         fuse_file(
@@ -114,6 +125,7 @@ def fuse_command(
             **relief.fuse_options(),
             weights=weights,
             value_range=value_range,
+            match_exposure=aligning.exposure is True,
         )
         return
     from defocus_backend.stacks import open_stack
@@ -127,7 +139,9 @@ def fuse_command(
         for flag, refused in (("--keep-slices", keep_slices), ("--confidence", confidence)):
             if refused:
                 raise InputError(flag, f"it with --method {method}", "our own method, which has maps")
-        _fuse_published(stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, options)
+        _fuse_published(
+            stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, audited, options
+        )
         return
     parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
     with running("fuse", files, [folder, *aligning.folders, *relief.folders], parameters, **options) as run:
@@ -142,6 +156,7 @@ def fuse_command(
             "weights": weights,
             "value_range": value_range,
             "keep_slices": keep_slices,
+            "match_exposure": False,  # done where slices are aligned or not
             "device": run.device,
         }
         with run.progress(f"{len(stack)} slices") as progress:
@@ -155,6 +170,8 @@ def fuse_command(
         if confidence:
             unit = Scale(low=0, high=1, label="confidence (0 to 1)")
             run.add_map("confidence", stem, result.confidence, unit, like=stack.first)
+        if audited:
+            write_audit(run, stem, result.image, slices, like=stack.first)
 
 
 def _fuse_published(
@@ -165,6 +182,7 @@ def _fuse_published(
     suffix: str,
     value_range: tuple[float, float] | None,
     aligning: AlignOptions,
+    audited: bool,
     options: dict[str, Any],
 ) -> None:
     """Fuse by a method of `compare`, which sees all slices at once."""
@@ -174,10 +192,13 @@ def _fuse_published(
     with running("fuse", files, [stem.parent, *aligning.folders], parameters, **options) as run:
         from defocus_backend.compare.fusers import fuse_with
 
-        slices = [np.asarray(one) for one in aligning.apply(run, stack)]
+        source = aligning.apply(run, stack)
+        slices = [np.asarray(one) for one in source]
         fused = fuse_with(method, slices, channel_axis=stack.channel_axis, value_range=value_range)
         run.facts["slices"] = len(stack)
         run.add_picture("fused", stem, fused, suffix, like=stack.first)
+        if audited:
+            write_audit(run, stem, fused, source, like=stack.first)
 
 
 def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:
@@ -186,6 +207,18 @@ def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:
 
     names = fusion_option_names()
     return {**asdict(params), **{names[k]: v for k, v in asdict(maps).items()}}
+
+
+def write_audit(run: Run, stem: Path, fused: NDArray[Any], slices: SliceSource, *, like: Picture) -> None:
+    """Compare a fused picture with its slices: say what it lost and made up, and add the map."""
+    from defocus_backend.fusion.audit import audit
+
+    found = audit(fused, slices)
+    run.tell(found.report())
+    run.facts["audit"] = found.to_dict()
+    height, width = slices.plane_shape
+    ratio = found.ratio.repeat(found.block, 0).repeat(found.block, 1)[:height, :width]
+    run.add_map("audit", stem, ratio, Scale(low=0, high=2, label="detail / that of the sharpest slice"), like=like)
 
 
 def write_fusion(run: Run, stem: Path, stack: FileStack, result: Fusion, scale: Scale, suffix: str) -> None:

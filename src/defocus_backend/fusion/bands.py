@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.device import give_back_freed_memory
+from defocus_backend.fusion.brightness import match_brightness
 from defocus_backend.fusion.engine import fuse_slices
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
@@ -68,18 +69,18 @@ def fuse_in_bands(
 ) -> Fusion:
     """Fuse one stack, band by band where its planes are large; parameters as for `fuse_slices`.
 
-    The values that count as black and white are found once for the whole stack. All slices are read once more for
-    every band. Maps are cut at the seams, the fused image fades over.
+    The values that count as black and white, and the gains, are found once for the whole stack. All slices are
+    read once more for every band. Maps are cut at the seams, the fused image fades over.
     """
 
     def fuse_band(rows: SliceSource, report: ProgressCallback | None) -> Fusion:
         return fuse_slices(rows, settings, progress=report, cancel=cancel)
 
+    slices, gains = match_brightness(slices, settings.match_exposure, cancel)
     # A decision that needs the whole plane is not cut.
     whole = settings.decision.settle is not None
-    return band_by_band(
-        fuse_band, slices, [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape), progress
-    )
+    bands = [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape)
+    return replace(band_by_band(fuse_band, slices, bands, progress), gains=gains)
 
 
 def band_by_band(

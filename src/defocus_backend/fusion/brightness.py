@@ -7,7 +7,8 @@ then there is no common gain, and nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from scipy import ndimage
 from defocus_backend.arrays import Image
 from defocus_backend.errors import InputError
 from defocus_backend.filters import cell_mean
+from defocus_backend.progress import CancelCallback, Reporter
+from defocus_backend.stacks import SliceSource
 
 _SIDE = 64
 """Longest side in cells of the small slices that are compared."""
@@ -34,6 +37,103 @@ _SCATTER, _MOST_SCATTER = 0.25, 0.1
 """Most scatter of the logarithms of the ratios at which they are a gain: relative to it, and at all."""
 LARGEST_GAIN = 4.0
 """Gains beyond it, or below its reciprocal, are not corrected: such a slice is another picture."""
+
+
+MatchExposure = bool | Literal["auto"]
+"""Whether brightness is matched; "auto" decides by `is_photograph`."""
+
+
+class MatchedStack(SliceSource):
+    """The slices of a stack divided by gains, so that all are equally bright.
+
+    Each keeps its dtype; the values that count as 0 and 1 are those of the original stack. Alpha is left alone.
+
+    Parameters
+    ----------
+    slices : SliceSource
+    gains : (N,) array_like
+        How much brighter every slice is than wanted.
+    """
+
+    def __init__(self, slices: SliceSource, gains: ArrayLike) -> None:
+        self.gains, self._slices = checked_gains(gains, len(slices)), slices
+        super().__init__(
+            None,
+            len(slices),
+            channel_axis=slices.channel_axis,
+            value_range=slices,
+            layout=slices.layout,
+            dtype=slices.dtype,
+            argument=slices.argument,
+            order=slices.order,
+            partial=slices.partial,
+            forward=slices.forward,
+        )
+
+    def origin(self, number: int) -> str:
+        """Where the original slice came from."""
+        return self._slices.origin(number)
+
+    def _read(self, number: int, rows: slice) -> NDArray[Any]:
+        gain = self.gains[number]
+        values = self._slices.part(number, rows)
+        if gain == 1 or self.dtype == np.bool_:
+            return values
+        planes = values[..., None] if self.channel_axis is None else np.moveaxis(values, self.channel_axis, -1)
+        colours = planes[..., : self.colours]
+        floats = np.issubdtype(self.dtype, np.floating)
+        exact = np.dtype(np.float32 if self.dtype.itemsize <= 2 else np.float64).type
+        matched = colours.astype(self.dtype if floats else exact) / gain
+        if not floats:
+            limits = np.iinfo(self.dtype)
+            matched = np.clip(np.rint(matched), limits.min, np.nextafter(exact(limits.max) + exact(1), exact(0)))
+        elif self.value_range == (0, 1):  # floats in the unit range stay there
+            matched = np.clip(matched, np.minimum(colours, 0), np.maximum(colours, 1))
+        planes = np.array(planes, copy=True, subok=True)
+        planes[..., : self.colours] = matched.astype(self.dtype)
+        return planes[..., 0] if self.channel_axis is None else np.moveaxis(planes, -1, self.channel_axis)
+
+
+def is_photograph(slices: SliceSource) -> bool:
+    """Whether slices count as photographs: 8 bits or colour. Other values may be measured ones."""
+    return slices.dtype == np.uint8 or slices.colours > 1
+
+
+def match_brightness(
+    slices: SliceSource, match_exposure: MatchExposure, cancel: CancelCallback | None = None
+) -> tuple[SliceSource, NDArray[np.float64] | None]:
+    """The slices at equal brightness, and the gains they were divided by; see `fuse` for `match_exposure`.
+
+    The stack is read once more for it. It comes back as it is where nothing is to be matched, and the gains are None
+    where that was not looked at.
+    """
+    from defocus_backend.align.stack import AlignedStack
+
+    if match_exposure not in (True, False, "auto"):
+        raise InputError("match_exposure", repr(match_exposure), 'True, False or "auto"')
+    matched_before = isinstance(slices, AlignedStack | MatchedStack)
+    wanted = is_photograph(slices) and not matched_before if match_exposure == "auto" else match_exposure
+    if not wanted or len(slices) < 2:
+        return slices, None
+    reporter = Reporter(len(slices), "slices", None, cancel)
+
+    def each() -> Iterator[Image]:
+        for image in slices.images():
+            reporter.advance()
+            yield image
+
+    with torch.inference_mode():
+        gains = slice_gains(each())
+    return (slices, gains) if (gains == 1).all() else (MatchedStack(slices, gains), gains)
+
+
+def describe_gains(gains: ArrayLike) -> str:
+    """Gains in words."""
+    found = np.asarray(gains, dtype=np.float64)
+    changed = int((found != 1).sum())
+    if not changed:
+        return "brightness: all slices are equally bright"
+    return f"brightness: {changed} of {found.size} slices matched, gains {found.min():.2f} to {found.max():.2f}"
 
 
 def slice_gains(slices: Iterable[Image]) -> NDArray[np.float64]:
@@ -68,7 +168,9 @@ def checked_gains(gains: ArrayLike, count: int) -> NDArray[np.float64]:
 def _small(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cell means of a gray slice, and the share of usable pixels of each cell."""
     side = max(1, -(-max(image.shape) // _SIDE))
-    gray = image.gray
+    # No light is the value 0, not the darkest value of the stack, which may count as 0.
+    black = image.low / (image.high - image.low) if image.high > image.low else 0.0
+    gray = image.gray + black
     top = image.pixels.amax(0)
     usable = (top < _SATURATED) if image.valid is None else (top < _SATURATED) & image.valid
     cells = cell_mean(torch.stack([gray, usable.to(gray)]), side).cpu().numpy().astype(np.float64)

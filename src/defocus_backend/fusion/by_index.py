@@ -15,6 +15,7 @@ from defocus_backend.arrays import Image
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import Blend
+from defocus_backend.fusion.brightness import MatchedStack
 from defocus_backend.methods import BLENDS
 from defocus_backend.params import FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
@@ -83,6 +84,7 @@ def fuse_by_index(
     eps: float = _F.eps,
     delta: float = _F.delta,
     value_range: tuple[float, float] | None = None,
+    gains: ArrayLike | None = None,
     region: tuple[slice, slice] | None = None,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
@@ -96,6 +98,8 @@ def fuse_by_index(
         See `fuse`.
     index : (H, W) array_like of whole numbers
         Slice to take at every pixel, 0 to N - 1.
+    gains : (N,) array_like or None
+        What every slice is divided by, as `Fusion.gains` says it; by default nothing.
     region : (slice, slice) or None
         Rows and columns to compute and return; the neighbourhood that the blend needs is read too. The result equals
         that part of the whole.
@@ -112,6 +116,8 @@ def fuse_by_index(
     params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
     where = resolve_device(device)
     slices = as_source(stack, channel_axis=channel_axis, value_range=value_range)
+    if gains is not None:
+        slices = MatchedStack(slices, gains)
     chosen = np.asarray(index)
     if chosen.shape != slices.plane_shape or not np.issubdtype(chosen.dtype, np.integer):
         raise InputError("index", f"{chosen.dtype} of shape {chosen.shape}", f"whole numbers {slices.plane_shape}")

@@ -50,6 +50,7 @@ def fuse_corrected(
     eps: float = _F.eps,
     delta: float = _F.delta,
     value_range: tuple[float, float] | None = None,
+    gains: ArrayLike | None = None,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -66,6 +67,8 @@ def fuse_corrected(
         Its decision map.
     corrections : (H, W) array_like of whole numbers
         Slice to take instead; below 0 where nothing was corrected.
+    gains : (N,) array_like or None
+        `Fusion.gains`, if brightness was matched.
 
     Returns
     -------
@@ -100,6 +103,7 @@ def fuse_corrected(
         eps=eps,
         delta=delta,
         value_range=value_range,
+        gains=gains,
         region=window,
         device=device,
         progress=progress,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.bands import fuse_in_bands
+from defocus_backend.fusion.brightness import MatchExposure
 from defocus_backend.fusion.nd import fuse_lazily, fuse_plan, fuse_whole
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
@@ -52,6 +53,7 @@ def fuse(
     confidence_weighted: bool = _D.confidence_weighted,
     precision: str = _D.precision,
     value_range: tuple[float, float] | None = None,
+    match_exposure: MatchExposure = "auto",
     keep_slices: bool = False,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
@@ -106,6 +108,11 @@ def fuse(
         `radius` and `eps` of `defocus_map`.
     value_range : (float, float) or None
         Values that count as 0 and 1; by default one range for the whole stack, found as in `defocus_map`.
+    match_exposure : {"auto", True, False}
+        Divide every slice by its brightness against the others, see `Fusion.gains`; reads the stack once more. "auto"
+        does so for photographs, which are slices of 8 bits or in colour. It does not for other slices and for images
+        with axes, where brightness may be what was measured, nor for the result of `align_stack`, which matches
+        exposure itself. With axes, every channel has gains of its own.
     keep_slices : bool
         Also return the maps of every slice, which takes memory in proportion to N.
     device : str or torch.device
@@ -151,6 +158,7 @@ def fuse(
         z_step=z_step,
         never_above=never_above,
         value_range=value_range,
+        match_exposure=match_exposure,
         keep_slices=keep_slices,
         device=device,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.bands import fuse_in_bands
+from defocus_backend.fusion.brightness import match_brightness
 from defocus_backend.fusion.by_index import fuse_by_index
 from defocus_backend.fusion.result import MAP_TYPES, Fusion
 from defocus_backend.fusion.settings import FusionSettings
@@ -55,7 +56,8 @@ def fuse_one(
     alone: bool = False,
 ) -> Fusion:
     """Fuse one stack of a plan; see `StackPlan.slices` for `alone`."""
-    settings = settings.with_z_step(plan.z_step)
+    # In an image with axes brightness may be what was measured: it is matched only if that was asked for.
+    settings = replace(settings.with_z_step(plan.z_step), match_exposure=settings.match_exposure is True)
     judged = plan.judged(index, value_range=settings.value_range, alone=alone)
     found = fuse_in_bands(judged, settings, progress=progress(0), cancel=cancel)
     if "C" not in plan.axes:
@@ -63,8 +65,9 @@ def fuse_one(
     images = dict.fromkeys(range(plan.channels), found.image)
     fusion = settings.known
     for step, channel in enumerate(_followers(plan), start=1):
+        slices, _ = match_brightness(plan.slices(index, channel, alone=alone), settings.match_exposure, cancel)
         images[channel] = fuse_by_index(
-            plan.slices(index, channel, alone=alone),
+            slices,
             found.index,
             blend=fusion.blend,
             radius=fusion.radius,

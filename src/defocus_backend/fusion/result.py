@@ -41,6 +41,9 @@ class Fusion:
     sigmas, decisions, weights : (N, H, W) arrays or None
         Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
         every slice; None unless `keep_slices` was set. With the blend "octaves", the weight in the finest octave.
+    gains : (N,) float64 array or None
+        How much brighter each slice was than the one of median brightness; it was divided by that. Of the channel on
+        which focus was judged. None where brightness was not compared.
     """
 
     image: NDArray[Any]
@@ -54,6 +57,7 @@ class Fusion:
     sigmas: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
     decisions: NDArray[np.bool_] | None = field(default=None, metadata=_NYX | _BOOL)
     weights: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
+    gains: NDArray[np.float64] | None = field(default=None, metadata={"axes": "N", "dtype": np.dtype(np.float64)})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays that are there, by name."""

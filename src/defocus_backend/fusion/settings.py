@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import Blend
+from defocus_backend.fusion.brightness import MatchExposure
 from defocus_backend.fusion.decision import Decision
 from defocus_backend.methods import BLENDS, DECISIONS
 from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
@@ -29,7 +30,7 @@ class FusionSettings:
     ----------
     fusion : FusionParams
     maps : SliceMapParams
-    weights, z, z_step, never_above, value_range, keep_slices, device
+    weights, z, z_step, never_above, value_range, match_exposure, keep_slices, device
         See `defocus_backend.fuse`.
     """
 
@@ -40,6 +41,7 @@ class FusionSettings:
     z_step: float | None = None
     never_above: float = NEVER_ABOVE
     value_range: tuple[float, float] | None = None
+    match_exposure: MatchExposure = "auto"
     keep_slices: bool = False
     device: str | torch.device = "auto"
 

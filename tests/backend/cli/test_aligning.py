@@ -19,6 +19,7 @@ from defocus_backend.io import read_image, write_image
 
 Invoke = Callable[..., Result]
 SHIFTS = ((0, 0), (3, 2), (5, 6))
+GAINS = [1, 0.7, 1, 1.3, 0.8]
 
 
 @pytest.fixture
@@ -144,7 +145,6 @@ def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
         (("--method", "mean", "--border", "mark"), "--border"),
         (("--align", "off", "--lock", "scale"), "--lock: got it with --align off"),
         (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got it with --align off"),
-        (("--align", "off", "--no-exposure"), "--no-exposure: got it with --align off"),
         (("--align", "off", "--border", "mark"), "--border: got it with --align off"),
     ],
 )
@@ -153,3 +153,53 @@ def test_refusals(defocus: Invoke, moving: list[Path], options: tuple[str, ...],
     assert result.exit_code == 2
     assert words in result.stderr
     assert {p.name for p in moving[0].parent.iterdir()} == {p.name for p in moving}
+
+
+@pytest.fixture
+def flickering(tmp_path: Path, photo: np.ndarray) -> list[Path]:
+    """Five photographs of one scene under a lamp that flickers."""
+    folder = tmp_path / "lamp"
+    folder.mkdir()
+    paths = [folder / f"lamp_{n}.png" for n in range(5)]
+    for gain, path in zip(GAINS, paths, strict=True):
+        write_image(path, np.rint(0.6 * gain * photo[100:228, 150:310]).astype(np.uint8))
+    return paths
+
+
+@pytest.mark.parametrize("align", ["off", "auto"])
+def test_brightness_is_matched_without_alignment(
+    defocus: Invoke, flickering: list[Path], tmp_path: Path, align: str
+) -> None:
+    result = defocus("fuse", *flickering, "--align", align, "--out", tmp_path / "out", "--json", "--audit")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["alignment"]["aligned"] is False
+    np.testing.assert_allclose(facts["gains"], GAINS, rtol=0.02)
+    assert "brightness: 3 of 5 slices matched, gains 0.70 to 1.30" in result.stderr
+    # The frames are one picture: at equal brightness nothing is left to choose between, lose or make up.
+    fused = read_image(tmp_path / "out" / "lamp_fused.png").array.astype(int)
+    assert np.abs(fused - read_image(flickering[0]).array).max() <= 2
+    assert (facts["audit"]["soft"], facts["audit"]["made_up"], facts["audit"]["outside"]) == (0, 0, 0)
+    assert read_image(tmp_path / "out" / "lamp_audit.tif").array.shape == fused.shape
+    result = defocus("fuse", *flickering, "--align", align, "--no-exposure", "--out", tmp_path / "raw", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["gains"] is None
+
+
+def test_an_aligned_stack_is_matched_once(defocus: Invoke, flickering: list[Path], tmp_path: Path) -> None:
+    result = defocus("fuse", *flickering, "--align", "translation", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    gains = np.array(json.loads(result.stdout)["gains"])
+    np.testing.assert_allclose(gains / gains[0], GAINS, rtol=0.02)
+    assert "brightness" not in result.stderr
+
+
+def test_a_microscopes_slices_are_matched_only_if_asked(
+    defocus: Invoke, flickering: list[Path], tmp_path: Path
+) -> None:
+    pages = tmp_path / "pages.tif"
+    tifffile.imwrite(pages, np.stack([read_image(p).array for p in flickering]), photometric="minisblack")
+    for options, gains in (((), None), (("--exposure",), pytest.approx(GAINS, rel=0.02))):
+        result = defocus("fuse", pages, "--out", tmp_path / "out", "--json", *options)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["gains"] == gains

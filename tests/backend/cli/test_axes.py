@@ -116,7 +116,7 @@ def test_a_single_plane_can_be_a_picture(defocus: Invoke, tmp_path: Path, values
         (["--keep-slices"], "--keep-slices"),
         (["--lock", "scale"], "--lock: got it with a file of several axes"),
         (["--interpolation", "lanczos"], "--interpolation: got it with a file of several axes"),
-        (["--no-exposure", "--align", "auto"], "--no-exposure: got it with a file of several axes"),
+        (["--audit"], "--audit: got it with a file of several axes"),
         (["--axes", "ZCTYX", "--focus-channel", "2"], "0 to 1"),
     ],
 )

@@ -14,6 +14,7 @@ from click.testing import Result
 
 from defocus_backend import metrics
 from defocus_backend.defocus import DefocusEstimator
+from defocus_backend.fusion.audit import audit
 from defocus_backend.io import read_image, write_image
 
 Invoke = Callable[..., Result]
@@ -27,6 +28,7 @@ class TestScore:
         arrays = [read_image(path).array for path in slices]
         expected = metrics.evaluate(arrays[0], arrays[1:], reference=arrays[1])
         assert json.loads(result.stdout)["scores"] == pytest.approx(expected)
+        assert json.loads(result.stdout)["audit"] == audit(arrays[0], arrays[1:]).to_dict()
 
     def test_floats_of_the_unit_range_score_as_their_8_bit_twins(self, defocus: Invoke, tmp_path: Path) -> None:
         bytes_ = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
@@ -44,6 +46,7 @@ class TestScore:
         same = [slices[0]] * 3
         table = defocus("score", *same, "--truth", slices[0], weights=False).stdout
         assert "QY        1.00000" in table
+        assert "0.0% of the blocks are soft, 0.0% are made up; 0.00% of the pixels lie outside" in table
         assert "PSNR      inf dB" in table
         plain = json.loads(defocus("score", *same, "--truth", slices[0], "--json", weights=False).stdout)
         assert plain["scores"]["PSNR"] is None
