@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,17 @@ class TiffImage:
 
 
 def own_pages(tiff: TiffFile) -> list[TiffPage]:
-    """Pages of the file itself that are pictures; previews and masks count only where there is nothing else."""
+    """Pages that are pictures; previews and masks count only where there is nothing else.
+
+    Where every page is a preview, as cameras write it, the pictures are the pages below it (SubIFDs).
+    """
     pages = [tiff.pages[number].aspage() for number in range(len(tiff.pages))]
-    return [page for page in pages if not (page.is_reduced or page.is_mask)] or pages
+    below = (sub.aspage() for page in pages if page.subifds for sub in page.pages or ())
+    return _pictures(pages) or _pictures(below) or pages
+
+
+def _pictures(pages: Iterable[TiffPage]) -> list[TiffPage]:
+    return [page for page in pages if not (page.is_reduced or page.is_mask)]
 
 
 def images_of(path: Path, tiff: TiffFile) -> tuple[TiffImage, ...]:

@@ -244,3 +244,14 @@ def test_four_planes_that_are_named_slices_are_not_colours(tmp_path: Path) -> No
     np.testing.assert_array_equal(list(open_stack(path)), array)
     with pytest.raises(FileError, match="several pictures"):
         read_image(path)
+
+
+def test_a_picture_below_its_preview_is_the_picture(tmp_path: Path) -> None:
+    """Cameras write the preview as the page and the picture as its SubIFD."""
+    picture = (np.arange(96 * 128).reshape(96, 128) % 251).astype(np.uint8)
+    path = tmp_path / "preview.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(picture[::8, ::8].copy(), photometric="minisblack", subfiletype=1, subifds=1)
+        tiff.write(picture, photometric="minisblack", subfiletype=0)
+    np.testing.assert_array_equal(read_image(path).array, picture)
+    np.testing.assert_array_equal(open_stack(path)[0], picture)
