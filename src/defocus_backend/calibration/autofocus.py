@@ -254,7 +254,8 @@ def autofocus(
     if first > one.sigma_range[1] + 2 * float(one.sigma_error(first)):
         return driver.end(f"sigma {first:.1f} px is beyond the calibration ({one.sigma_range[1]:.1f} px)")
     while len(driver.pictures) < most_pictures:
-        if found.other is None and found.error <= near and abs(found.z - driver.z) <= near:
+        # Two standard errors: near the focus a single picture leaves both sides open.
+        if found.other is None and 2 * found.error <= near and abs(found.z - driver.z) <= near:
             break
         target = _within(found, low, high)
         if target is None:
