@@ -9,6 +9,7 @@ os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 # The images here are tiny: threads that wait for each other on a busy machine only cost.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import ctypes
 import inspect
 import threading
 import time
@@ -17,6 +18,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from small_stacks import focal_stack
+
+if os.environ["QT_API"].lower().startswith("pyside"):
+    # PySide releases None more often than it takes it. Before Python 3.12, where None cannot be released, thousands of
+    # signals end in "deallocating None" as the interpreter shuts down, after all tests have passed.
+    for _ in range(200_000):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
 
 NAPARI_OWN_WARNINGS = (
     # vispy and napari touch parts of NumPy and of Python that are on their way out.
