@@ -19,7 +19,7 @@ from defocus_backend.arrays import Image
 from defocus_backend.errors import InputError
 from defocus_backend.filters import cell_mean
 from defocus_backend.progress import CancelCallback, Reporter
-from defocus_backend.stacks import SliceSource
+from defocus_backend.stacks import ChangedStack, SliceSource
 
 _SIDE = 64
 """Longest side in cells of the small slices that are compared."""
@@ -43,7 +43,7 @@ MatchExposure = bool | Literal["auto"]
 """Whether brightness is matched; "auto" decides by `is_photograph`."""
 
 
-class MatchedStack(SliceSource):
+class MatchedStack(ChangedStack):
     """The slices of a stack divided by gains, so that all are equally bright.
 
     Each keeps its dtype; the values that count as 0 and 1 are those of the original stack. Alpha is left alone.
@@ -56,42 +56,13 @@ class MatchedStack(SliceSource):
     """
 
     def __init__(self, slices: SliceSource, gains: ArrayLike) -> None:
-        self.gains, self._slices = checked_gains(gains, len(slices)), slices
-        super().__init__(
-            None,
-            len(slices),
-            channel_axis=slices.channel_axis,
-            value_range=slices,
-            layout=slices.layout,
-            dtype=slices.dtype,
-            argument=slices.argument,
-            order=slices.order,
-            partial=slices.partial,
-            forward=slices.forward,
-        )
-
-    def origin(self, number: int) -> str:
-        """Where the original slice came from."""
-        return self._slices.origin(number)
+        self.gains = checked_gains(gains, len(slices))
+        super().__init__(slices)
 
     def _read(self, number: int, rows: slice) -> NDArray[Any]:
         gain = self.gains[number]
         values = self._slices.part(number, rows)
-        if gain == 1 or self.dtype == np.bool_:
-            return values
-        planes = values[..., None] if self.channel_axis is None else np.moveaxis(values, self.channel_axis, -1)
-        colours = planes[..., : self.colours]
-        floats = np.issubdtype(self.dtype, np.floating)
-        exact = np.dtype(np.float32 if self.dtype.itemsize <= 2 else np.float64).type
-        matched = colours.astype(self.dtype if floats else exact) / gain
-        if not floats:
-            limits = np.iinfo(self.dtype)
-            matched = np.clip(np.rint(matched), limits.min, np.nextafter(exact(limits.max) + exact(1), exact(0)))
-        elif self.value_range == (0, 1):  # floats in the unit range stay there
-            matched = np.clip(matched, np.minimum(colours, 0), np.maximum(colours, 1))
-        planes = np.array(planes, copy=True, subok=True)
-        planes[..., : self.colours] = matched.astype(self.dtype)
-        return planes[..., 0] if self.channel_axis is None else np.moveaxis(planes, -1, self.channel_axis)
+        return values if gain == 1 or self.dtype == np.bool_ else self._divided(values, float(gain))
 
 
 def is_photograph(slices: SliceSource) -> bool:

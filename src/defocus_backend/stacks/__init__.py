@@ -1,9 +1,19 @@
 """The series of slices that everything after it takes: one type, whatever holds the slices."""
 
+from defocus_backend.stacks.changed import ChangedStack
 from defocus_backend.stacks.channels import ChannelChoice
 from defocus_backend.stacks.convert import as_source
 from defocus_backend.stacks.files import FileStack, open_stack
 from defocus_backend.stacks.plan import StackPlan
 from defocus_backend.stacks.source import SliceSource, StackLike
 
-__all__ = ["ChannelChoice", "FileStack", "SliceSource", "StackLike", "StackPlan", "as_source", "open_stack"]
+__all__ = [
+    "ChangedStack",
+    "ChannelChoice",
+    "FileStack",
+    "SliceSource",
+    "StackLike",
+    "StackPlan",
+    "as_source",
+    "open_stack",
+]

@@ -1,0 +1,59 @@
+"""Slices whose values are changed while they are read: divided, or repaired at some pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defocus_backend.stacks.source import SliceSource
+
+
+class ChangedStack(SliceSource):
+    """The slices of a stack with other values: same number, size, dtype and value range. Subclasses have a `_read`.
+
+    Parameters
+    ----------
+    slices : SliceSource
+        Those that are changed.
+    """
+
+    def __init__(self, slices: SliceSource) -> None:
+        self._slices = slices
+        super().__init__(
+            None,
+            len(slices),
+            channel_axis=slices.channel_axis,
+            value_range=slices,
+            layout=slices.layout,
+            dtype=slices.dtype,
+            argument=slices.argument,
+            order=slices.order,
+            partial=slices.partial,
+            forward=slices.forward,
+        )
+
+    def origin(self, number: int) -> str:
+        """Where the original slice came from."""
+        return self._slices.origin(number)
+
+    def _divided(self, values: NDArray[Any], gain: float | NDArray[np.float64]) -> NDArray[Any]:
+        """A slice, or some of its rows, divided in all colours, within the limits of its dtype; alpha stays.
+
+        `gain` is one number, or an array (H, W, 1) or (H, W, colours).
+        """
+        planes = values[..., None] if self.channel_axis is None else np.moveaxis(values, self.channel_axis, -1)
+        colours = planes[..., : self.colours]
+        floats = np.issubdtype(self.dtype, np.floating)
+        exact = np.dtype(np.float32 if self.dtype.itemsize <= 2 else np.float64).type
+        divisor = gain.astype(exact) if isinstance(gain, np.ndarray) else gain
+        matched = colours.astype(self.dtype if floats else exact) / divisor
+        if not floats:
+            limits = np.iinfo(self.dtype)
+            matched = np.clip(np.rint(matched), limits.min, np.nextafter(exact(limits.max) + exact(1), exact(0)))
+        elif self.value_range == (0, 1):  # floats in the unit range stay there
+            matched = np.clip(matched, np.minimum(colours, 0), np.maximum(colours, 1))
+        planes = np.array(planes, copy=True, subok=True)
+        planes[..., : self.colours] = matched.astype(self.dtype)
+        return planes[..., 0] if self.channel_axis is None else np.moveaxis(planes, -1, self.channel_axis)
