@@ -75,7 +75,15 @@ if TYPE_CHECKING:
     from defocus_backend.quality import BestPlane, Drift, FocusQuality, ObjectQuality, best_plane, drift, focus_quality
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
-    from defocus_backend.stacks import FileStack, SliceSource, StackPlan, as_source, open_stack
+    from defocus_backend.stacks import (
+        FileStack,
+        RepairedStack,
+        SliceSource,
+        StackPlan,
+        as_source,
+        open_stack,
+        repair_stack,
+    )
 
     __version__: str
 
@@ -102,7 +110,7 @@ _HOMES = {
     "quality": ("BestPlane", "Drift", "FocusQuality", "ObjectQuality", "best_plane", "drift", "focus_quality"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
-    "stacks": ("FileStack", "SliceSource", "StackPlan", "as_source", "open_stack"),
+    "stacks": ("FileStack", "RepairedStack", "SliceSource", "StackPlan", "as_source", "open_stack", "repair_stack"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = {name: name for name in ("calibration", "compare", "methods", "metrics", "quality", "render", "surface")}
@@ -142,6 +150,7 @@ __all__ = [
     "Picture",
     "Plane",
     "QualityParams",
+    "RepairedStack",
     "ShallowDepthOfField",
     "ShallowParams",
     "ShallowRenderer",
@@ -182,6 +191,7 @@ __all__ = [
     "read_calibration",
     "read_image",
     "read_map",
+    "repair_stack",
     "save_network",
     "shallow_depth_of_field",
     "shallow_weights",

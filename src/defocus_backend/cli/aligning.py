@@ -162,15 +162,18 @@ class AlignOptions:
         """Folders that results go to."""
         return [p for p in (self.export, self.transforms.parent if self.transforms else None) if p is not None]
 
-    def apply(self, run: Run, stack: FileStack) -> SliceSource:
-        """The stack, aligned where asked for or needed, else at equal brightness; says which and adds the files."""
-        needed, reason = self._decide(stack)
+    def apply(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
+        """The slices, aligned where asked for or needed, else at equal brightness; says which and adds the files.
+
+        `slices` are those of the stack, repaired or not.
+        """
+        needed, reason = self._decide(stack, slices)
         if not needed:
             run.tell(f"not aligned: {reason}")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
-            return self._matched(run, stack)
+            return self._matched(run, stack, slices)
         run.tell(f"aligning: {reason}")
-        aligned = self._align(run, stack)
+        aligned = self._align(run, slices)
         found = aligned.alignment
         for warning in found.warnings:
             run.tell(f"warning: {warning}")
@@ -178,7 +181,7 @@ class AlignOptions:
             reason = f"{len(found.failed)} of {len(stack)} frames have no reliable link"
             run.tell(f"not aligned after all: {reason}; --align {self.params.model} does it nevertheless")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
-            return self._matched(run, stack)
+            return self._matched(run, stack, slices)
         rows, columns = aligned.window
         height, width = rows.stop - rows.start, columns.stop - columns.start
         high, wide = found.shape
@@ -212,18 +215,18 @@ class AlignOptions:
             run.facts["gains"] = [round(float(np.mean(gains)), 4) for gains in found.gains]
         return aligned
 
-    def _matched(self, run: Run, stack: FileStack) -> SliceSource:
-        """The stack as it is, its slices at equal brightness where they count as photographs or that is asked for."""
+    def _matched(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
+        """The slices as they lie, at equal brightness where they count as photographs or that is asked for."""
         from defocus_backend.fusion.brightness import describe_gains, match_brightness
 
         chosen = False if self.exposure is None and _of_microscope(stack.first) else self.exposure
-        slices, gains = match_brightness(stack, "auto" if chosen is None else chosen)
+        slices, gains = match_brightness(slices, "auto" if chosen is None else chosen)
         if gains is not None:
             run.tell(describe_gains(gains))
         run.facts["gains"] = None if gains is None else [round(float(gain), 4) for gain in gains]
         return slices
 
-    def _decide(self, stack: FileStack) -> tuple[bool, str]:
+    def _decide(self, stack: FileStack, slices: SliceSource) -> tuple[bool, str]:
         if self.known is not None:
             return True, f"by {self.known}"
         if self.align == "off":
@@ -241,17 +244,17 @@ class AlignOptions:
             import cv2  # noqa: F401
         except ImportError:
             return False, "OpenCV is not installed (pip install opencv-python-headless)"
-        verdict = alignment_needed(stack, calibrated=_of_microscope(stack.first))
+        verdict = alignment_needed(slices, calibrated=_of_microscope(stack.first))
         return verdict.needed, verdict.reason
 
-    def _align(self, run: Run, stack: FileStack) -> AlignedStack:
+    def _align(self, run: Run, slices: SliceSource) -> AlignedStack:
         from defocus_backend.align import Alignment, align_stack, apply_alignment
 
         if self.known is not None:
-            return apply_alignment(stack, Alignment.load(self.known), border=self.params.border)
-        with run.progress(f"aligning {len(stack)} frames") as progress:
+            return apply_alignment(slices, Alignment.load(self.known), border=self.params.border)
+        with run.progress(f"aligning {len(slices)} frames") as progress:
             return align_stack(
-                stack,
+                slices,
                 model=self.params.model,
                 lock=self.params.lock,
                 match_exposure=self.params.match_exposure,

@@ -26,6 +26,7 @@ from defocus_backend.cli.options import (
     take,
 )
 from defocus_backend.cli.relief import ReliefOptions, relief_options, without_idle_slices, write_relief
+from defocus_backend.cli.repairing import RepairOptions, repair_options
 from defocus_backend.cli.run import WITHIN, Run, as_parameters, running
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, encode_image, encode_map
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @slice_map_options
 @axes_options
 @align_options
+@repair_options
 @relief_options
 @option(
     "--name",
@@ -100,11 +102,13 @@ def fuse_command(
     suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
     scale = Scale(low=low, high=high)
     axes, aligning = AxesOptions.take(options), AlignOptions.take(options)
+    repairing = RepairOptions.take(options)
     relief = ReliefOptions.take(options)
     if relief.cull and keep_slices:
         raise InputError("--keep-slices", "it with --cull", "one of them: culled slices have no maps")
     if axes.apply_to(files, suffix):
         aligning.refuse("with a file of several axes")
+        repairing.refuse("with a file of several axes")
         given = {"--keep-slices": keep_slices, "--method": method != OWN_METHODS["fuse"].name, "--audit": audited}
         for flag, refused in given.items():
             if refused:
@@ -140,7 +144,16 @@ def fuse_command(
             if refused:
                 raise InputError(flag, f"it with --method {method}", "our own method, which has maps")
         _fuse_published(
-            stack, files, folder / (name or stack.name), method, suffix, value_range, aligning, audited, options
+            stack,
+            files,
+            folder / (name or stack.name),
+            method,
+            suffix,
+            value_range,
+            aligning,
+            repairing,
+            audited,
+            options,
         )
         return
     parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
@@ -148,7 +161,7 @@ def fuse_command(
         from defocus_backend.fusion import fuse
 
         run.name_precision(maps, weights)
-        slices = aligning.apply(run, stack)
+        slices = aligning.apply(run, stack, repairing.apply(run, stack))
         stem = folder / (name or stack.name)
         common: dict[str, Any] = {
             **fuse_options(params, maps),
@@ -182,6 +195,7 @@ def _fuse_published(
     suffix: str,
     value_range: tuple[float, float] | None,
     aligning: AlignOptions,
+    repairing: RepairOptions,
     audited: bool,
     options: dict[str, Any],
 ) -> None:
@@ -192,7 +206,7 @@ def _fuse_published(
     with running("fuse", files, [stem.parent, *aligning.folders], parameters, **options) as run:
         from defocus_backend.compare.fusers import fuse_with
 
-        source = aligning.apply(run, stack)
+        source = aligning.apply(run, stack, repairing.apply(run, stack))
         slices = [np.asarray(one) for one in source]
         fused = fuse_with(method, slices, channel_axis=stack.channel_axis, value_range=value_range)
         run.facts["slices"] = len(stack)

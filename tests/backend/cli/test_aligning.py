@@ -203,3 +203,35 @@ def test_a_microscopes_slices_are_matched_only_if_asked(
         result = defocus("fuse", pages, "--out", tmp_path / "out", "--json", *options)
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["gains"] == gains
+
+
+def test_hot_pixels_leave_no_trail_in_what_is_aligned(defocus: Invoke, moving: list[Path], tmp_path: Path) -> None:
+    hot = [(20, 30), (50, 90), (70, 40)]
+    for path in moving:
+        frame = read_image(path).array.copy() // 2
+        frame[tuple(np.transpose(hot))] = 255
+        write_image(path, frame)
+    result = defocus("fuse", *moving, "--json", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "repaired: 3 hot or dead pixels" in result.stderr
+    assert json.loads(result.stdout)["repaired_pixels"] == 3
+    assert read_image(tmp_path / "out" / "step_fused.png").array.max() < 160
+    kept = defocus("fuse", *moving, "--json", "--keep-pixels", "--out", tmp_path / "kept")
+    assert "repaired_pixels" not in json.loads(kept.stdout)
+    assert read_image(tmp_path / "kept" / "step_fused.png").array.max() > 200
+
+
+def test_a_flat_frame_is_divided_by(defocus: Invoke, moving: list[Path], tmp_path: Path) -> None:
+    x = np.linspace(-1, 1, 128)
+    flat = np.broadcast_to(200 * (1 - 0.4 * x**2), (96, 128))
+    write_image(tmp_path / "flat.png", flat.astype(np.uint8))
+    for path in moving:
+        write_image(path, (read_image(path).array * (flat / 200)).astype(np.uint8))
+    options = ("--align", "off", "--quiet", "--flat-frame", tmp_path / "flat.png")
+    assert defocus("fuse", *moving, *options, "--out", tmp_path / "flatted").exit_code == 0
+    assert defocus("fuse", *moving, *options[:3], "--out", tmp_path / "shaded").exit_code == 0
+    flatted, shaded = (
+        read_image(tmp_path / name / "step_fused.png").array.astype(float) for name in ("flatted", "shaded")
+    )
+    ratio = (shaded.mean(0) / flatted.mean(0))[8:-8]
+    np.testing.assert_allclose(ratio, flat[0, 8:-8] / np.median(flat), atol=0.03)
