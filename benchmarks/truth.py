@@ -201,13 +201,13 @@ def _ground_depth(
         depth += rng.uniform(-0.7, 0.7) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * width**2))
     depth = nearest + (farthest - nearest) * (depth - depth.min()) / np.ptp(depth)
     terraces = _part(shape, int(rng.integers(4)))
-    return np.where(terraces, np.clip(np.round(depth), np.ceil(nearest), np.floor(farthest)), depth)
+    return np.asarray(np.where(terraces, np.clip(np.round(depth), np.ceil(nearest), np.floor(farthest)), depth))
 
 
 def _part(shape: tuple[int, int], number: int) -> NDArray[np.bool_]:
     """One half of the picture: upper, lower, left or right."""
     y, x = _grid(shape)
-    return (y < 0) == bool(number & 1) if number < 2 else (x < 0) == bool(number & 1)
+    return np.asarray(((y if number < 2 else x) < 0) == bool(number & 1))
 
 
 def _ellipse(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

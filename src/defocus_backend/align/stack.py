@@ -132,7 +132,7 @@ class AlignedStack(SliceSource):
         else:
             moved = self._warp(part, matrix, (width, bottom - top), _flag(self.alignment.interpolation))
         scale = 255 if planes.dtype == np.bool_ else 1
-        return moved.reshape(bottom - top, width, -1) / moved.dtype.type(scale)
+        return np.asarray(moved.reshape(bottom - top, width, -1) / moved.dtype.type(scale))
 
     @staticmethod
     def _warp(part: NDArray[Any], matrix: NDArray[np.float64], size: tuple[int, int], kernel: int) -> Any:
@@ -229,5 +229,5 @@ def _as_dtype(values: NDArray[Any], dtype: np.dtype[Any], limits: tuple[float, f
         return np.asarray(values >= 0.5)
     if np.issubdtype(dtype, np.integer):
         highest = np.nextafter(values.dtype.type(limits[1]) + 1, 0, dtype=values.dtype)
-        return np.clip(np.rint(values), limits[0], highest).astype(dtype)
+        return np.asarray(np.clip(np.rint(values), limits[0], highest).astype(dtype))
     return values.astype(dtype)

@@ -67,7 +67,8 @@ class Image:
         if self.pixels.shape[0] == 1:
             return self.pixels[0].clamp(*_GRAY_LIMITS)
         red, green, blue = self.pixels
-        return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).clamp_(*_GRAY_LIMITS)
+        result: Tensor = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).clamp_(*_GRAY_LIMITS)
+        return result
 
     def to(self, device: torch.device) -> Image:
         """The same image on another device."""

@@ -199,7 +199,7 @@ def _surface(parameters: NDArray[np.float64], samples: _Samples) -> NDArray[np.f
 
 def _hyperbola(parameters: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
     slope = np.where(offset < 0, parameters[2], parameters[3])
-    return np.hypot(parameters[1], slope * offset)
+    return np.asarray(np.hypot(parameters[1], slope * offset))
 
 
 def _model(parameters: NDArray[np.float64], samples: _Samples) -> NDArray[np.float64]:

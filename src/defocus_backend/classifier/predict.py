@@ -175,7 +175,8 @@ def _dense_logits(region: Tensor, network: nn.Module, step: int, stride: int) ->
     ny, nx = ((s - WINDOW) // step + 1 for s in region.shape)
     if step >= stride:
         every = step // stride
-        return network(region[None, None])[0][:, ::every, ::every]
+        result: Tensor = network(region[None, None])[0][:, ::every, ::every]
+        return result
     logits = region.new_empty(LEVELS, ny, nx)
     for y in range(0, stride, step):
         for x in range(0, stride, step):
@@ -250,7 +251,8 @@ def _window_variance(region: Tensor, step: int) -> Tensor:
     small = 4
     moments = torch.cat([pool(centred, small), pool(centred**2, small)])
     mean, square = pool(moments, WINDOW // small, step // small)[:, 0]
-    return (square - mean**2).clamp_min(0)
+    result: Tensor = (square - mean**2).clamp_min(0)
+    return result
 
 
 def _pixel_tiles(shape: tuple[int, int], tile: int) -> Iterator[tuple[slice, slice]]:

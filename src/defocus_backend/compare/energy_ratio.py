@@ -37,7 +37,7 @@ def ratio_sigma(ratio: Float64, scale1: float, scale2: float) -> Float64:
     above = ratio > 1
     square = np.full(np.shape(ratio), np.inf)
     square[above] = np.maximum(scale2**2 - ratio[above] * scale1**2, 0) / (ratio[above] - 1)
-    return np.sqrt(square)
+    return np.asarray(np.sqrt(square))
 
 
 def noise_variance(gray: Float64) -> float:

@@ -28,7 +28,7 @@ def guided(guide: Float64, source: Float64, *, radius: int, eps: float) -> Float
 def _saliency(gray: Float64) -> Float64:
     """Absolute Laplacian smoothed by an 11 x 11 Gaussian of sigma 5, (H, W)."""
     detail = np.abs(ndimage.laplace(gray, mode="nearest"))
-    return ndimage.gaussian_filter(detail, _SALIENCY_SIGMA, mode="nearest", radius=_SALIENCY_RADIUS)
+    return np.asarray(ndimage.gaussian_filter(detail, _SALIENCY_SIGMA, mode="nearest", radius=_SALIENCY_RADIUS))
 
 
 def _weights(grays: Float64, choice: NDArray[np.intp], radius: int, eps: float, quantised: bool) -> Float64:
@@ -40,7 +40,7 @@ def _weights(grays: Float64, choice: NDArray[np.intp], radius: int, eps: float, 
     if quantised:
         maps = half_up(maps * 255) / 255
     maps += _LEAST
-    return maps / maps.sum(axis=0)
+    return np.asarray(maps / maps.sum(axis=0))
 
 
 def gff(

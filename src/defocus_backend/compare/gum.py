@@ -39,7 +39,7 @@ def generalised_product(gain: Float64, x: Float64) -> Float64:
 def _gain(detail: Float64, most: float, least: float, exponent: float) -> Float64:
     """Largest for detail of no contrast (1/2) and least at full contrast."""
     span = (most - least) / (1 - np.exp(-1.0))
-    return most - span + span * np.exp(-(np.abs(2 * detail - 1) ** exponent))
+    return np.asarray(most - span + span * np.exp(-(np.abs(2 * detail - 1) ** exponent)))
 
 
 def gum(

@@ -58,7 +58,7 @@ def _into_range(luma: Float64, mean: float) -> Float64:
     unit = (luma - low) / span
     wanted = (mean - _BLACK) / (_WHITE - _BLACK)
     gamma = np.log(np.clip(wanted, 0.02, 0.98)) / np.log(np.clip(unit.mean(), 0.02, 0.98))
-    return _BLACK + (_WHITE - _BLACK) * unit**gamma
+    return np.asarray(_BLACK + (_WHITE - _BLACK) * unit**gamma)
 
 
 def _fused_luma(lumas: Float64, clip_limit: float) -> Float64:
@@ -77,7 +77,7 @@ def _fused_chroma(chromas: Float64) -> Float64:
     distance = np.abs(chromas - _NEUTRAL)
     total = distance.sum(axis=0)
     weighted = (distance * (chromas - _NEUTRAL)).sum(axis=0)
-    return _NEUTRAL + weighted / np.where(total > 0, total, 1.0)
+    return np.asarray(_NEUTRAL + weighted / np.where(total > 0, total, 1.0))
 
 
 def ifgd(

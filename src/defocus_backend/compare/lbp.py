@@ -68,7 +68,7 @@ def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.
     # A running sum leaves 1e-16 where all codes are 0.
     share = np.rint(share * window**2) / window**2
     span = np.ptp(share)
-    return (share - share.min()) / span if span > 0 else share
+    return np.asarray((share - share.min()) / span if span > 0 else share)
 
 
 def multiscale_belief(scores: Float64, *, beta: float) -> Float64:

@@ -41,7 +41,7 @@ def entropy_map(gray: ArrayLike, *, window: int = 16) -> Float64:
 
     side = check_whole("window", window, at_least=1)
     values = as_bytes(check_gray(gray))
-    return -rank.entropy(values, np.ones((side, side), dtype=np.uint8)).astype(np.float64)
+    return np.asarray(-rank.entropy(values, np.ones((side, side), dtype=np.uint8)).astype(np.float64))
 
 
 def deviation_map(gray: ArrayLike, *, window: int = 16) -> Float64:

@@ -38,7 +38,7 @@ def edge_sigma(ratio: Float64, sigma1: float, sigma2: float) -> Float64:
     inside = (ratio > _LEAST_RATIO) & (ratio <= sigma2 / sigma1)
     kept = ratio[inside] ** 2
     square[inside] = (kept * sigma1**2 - sigma2**2) / (1 - kept)
-    return np.sqrt(np.maximum(square, 0, where=inside, out=square))
+    return np.asarray(np.sqrt(np.maximum(square, 0, where=inside, out=square)))
 
 
 def sparse_sigma(gray: Float64, *, edge_threshold: float, sigma: float, max_blur: float) -> Float64:

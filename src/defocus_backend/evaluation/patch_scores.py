@@ -63,7 +63,8 @@ def class_probabilities(network: nn.Module, patches: Tensor, *, batch_size: int 
 def expected_sigma(probabilities: Tensor, levels: Sequence[float] = tuple(range(LEVELS))) -> Tensor:
     """Expectation over the levels (their sigmas in pixels) along dimension 1, in pixels."""
     centres = torch.tensor(levels, dtype=probabilities.dtype, device=probabilities.device)
-    return torch.tensordot(probabilities, centres, dims=([1], [0]))
+    result: Tensor = torch.tensordot(probabilities, centres, dims=([1], [0]))
+    return result
 
 
 def evaluate(network: nn.Module, test: PatchSet) -> Scores:

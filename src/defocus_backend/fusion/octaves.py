@@ -31,7 +31,7 @@ _LEAST = 1e-12
 
 def octave_reach(octaves: int = OCTAVES) -> int:
     """How far in pixels along an axis the blend carries what changes at one pixel, in whole cells of all octaves."""
-    return 4 * 2**octaves
+    return int(4 * 2**octaves)
 
 
 class FrameRange:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
     if len(chunk) > 1:
         # What is not stored counts as zeros: a store may be far smaller than its arrays.
         check_size(path, [*chunk[-2:], math.prod(chunk[:-2])], array.dtype, stored=2**62)
-    return array
+    return cast("zarr.Array[Any]", array)
 
 
 def _unreadable(path: Path, error: Exception) -> DefocusError:
@@ -294,8 +294,7 @@ def create_zarr(
         content["omero"] = {"channels": _for_viewers(calibration.channels, dtype)}
     chunks = tuple(min(n, _CHUNK) if a in "YX" else 1 for a, n in zip(axes, shape, strict=True))
     format_number = 2 if version == "0.4" else 3
-    zarr = _library()
-    group = zarr.open_group(str(path), mode="w", zarr_format=format_number)
+    group = _library().open_group(str(path), mode="w", zarr_format=format_number)
     if format_number == 2:
         multiscale["version"] = "0.4"
         group.attrs.update(content)
@@ -304,7 +303,8 @@ def create_zarr(
     else:
         group.attrs["ome"] = {"version": "0.5", **content}
         keys = {"dimension_names": [a.lower() for a in axes]}
-    return group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)
+    made = group.create_array("0", shape=shape, dtype=dtype, chunks=chunks, **keys)
+    return cast("zarr.Array[Any]", made)
 
 
 def _largest(dtype: np.dtype[Any]) -> float:

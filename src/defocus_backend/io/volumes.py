@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,7 +248,8 @@ class ImageND:
         except ImportError as error:
             raise InputError("to_dask", "no dask", 'dask; pip install "napari-defocus[all]"') from error
         chunks = (*(1,) * self.leading, *self.shape[self.leading :])
-        return da.from_array(self, chunks=chunks, asarray=False, meta=np.empty((0,) * self.ndim, self.dtype))
+        array = da.from_array(self, chunks=chunks, asarray=False, meta=np.empty((0,) * self.ndim, self.dtype))
+        return cast("dask.array.Array", array)
 
 
 def _numbers(part: int | slice, size: int) -> list[int]:

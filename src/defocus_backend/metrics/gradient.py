@@ -23,7 +23,7 @@ def _edges(image: Gray) -> tuple[Gray, Gray]:
 
     def derivative(axis: int) -> Gray:
         along = ndimage.correlate1d(image, slope, axis=axis, mode="constant")
-        return ndimage.correlate1d(along, smooth, axis=1 - axis, mode="constant")
+        return np.asarray(ndimage.correlate1d(along, smooth, axis=1 - axis, mode="constant"))
 
     across, down = derivative(1), derivative(0)
     strength = np.sqrt(across * across + down * down)

@@ -23,7 +23,7 @@ _TINY = 1e-30
 
 def _entropy(p: Gray, axis: int = 0) -> Gray:
     """Entropy in bits of distributions along `axis`; 0 log 0 is 0."""
-    return -np.sum(p * np.log2(np.where(p > 0, p, 1.0)), axis=axis)
+    return np.asarray(-np.sum(p * np.log2(np.where(p > 0, p, 1.0)), axis=axis))
 
 
 def _distributions(windows: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def _feature_information(source: Gray, own: Gray) -> float:
         return float(_information(some, its_own).sum())
 
     equal = own.shape[1] - len(differing)
-    return (equal + sum(each(total, range(0, len(differing), _CHUNK)))) / own.shape[1]
+    return float((equal + sum(each(total, range(0, len(differing), _CHUNK)))) / own.shape[1])
 
 
 def qfmi(
@@ -148,7 +148,7 @@ def _gray_levels(image: Gray) -> npt.NDArray[np.intp]:
     low, high = image.min(), image.max()
     if high == low:
         return np.zeros(image.shape, dtype=np.intp)
-    return np.floor((image - low) * (255 / (high - low)) + 0.5).astype(np.intp)
+    return np.asarray(np.floor((image - low) * (255 / (high - low)) + 0.5).astype(np.intp))
 
 
 def mutual_information(

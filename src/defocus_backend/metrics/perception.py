@@ -30,7 +30,7 @@ def _stretched(image: Gray, normalisation: Normalisation) -> Gray:
     if high == low:
         return np.zeros_like(image)
     unit = (image - low) / (high - low)
-    return np.floor(unit * 255 + 0.5) if normalisation == "byte" else unit
+    return np.asarray(np.floor(unit * 255 + 0.5) if normalisation == "byte" else unit)
 
 
 def _seen(image: Gray) -> Gray:
@@ -41,14 +41,14 @@ def _seen(image: Gray) -> Gray:
     u = scipy.fft.rfftfreq(columns)[None, :] * (columns * degrees)
     squared = u * u + v * v
     sensitivity = np.exp(-squared / _F0**2) - _SHARE * np.exp(-squared / _F1**2)
-    return scipy.fft.irfft2(scipy.fft.rfft2(image) * sensitivity, s=image.shape)
+    return np.asarray(scipy.fft.irfft2(scipy.fft.rfft2(image) * sensitivity, s=image.shape))
 
 
 def _blurred(image: Gray, sigma: float) -> Gray:
     offsets = np.arange(-_REACH, _REACH + 1)
     kernel = np.exp(-(offsets**2) / (2 * sigma**2)) / (np.sqrt(2 * np.pi) * sigma)
     rows = ndimage.correlate1d(image, kernel, axis=0, mode="constant")
-    return ndimage.correlate1d(rows, kernel, axis=1, mode="constant")
+    return np.asarray(ndimage.correlate1d(rows, kernel, axis=1, mode="constant"))
 
 
 def _masked_contrast(image: Gray) -> Gray:
@@ -57,7 +57,7 @@ def _masked_contrast(image: Gray) -> Gray:
     dark = surround == 0
     contrast = np.where(dark, 0.0, np.abs(centre / np.where(dark, 1.0, surround) - 1.0))
     squared = contrast * contrast
-    return contrast * squared / (squared + _Z)
+    return np.asarray(contrast * squared / (squared + _Z))
 
 
 def qcb(

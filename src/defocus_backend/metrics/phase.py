@@ -58,7 +58,7 @@ class _Bank(NamedTuple):
 def _frequencies(n: int, *, full_range: bool) -> Gray:
     """DFT frequencies in cycles a pixel; `full_range` stretches an odd count to +-0.5, as Kovesi's grid does."""
     span = n - 1 if full_range and n % 2 and n > 1 else n
-    return scipy.fft.fftfreq(n) * (n / span)
+    return np.asarray(scipy.fft.fftfreq(n) * (n / span))
 
 
 def _even_power(spectrum: Gray) -> float:
@@ -169,7 +169,7 @@ def _features(image: Gray, bank: _Bank) -> _Features:
 
 def _windowed(image: Gray) -> Gray:
     rows = ndimage.correlate1d(image, _WINDOW, axis=0, mode="constant")
-    return ndimage.correlate1d(rows, _WINDOW, axis=1, mode="constant")
+    return np.asarray(ndimage.correlate1d(rows, _WINDOW, axis=1, mode="constant"))
 
 
 def _best_correlation(references: list[Gray], masks: list[Gray], own: Gray) -> float:

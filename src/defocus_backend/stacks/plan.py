@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +179,7 @@ class _Planes:
         plane = self._image[tuple(at[a] for a in self._axes)]
         if self._alone and hasattr(plane, "compute"):
             plane = plane.compute(scheduler="synchronous")
-        return np.asanyarray(plane).transpose(self._turn)  # a mask stays
+        return cast(NDArray[Any], np.asanyarray(plane).transpose(self._turn))  # a mask stays
 
 
 class _Mixed:

@@ -70,4 +70,4 @@ class Samples:
 def _pairs(height: int, count: int) -> NDArray[np.intp]:
     """Numbers of so many pairs of neighbouring rows, evenly spread."""
     first = np.unique(np.linspace(0, max(0, height // 2 - 1), count).round().astype(np.intp))
-    return np.minimum((2 * first[:, None] + np.arange(2)).ravel(), height - 1)
+    return np.asarray(np.minimum((2 * first[:, None] + np.arange(2)).ravel(), height - 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -319,7 +319,7 @@ class SliceSource(Sequence[NDArray[Any]]):
             raise InputError(self.label(number), f"shape {values.shape}", f"the first slice's {tuple(wanted)}")
         if values.dtype != self._dtype:
             raise InputError(self.label(number), f"dtype {values.dtype}", f"the first slice's {self._dtype}")
-        return values
+        return cast(NDArray[Any], values)
 
     def _look_at_first(self) -> None:
         values = np.asanyarray(self._read(0, WHOLE))

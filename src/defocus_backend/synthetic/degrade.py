@@ -261,7 +261,7 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
         image = add_hot_pixels(image, rng)
     if rng.random() < how.deep:
         low, high = np.percentile(image, (0.1, 99.9))
-        return np.clip((image - low) * np.float32(255 / max(high - low, 1e-3)), 0, 255).astype(np.float32)
+        return np.asarray(np.clip((image - low) * np.float32(255 / max(high - low, 1e-3)), 0, 255), dtype=np.float32)
     if rng.random() < how.jpeg:
         return compress(image, int(rng.integers(60, 101)))
     return quantise(image)

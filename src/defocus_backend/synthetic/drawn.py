@@ -75,4 +75,4 @@ def half_plane(side: int, rng: np.random.Generator) -> Gray:
     yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     across = (xx - side / 2) * np.cos(angle) + (yy - side / 2) * np.sin(angle)
-    return (across + rng.uniform(-0.2, 0.2) * side > 0).astype(np.float32)
+    return np.asarray((across + rng.uniform(-0.2, 0.2) * side > 0).astype(np.float32))

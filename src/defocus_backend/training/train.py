@@ -150,7 +150,8 @@ def ranked_score(found: Tensor, target: Tensor, levels: Sequence[float] = WHOLE_
     """
     centres = torch.tensor(levels, dtype=found.dtype, device=found.device)
     squares = (found - target).cumsum(1)[:, :-1].square()
-    return torch.tensordot(squares, centres.diff(), dims=([1], [0]))[:, None]
+    score: Tensor = torch.tensordot(squares, centres.diff(), dims=([1], [0]))[:, None]
+    return score
 
 
 def train(
