@@ -20,7 +20,7 @@ from defocus_backend.errors import DefocusError
 from defocus_backend.evaluation import benchmark
 from defocus_backend.evaluation.benchmark_report import as_json, as_markdown
 from defocus_backend.io.atomic import write_whole
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     torch.set_num_threads(options.threads)
     try:
-        params = DefocusParams(radius=options.radius, iterations=options.iterations, step=options.step)
+        params = MapParams(refine_radius=options.radius, refine_iterations=options.iterations, step=options.step)
         names = options.methods or benchmark.candidate_names()
         candidates = [benchmark.make_candidate(name, params) for name in names]
         with tqdm(total=options.scenes, unit="scene", disable=not sys.stderr.isatty()) as bar:
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = DefocusParams()
+    defaults = MapParams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("photos", type=Path, help="folder of sharp photographs, at least 320 px a side")
     parser.add_argument(
@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", type=int, default=benchmark.SCENES)
     parser.add_argument("--side", type=int, default=benchmark.SIDE, help="side of a scene in pixels")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--radius", type=int, default=defaults.radius, help="of the refining filter")
-    parser.add_argument("--iterations", type=int, default=defaults.iterations, help="of the refining filter")
+    parser.add_argument("--radius", type=int, default=defaults.refine_radius, help="of the refining filter")
+    parser.add_argument("--iterations", type=int, default=defaults.refine_iterations, help="of the refining filter")
     parser.add_argument("--step", type=int, default=defaults.step, help="between windows, in pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="write all figures to this file")

@@ -25,10 +25,9 @@ import defocus_backend as db
 from defocus_backend import metrics
 from defocus_backend.compare.fusers import FUSION_METHODS, fuse_with
 from defocus_backend.filters import gaussian_blur, laplacian
-from defocus_backend.fusion import fusion_option_names
 from defocus_backend.io import read_image
 from defocus_backend.luma import LUMA
-from defocus_backend.params import PAPER_REFINEMENT
+from defocus_backend.params import PAPER_REFINEMENT, FusionParams
 from defocus_backend.synthetic.degrade import add_noise, blur
 
 Gray = NDArray[np.uint8]
@@ -43,7 +42,7 @@ OURS: dict[str, dict[str, Any]] = {
         "blend": "decision",
         "pooling": 1,
         "refine": True,
-        **{fusion_option_names()[name]: value for name, value in PAPER_REFINEMENT.items()},
+        **PAPER_REFINEMENT,
     },
 }
 
@@ -61,7 +60,7 @@ def height_by_laplacian(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
 def run_stack(name: str, slices: NDArray[np.uint8]) -> tuple[Gray, NDArray[np.float32] | None, NDArray[Any] | None]:
     """The fused image, the height in slices and the least sigma, where the method has them."""
     if name in OURS:
-        found = db.fuse(slices, **OURS[name])
+        found = db.fuse(slices, **FusionParams.arrange(OURS[name]))
         return found.image, np.where(np.isfinite(found.height), found.height, found.index), found.sigma
     fused = fuse_with(name, list(slices))
     return fused, height_by_laplacian(slices) if name == "laplacian_argmax" else None, None
@@ -136,7 +135,9 @@ def pair_with_truth(photo: Gray, thin: bool, rng: np.random.Generator) -> list[G
 def pair_scores(photo: Gray, pair: list[Gray], name: str) -> dict[str, float]:
     """PSNR and SSIM against the photograph."""
     fused = (
-        db.fuse(pair, channel_axis=-1, **OURS[name]).image if name in OURS else fuse_with(name, pair, channel_axis=-1)
+        db.fuse(pair, channel_axis=-1, **FusionParams.arrange(OURS[name])).image
+        if name in OURS
+        else fuse_with(name, pair, channel_axis=-1)
     )
     return {"PSNR": metrics.psnr(fused, photo, channel_axis=-1), "SSIM": metrics.ssim(fused, photo, channel_axis=-1)}
 

@@ -16,9 +16,8 @@ import numpy as np
 
 import defocus_backend as db
 from defocus_backend import metrics
-from defocus_backend.fusion import fusion_option_names
 from defocus_backend.io import read_image
-from defocus_backend.params import PAPER_REFINEMENT, FusionParams, SliceMapParams
+from defocus_backend.params import PAPER_REFINEMENT, BlendParams, FusionParams, SliceMapParams
 
 NAMES = ("QG", "QP", "QY", "QCB", "QFMI")
 PAPER_COOKIE = {"QG": 0.71277, "QP": 0.85668, "QY": 0.98892, "QCB": 0.79378, "QFMI": 0.59566}
@@ -28,7 +27,7 @@ PAPER_COOKIE = {"QG": 0.71277, "QP": 0.85668, "QY": 0.98892, "QCB": 0.79378, "QF
 def scores(folder: Path, pair: int, options: dict[str, object]) -> dict[str, float]:
     """The five metrics of our fusion of one pair."""
     sources = [read_image(folder / f"c_{pair:02d}_{side}.png").array for side in (1, 2)]
-    fused = db.fuse(sources, channel_axis=-1, **options).image  # type: ignore[arg-type]
+    fused = db.fuse(sources, channel_axis=-1, **FusionParams.arrange(options)).image  # type: ignore[arg-type]
     found = metrics.evaluate(fused, sources, channel_axis=-1, names=(*NAMES, "QCB_unit"))
     # The published figures were made with the unrounded stretch.
     found["QCB"] = found.pop("QCB_unit")
@@ -50,11 +49,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pairs", type=int, nargs="*", default=list(range(1, 21)))
     parser.add_argument("--leaderboard", type=Path)
-    parser.add_argument("--method", default=SliceMapParams.method)
+    parser.add_argument("--map-method", default=SliceMapParams.map_method)
     parser.add_argument("--step", type=int, default=4)
     parser.add_argument("--blend", default=FusionParams.blend)
     parser.add_argument("--decision", default=FusionParams.decision)
-    parser.add_argument("--radius", type=int, default=FusionParams.radius, help="of the decision maps' guided filter")
+    parser.add_argument("--radius", type=int, default=BlendParams.radius, help="of the decision maps' guided filter")
     parser.add_argument(
         "--paper", action="store_true", help="by sigma alone, refined as in the paper, with its decision maps"
     )
@@ -62,11 +61,11 @@ def main() -> int:
     if not (options.data / "c_01_1.png").is_file():
         print(f"{options.data} does not hold the Lytro pairs (c_01_1.png ...); nothing was measured", file=sys.stderr)
         return 2
-    settings: dict[str, object] = {n: getattr(options, n) for n in ("method", "step", "decision", "blend", "radius")}
+    names = ("map_method", "step", "decision", "blend", "radius")
+    settings: dict[str, object] = {n: getattr(options, n) for n in names}
     if options.paper:
         settings |= {"decision": "sigma", "blend": "decision", "pooling": 1}
-        names = fusion_option_names()
-        settings |= {"refine": True, **{names[k]: v for k, v in PAPER_REFINEMENT.items()}}
+        settings |= {"refine": True, **PAPER_REFINEMENT}
     print("| pair | " + " | ".join(NAMES) + " |\n|---|" + "---|" * len(NAMES))
     found = {}
     for pair in options.pairs:

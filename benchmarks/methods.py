@@ -166,7 +166,7 @@ def timed_calls() -> dict[str, dict[str, Prepared]]:
     cpu: dict[str, Any] = {"channel_axis": -1, "device": "cpu"}
     return {
         "map, refined": {
-            name: (same, lambda photo, name=name: db.defocus_map(photo, method=name, **cpu))
+            name: (same, lambda photo, name=name: db.defocus_map(photo, map_method=name, **cpu))
             for name in (*NETWORK_METHODS, *MAP_METHODS)
         },
         "sharpen": {

@@ -57,7 +57,7 @@ def peak_of_twenty_megapixels(threads: int, method: str) -> float:
 
 def one_large_map(method: str) -> None:
     """Map 20 megapixels and print the peak memory of this process in GB."""
-    db.defocus_map(texture(TWENTY), method=method, device="cpu")
+    db.defocus_map(texture(TWENTY), map_method=method, device="cpu")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 
 
@@ -77,8 +77,8 @@ def main() -> None:
     dense, pixels, refined, refined_pixels = interleaved(
         lambda: classify_windows(gray, blurnet, "blurnet", step=8),
         lambda: classify_pixels(gray, pixelnet),
-        lambda: db.defocus_map(image, method="blurnet", device="cpu"),
-        lambda: db.defocus_map(image, method="pixelnet", device="cpu"),
+        lambda: db.defocus_map(image, map_method="blurnet", device="cpu"),
+        lambda: db.defocus_map(image, map_method="pixelnet", device="cpu"),
     )
     (patches,) = interleaved(lambda: classify_windows(gray, mobilenet, "mobilenetv2", step=8), repeats=1)
     small, large = interleaved(

@@ -85,7 +85,7 @@ def make_figure11(context: Context) -> ItemResult:
     """Ours beside unsharp masking, GUM and CAS on a scene of known blur."""
     scene = context.inputs.known_scene
     sigma = defocus_map(
-        scene.picture, channel_axis=-1, method="mobilenetv2", step=16, device=context.device, cancel=context.cancel
+        scene.picture, channel_axis=-1, map_method="mobilenetv2", step=16, device=context.device, cancel=context.cancel
     ).sigma
     own = sharpen(scene.picture, sigma, channel_axis=-1, **_FIG11, device=context.device)
     context.check()

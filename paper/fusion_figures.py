@@ -8,13 +8,13 @@ import torch
 from defocus_backend.arrays import as_image
 from defocus_backend.fusion import fuse_by_index
 from defocus_backend.fusion.blend import guided_weight
-from defocus_backend.params import FusionParams
+from defocus_backend.params import BlendParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
 from paper.inputs import Pair
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
-_PAPER = FusionParams(radius=7, eps=1e-3)
+_PAPER = BlendParams(radius=7, eps=1e-3)
 _SIGMA = Scale(low=0, high=6)
 _WEIGHT = Scale(low=0, high=1, label="weight", colormap="gray")
 _SECOND_LYTRO = 13
@@ -55,9 +55,7 @@ def make_figure14(context: Context) -> ItemResult:
         ]
     )
     shares = (weights / weights.sum(0)).numpy()
-    fused = fuse_by_index(
-        pair.slices, index, channel_axis=-1, radius=_PAPER.radius, eps=_PAPER.eps, device=context.device
-    )
+    fused = fuse_by_index(pair.slices, index, channel_axis=-1, blend_settings=_PAPER, device=context.device)
     panels = []
     for number, image in enumerate(pair.slices):
         panels += [

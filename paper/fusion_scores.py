@@ -12,7 +12,7 @@ from defocus_backend import metrics
 from defocus_backend.compare import fuse_with
 from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.fusion import fuse, fuse_by_index
-from defocus_backend.params import PAPER_REFINEMENT, FusionParams
+from defocus_backend.params import PAPER_REFINEMENT, BlendParams, FusionParams
 from paper.inputs import METRICS, Inputs, Pair
 from paper.result import Cell, Context, Item, ItemResult, Table
 
@@ -43,13 +43,15 @@ COOKIE = 3
 
 PAIRS = range(1, 21)
 _PAPER_MAPS: dict[str, Any] = {"step": 4, **PAPER_REFINEMENT}
-_PAPER_WEIGHTS: dict[str, Any] = {"radius": 7, "eps": 1e-3}
+_PAPER_WEIGHTS = BlendParams(radius=7, eps=1e-3)
 
 
 def paper_maps(pair: Pair, method: str, context: Context) -> list[DefocusMap]:
     """Refined defocus maps of both pictures with the paper's settings: step 4, r = 16, eps = 0.005, 7 iterations."""
     return [
-        defocus_map(image, channel_axis=-1, method=method, **_PAPER_MAPS, device=context.device, cancel=context.cancel)
+        defocus_map(
+            image, channel_axis=-1, map_method=method, **_PAPER_MAPS, device=context.device, cancel=context.cancel
+        )
         for image in pair.slices
     ]
 
@@ -59,7 +61,7 @@ def fuse_as_the_paper(pair: Pair, method: str, context: Context) -> NDArray[np.u
     # The lowest index wins a tie, and the minimum is that over all pictures.
     index = np.argmin([found.sigma for found in paper_maps(pair, method, context)], axis=0)
     fused: NDArray[np.uint8] = fuse_by_index(
-        pair.slices, index, channel_axis=-1, **_PAPER_WEIGHTS, device=context.device, cancel=context.cancel
+        pair.slices, index, channel_axis=-1, blend_settings=_PAPER_WEIGHTS, device=context.device, cancel=context.cancel
     )
     return fused
 

@@ -12,7 +12,7 @@ from defocus_backend.compare.maps import map_with
 from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.evaluation.map_scores import rank_correlation
 from defocus_backend.luma import LUMA
-from defocus_backend.params import PAPER_REFINEMENT, DefocusParams
+from defocus_backend.params import PAPER_REFINEMENT, MapParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from paper.inputs import Pixels, RenderedScene
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
@@ -31,7 +31,7 @@ def _map(picture: Pixels, context: Context, *, method: str, step: int = 8) -> De
     return defocus_map(
         picture,
         channel_axis=-1,
-        method=method,
+        map_method=method,
         step=step,
         **PAPER_REFINEMENT,
         device=context.device,
@@ -136,7 +136,7 @@ def _compared(
 ) -> ItemResult:
     """Maps by other methods and ours, unrefined and refined, each with its rank correlation with the ground truth."""
     gray = np.asarray(scene.picture @ np.array(LUMA))
-    paper = DefocusParams(**PAPER_REFINEMENT)
+    paper = MapParams(**PAPER_REFINEMENT)
     shown: list[tuple[str, Map, Map]] = []
     for method in ("mobilenetv2", "pixelnet"):
         found = _map(scene.picture, context, method=method, step=step)

@@ -23,11 +23,11 @@ from defocus_backend.classifier.weights import load_network
 from defocus_backend.device import choose_precision, device_errors, resolve_device
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS, Unit
-from defocus_backend.params import DefocusParams, TileParams
+from defocus_backend.params import MapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.refine import refine_map
 
-_D = DefocusParams
+_D = MapParams
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,10 @@ class DefocusEstimator:
 
     Parameters
     ----------
-    params : DefocusParams
-        Method and refinement.
-    weights : str, Path or None
-        Shipped weights by name or a ``.safetensors`` file, whose network then takes the place of the
-        method; by default the shipped weights of the method. A method without a network takes none.
+    params : MapParams
+        Method, weights and refinement. A method without a network takes no weights.
     device : torch.device
         Where to compute; methods without a network compute on the CPU.
-    tile : int
-        See `defocus_map`.
 
     Raises
     ------
@@ -132,20 +127,18 @@ class DefocusEstimator:
 
     def __init__(
         self,
-        params: DefocusParams,
+        params: MapParams,
         *,
-        weights: str | Path | None,
         device: torch.device,
-        tile: int = TileParams.tile,
     ) -> None:
         self.params = params
-        self.tile = TileParams(tile=tile).tile
         self.network: nn.Module | None = None
-        self.name = params.method
-        if params.method not in MAP_METHODS:
-            self.network, self.name = load_network(weights or params.method, device=device)
-        elif weights is not None:
-            raise InputError("weights", repr(str(weights)), f"None with method {params.method!r}, which has no network")
+        self.name = params.map_method
+        if params.map_method not in MAP_METHODS:
+            self.network, self.name = load_network(params.weights or params.map_method, device=device)
+        elif params.weights is not None:
+            wanted = f"None with map_method {params.map_method!r}, which has no network"
+            raise InputError("weights", repr(str(params.weights)), wanted)
         self._dtype = torch.float32
         if isinstance(self.network, PixelNet):
             self._dtype = choose_precision(params.precision, device)
@@ -174,7 +167,7 @@ class DefocusEstimator:
         gray = image.gray.contiguous()
         if self.network is None:
             return self._compare(gray, image.valid, Reporter(1, "maps", progress, cancel))
-        tiles = count_tiles(self.name, image.shape, self.params.step, self.tile)
+        tiles = count_tiles(self.name, image.shape, self.params.step, self.params.tile)
         reporter = Reporter(tiles, "tiles", progress, cancel)
         reporter.check()
         levels = self._classify(gray, self.network, reporter)
@@ -205,9 +198,9 @@ class DefocusEstimator:
 
     def _classify(self, gray: Tensor, network: nn.Module, reporter: Reporter) -> PixelLevels:
         if isinstance(network, PixelNet):
-            return classify_pixels(gray, network, tile=self.tile, precision=self._dtype, reporter=reporter)
+            return classify_pixels(gray, network, tile=self.params.tile, precision=self._dtype, reporter=reporter)
         step = self.params.step
-        windows = classify_windows(gray, network, self.name, step=step, tile=self.tile, reporter=reporter)
+        windows = classify_windows(gray, network, self.name, step=step, tile=self.params.tile, reporter=reporter)
         stacked = torch.stack([windows.sigma, windows.deviation, windows.confidence])
         return PixelLevels(*spread_windows(stacked, windows.grid))
 
@@ -216,18 +209,18 @@ def defocus_map(
     image: ArrayLike,
     *,
     channel_axis: int | None = None,
-    method: str = _D.method,
+    map_method: str = _D.map_method,
     weights: str | Path | None = None,
     step: int = _D.step,
     refine: bool = _D.refine,
-    radius: int = _D.radius,
-    eps: float = _D.eps,
-    iterations: int = _D.iterations,
-    subsample: int = _D.subsample,
+    refine_radius: int = _D.refine_radius,
+    refine_eps: float = _D.refine_eps,
+    refine_iterations: int = _D.refine_iterations,
+    refine_subsample: int = _D.refine_subsample,
     confidence_weighted: bool = _D.confidence_weighted,
     precision: str = _D.precision,
     value_range: tuple[float, float] | None = None,
-    tile: int = TileParams.tile,
+    tile: int = _D.tile,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -240,22 +233,22 @@ def defocus_map(
         Any dtype and size; colour is judged by its luma.
     channel_axis : int or None
         Axis of the colour channels; None for a gray image.
-    method : str
+    map_method : str
         Network: ``"pixelnet"`` judges every pixel, ``"blurnet"`` and ``"mobilenetv2"`` (the paper's) judge
         32x32 windows. Or a published method without a network, see `defocus_backend.methods.MAP_METHODS`:
         ``"energy_ratio"``, ``"zhuo_sim"`` and ``"fdm"`` in pixels; ``"lbp"``, ``"laplacian_variance"``,
         ``"deviation"`` and ``"entropy"`` without a unit.
     weights : str, Path or None
         Other shipped weights by name, or a ``.safetensors`` file made by ``defocus train``, whose
-        network takes the place of `method`; None with a method that has no network.
+        network takes the place of `map_method`; None with a method that has no network.
     step : {4, 8, 16, 32}
         Distance between neighbouring windows in pixels; the per-pixel network has none.
     refine : bool
         Refine the map by the iterated weighted guided filter.
-    radius, eps, iterations : int, float, int
+    refine_radius, refine_eps, refine_iterations : int, float, int
         Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper, which suit window
         networks; 4 and 1 leave the edges of the per-pixel network where they are.
-    subsample : int
+    refine_subsample : int
         The filter's coefficients are found on cells of so many pixels a side; 1 is the paper's filter.
     confidence_weighted : bool
         Let confident places speak for those that cannot tell; for networks only.
@@ -294,21 +287,23 @@ def defocus_map(
     >>> found.sigma.shape
     (512, 512)
     """
-    params = DefocusParams(
-        method=method,
+    params = MapParams(
+        map_method=map_method,
+        weights=weights,
         step=step,
         refine=refine,
-        radius=radius,
-        eps=eps,
-        iterations=iterations,
-        subsample=subsample,
+        refine_radius=refine_radius,
+        refine_eps=refine_eps,
+        refine_iterations=refine_iterations,
+        refine_subsample=refine_subsample,
         confidence_weighted=confidence_weighted,
         precision=precision,
+        tile=tile,
     )
     where = resolve_device(device)
     given = as_image(image, channel_axis=channel_axis, value_range=value_range)
     with device_errors("use device='cpu', a smaller tile or a smaller image"):
-        estimator = DefocusEstimator(params, weights=weights, device=where, tile=tile)
+        estimator = DefocusEstimator(params, device=where)
         source = given.to(where)
         found = estimator.estimate(source, progress=progress, cancel=cancel)
     return DefocusMap(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from defocus_backend.filters import CellGrid, cell_mean, smooth_guide_model, weighted_statistics
 from defocus_backend.filters.fill import fill_from_surroundings
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 
 _LEAST_CONFIDENCE = 0.01
 """Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
@@ -16,7 +16,7 @@ _TELLS = (0.2, 0.5)
 
 
 def refine_map(
-    sigma: Tensor, gray: Tensor, params: DefocusParams, *, confidence: Tensor | None = None
+    sigma: Tensor, gray: Tensor, params: MapParams, *, confidence: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Make a map follow the edges of its image (paper, section 3.3).
 
@@ -31,8 +31,8 @@ def refine_map(
         Map in pixels.
     gray : (H, W) tensor
         The image, unit range.
-    params : DefocusParams
-        Radius, eps, iterations and subsample.
+    params : MapParams
+        `refine_radius`, `refine_eps`, `refine_iterations` and `refine_subsample`.
     confidence : (H, W) tensor or None
         Between 0 and 1.
 
@@ -41,22 +41,24 @@ def refine_map(
     sigma, guide : (H, W) tensors
         The refined map, within the range of the input map, and the guide in the unit range.
     """
-    grid = CellGrid(int(gray.shape[0]), int(gray.shape[1]), params.subsample)
-    radius, eps, iterations = params.radius, params.eps, params.iterations
+    grid = CellGrid(int(gray.shape[0]), int(gray.shape[1]), params.refine_subsample)
+    radius, eps, iterations = params.refine_radius, params.refine_eps, params.refine_iterations
     origin = gray.mean()
-    cells = cell_mean(gray - origin, params.subsample)
+    cells = cell_mean(gray - origin, params.refine_subsample)
     smoother = smooth_guide_model(cells, grid, radius=radius, eps=eps, iterations=iterations)
     statistics = weighted_statistics(smoother.on_cells(cells), grid, radius=radius, eps=eps)
     guide = smoother.rows(gray - origin)
     if confidence is None:
-        source = cell_mean(sigma[None], params.subsample)
+        source = cell_mean(sigma[None], params.refine_subsample)
         refined = statistics.model(source, iterations=iterations).rows(guide)[0]
     else:
         low, high = _TELLS
         known = ((confidence - low) / (high - low)).clamp(0, 1)
         sigma = fill_from_surroundings(sigma[None], known)[0]
         trust = confidence.clamp_min(_LEAST_CONFIDENCE)
-        source = torch.stack([cell_mean(sigma * trust, params.subsample), cell_mean(trust, params.subsample)])
+        source = torch.stack(
+            [cell_mean(sigma * trust, params.refine_subsample), cell_mean(trust, params.refine_subsample)]
+        )
         weighted, weight = statistics.model(source, iterations=iterations).rows(guide)
         refined = weighted / weight.clamp_min(_LEAST_CONFIDENCE / 2)
     return refined.clamp_(float(sigma.min()), float(sigma.max())), guide + origin

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
-from defocus_backend.params import ALIGN_MODELS
+from defocus_backend.params import ALIGN_MODELS, BlendParams, FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._layers import Layout
 from napari_defocus._recipe import Call, Part, Recipe
 from napari_defocus._stacks import StackChoice, Window
 
-BY_INDEX = ("blend", "radius", "eps", "delta", "device")
-"""Arguments of `fuse` that a decision which is known already needs too."""
 MAPS = ("index", "sigma", "confidence", "height", "height_error", "never_in_focus")
 ALIGN_MODES = ("off", "auto", *ALIGN_MODELS)
 
@@ -68,12 +66,13 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     z = choice.z()
     place = {} if z is None else {"z": [float(v) for v in z]}
     # Painted corrections read the slices as they are, so they are fused as they are.
-    common = {"channel_axis": colour, "match_exposure": False, **options, **place}
+    settings = fuse_arguments({"match_exposure": False, **options, **place})
+    common = {"channel_axis": colour, **settings}
     if not alignment.on and (choice.looped or choice.channel_axis is not None):
-        common |= {"channel_axis": None, "axes": choice.axes}
+        axes: dict[str, Any] = {"axes": choice.axes}
         if choice.channel_axis is not None:
-            common["focus_channels"] = choice.judge
-        calls = [Call("fusion", "fuse", (Part("stack"),), common)]
+            axes["focus_channels"] = choice.judge
+        calls = [Call("fusion", "fuse_nd", (Part("stack"),), {**axes, **settings})]
         saved = {"fused": Part("fusion", "image")}
     elif choice.channel_axis is None:
         calls = [*_alignment("stack", [], alignment, colour), Call("fusion", "fuse", (Part("stack"),), common)]
@@ -84,7 +83,7 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
         calls = [Call(n, "", (Part("stack", index=choice.key((), c)),)) for c, n in enumerate(names)]
         calls += _alignment(judged, [n for n in names if n != judged], alignment, colour)
         calls.append(Call("fusion", "fuse", (Part(judged),), common))
-        by_index = {"channel_axis": colour, **{n: options[n] for n in BY_INDEX}, "value_range": options["value_range"]}
+        by_index = _by_index(options, colour)
         saved = {}
         for number, name in enumerate(names):
             saved[f"fused_{number}"] = Part("fusion", "image") if name == judged else Part(f"fused_{number}")
@@ -93,6 +92,24 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     saved |= {"index": Part("fusion", "index"), "height": Part("fusion", "height")}
     colours = tuple(name for name in saved if name.startswith("fused")) if choice.source.rgb else ()
     return Recipe(title, {"stack": choice.stack()}, tuple(calls), saved, colours)
+
+
+def fuse_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `fuse` for options by name; groups that hold nothing but defaults are left out."""
+    found = FusionParams.arrange(options)
+    return {name: value for name, value in found.items() if name not in FusionParams.groups() or value != type(value)()}
+
+
+def blend_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of them that a decision which is known already needs too."""
+    names = ("blend", *BlendParams.names())
+    return fuse_arguments({name: options[name] for name in names})
+
+
+def _by_index(options: Mapping[str, Any], channel_axis: int | None) -> dict[str, Any]:
+    """Arguments of `fuse_by_index` and `fuse_corrected`."""
+    taken = {name: options[name] for name in ("device", "value_range")}
+    return {"channel_axis": channel_axis, **blend_arguments(options), **taken}
 
 
 def _alignment(judged: str, others: Sequence[str], alignment: Alignment, colour: int | None) -> list[Call]:
@@ -344,8 +361,7 @@ def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray
 
     choice, options = stack.choice, stack.options
     calls: list[Call] = []
-    by_index = {"channel_axis": choice.source.channel_axis, **{n: options[n] for n in BY_INDEX}}
-    by_index["value_range"] = options["value_range"]
+    by_index = _by_index(options, choice.source.channel_axis)
     separate = bool(stack.aligned) and choice.channel_axis is not None
     for frame in choice.frames():
         where = stack.map_at(frame)

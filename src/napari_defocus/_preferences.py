@@ -7,9 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from defocus_backend.params import TileParams
+from defocus_backend.params import MapParams
 
-_DEFAULTS = {"device": "auto", "weights": "", "tile": TileParams.tile}
+_DEFAULTS = {"device": "auto", "weights": "", "tile": MapParams.tile}
 
 
 def preference(name: str) -> Any:

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.options import Params
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._layers import Source
 from napari_defocus._view import View
 
 _TIFF = (".tif", ".tiff", ".lsm")
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-_WATCHED = ("defocus_map", "fuse", "fuse_by_index", "fuse_corrected", "align_stack")
+_WATCHED = ("defocus_map", "fuse", "fuse_nd", "fuse_by_index", "fuse_corrected", "align_stack")
 """Functions that take `progress` and `cancel`."""
 _STOPPED = ("shallow_depth_of_field", "alignment_needed")
 """Functions that take `cancel` alone."""
-_OF_STACKS = ("fuse", "fuse_by_index", "fuse_corrected", "align_stack", "apply_alignment", "alignment_needed")
+_OF_STACKS = (
+    *("fuse", "fuse_nd", "fuse_by_index", "fuse_corrected"),
+    *("align_stack", "apply_alignment", "alignment_needed"),
+)
 """Functions that read a stack slice by slice; all others get arrays."""
 
 Values = dict[str, Any]
@@ -252,6 +256,9 @@ def _share(progress: ProgressCallback, number: int, count: int) -> ProgressCallb
 def _shown(value: Any) -> str:
     if isinstance(value, Part):
         return str(value)
+    if isinstance(value, Params):
+        given = {name: v for name, v in value.flat().items() if v != getattr(type(value), name)}
+        return f"db.{type(value).__name__}({', '.join(f'{name}={_shown(v)}' for name, v in given.items())})"
     if isinstance(value, np.ndarray | list):
         return repr([float(v) for v in value])
     return repr(value.item()) if isinstance(value, np.generic) else repr(value)

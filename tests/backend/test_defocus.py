@@ -17,7 +17,7 @@ from scipy import ndimage
 from defocus_backend.defocus import defocus_map, in_focus
 from defocus_backend.errors import Cancelled, DefocusError, DeviceError, InputError
 from defocus_backend.filters import smooth_guide, weighted_guided_filter
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 from defocus_backend.refine import refine_map
 
 MAPS = ("sigma", "raw", "guide", "confidence", "deviation")
@@ -79,7 +79,7 @@ def test_any_image_gives_a_map_or_a_clear_error(run: Callable[..., Any], data: A
         with pytest.raises(DefocusError, match="expected"):
             run(image, channel_axis=axis)
         return
-    found = run(image, channel_axis=axis, step=32, iterations=1)
+    found = run(image, channel_axis=axis, step=32, refine_iterations=1)
     known = np.isfinite(image.astype(float))
     if colour:
         # Alpha is coverage: what is wholly transparent is missing.
@@ -127,7 +127,7 @@ def test_refinement_with_even_confidence_is_the_papers(photo: np.ndarray) -> Non
     """GF(c M) / GF(c) with one c everywhere is GF(M), and GF is the iterated filter of the smooth guide."""
     gray = torch.from_numpy(photo[:120, :150] / np.float32(255))
     sigma = torch.rand(15, 19).repeat_interleave(8, 0).repeat_interleave(8, 1)[:, :150] * 19
-    params = DefocusParams(subsample=1, radius=16, iterations=7)
+    params = MapParams(refine_subsample=1, refine_radius=16, refine_iterations=7)
     guide = smooth_guide(gray, radius=16, eps=0.005, iterations=7)
     expected = weighted_guided_filter(guide, sigma, radius=16, eps=0.005, iterations=7).clamp(sigma.min(), sigma.max())
     plain, found_guide = refine_map(sigma, gray, params)
@@ -141,7 +141,7 @@ def test_confident_places_speak_for_the_others() -> None:
     gray = torch.full((64, 64), 0.5)
     sigma = torch.where(torch.arange(64) % 8 < 4, 2.0, 15.0).expand(64, 64)
     confidence = torch.where(sigma < 10, 1.0, 0.0)
-    refined, _ = refine_map(sigma, gray, DefocusParams(), confidence=confidence)
+    refined, _ = refine_map(sigma, gray, MapParams(), confidence=confidence)
     assert (refined < 3).all()
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_told_is_carried_in_from_far() -> None:
     sigma, confidence = torch.full((160, 160), 2.0), torch.ones(160, 160)
     sigma[40:120, 40:120] = 14.0
     confidence[40:120, 40:120] = 0.01
-    refined, _ = refine_map(sigma, torch.full_like(sigma, 0.5), DefocusParams(), confidence=confidence)
+    refined, _ = refine_map(sigma, torch.full_like(sigma, 0.5), MapParams(), confidence=confidence)
     torch.testing.assert_close(refined, torch.full_like(sigma, 2.0), atol=0.1, rtol=0)
 
 

@@ -11,19 +11,24 @@ import pytest
 import defocus_backend
 from defocus_backend.errors import InputError
 from defocus_backend.methods import DEFAULT_NETWORK, NETWORK_METHODS
+from defocus_backend.options import Params
 from defocus_backend.params import (
     AlignParams,
-    DefocusParams,
+    BlendParams,
+    DecisionParams,
     FusionParams,
-    Params,
+    MapParams,
+    QualityParams,
     ShallowParams,
     SharpenParams,
     SigmaParams,
     SliceMapParams,
-    TileParams,
 )
 
-GROUPS = (DefocusParams, TileParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, AlignParams)
+GROUPS = (
+    *(MapParams, SigmaParams, SliceMapParams, SharpenParams, ShallowParams, FusionParams, DecisionParams),
+    *(BlendParams, AlignParams, QualityParams),
+)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -36,7 +41,9 @@ def test_defaults_are_valid_and_described(group: type[Params]) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_values_outside_their_range_are_refused_by_name(group: type[Params]) -> None:
     for name, about in group.describe().items():
-        bad: list[object] = ["nonsense", None, float("nan")]
+        if about["kind"] is object:
+            continue  # checked where it is used
+        bad: list[object] = ["nonsense", float("nan")] + ([] if about["default"] is None else [None])
         if about["low"] is not None:
             bad.append(about["low"] - 1)
         if about["above"] is not None:
@@ -50,30 +57,35 @@ def test_values_outside_their_range_are_refused_by_name(group: type[Params]) -> 
 
 
 def test_numbers_of_numpy_and_whole_floats_become_plain_ones() -> None:
-    found = DefocusParams(
-        radius=np.int64(3),
-        eps=np.float32(0.25),
-        iterations=2.0,
+    found = MapParams(
+        refine_radius=np.int64(3),
+        refine_eps=np.float32(0.25),
+        refine_iterations=2.0,
         step=8.0,
         refine=np.bool_(False),
-        method=np.str_("lbp"),
+        map_method=np.str_("lbp"),
     )
-    kinds = [type(getattr(found, n)) for n in ("radius", "eps", "iterations", "step", "refine", "method")]
+    kinds = [
+        type(getattr(found, n))
+        for n in ("refine_radius", "refine_eps", "refine_iterations", "step", "refine", "map_method")
+    ]
     assert kinds == [int, float, int, int, bool, str]
-    assert found == DefocusParams(radius=3, eps=0.25, iterations=2, step=8, refine=False, method="lbp")
-    for bad in ({"radius": np.float64(2.5)}, {"radius": np.bool_(True)}, {"step": np.array([8])}):
+    assert found == MapParams(
+        refine_radius=3, refine_eps=0.25, refine_iterations=2, step=8, refine=False, map_method="lbp"
+    )
+    for bad in ({"refine_radius": np.float64(2.5)}, {"refine_radius": np.bool_(True)}, {"step": np.array([8])}):
         with pytest.raises(InputError, match=next(iter(bad))):
-            DefocusParams(**bad)
+            MapParams(**bad)
 
 
 def test_a_step_between_the_offered_ones_is_refused() -> None:
     with pytest.raises(InputError, match="one of 4, 8, 16, 32"):
-        DefocusParams(step=12)
+        MapParams(step=12)
 
 
 def test_the_default_network_is_stated_once() -> None:
     """`methods.DEFAULT_NETWORK` is the default of every map and of nothing else that could differ from it."""
-    assert {group().method for group in (DefocusParams, SigmaParams, SliceMapParams)} == {DEFAULT_NETWORK}
+    assert {group().map_method for group in (MapParams, SigmaParams, SliceMapParams)} == {DEFAULT_NETWORK}
     assert DEFAULT_NETWORK in NETWORK_METHODS
     source = Path(defocus_backend.__file__).parents[1]
     stated = [

@@ -18,7 +18,7 @@ from defocus_backend.device import choose_precision, computes_bfloat16
 from defocus_backend.errors import DeviceError, InputError
 from defocus_backend.fusion import fuse
 from defocus_backend.io import write_image
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams, SliceMapParams
 
 CPU = torch.device("cpu")
 needs_units = pytest.mark.skipif(not computes_bfloat16(CPU), reason="the processor has no units for bfloat16")
@@ -51,7 +51,7 @@ def test_fusion_hands_it_on(photo: np.ndarray) -> None:
     soft = ndimage.gaussian_filter(photo, 3)
     left = np.arange(photo.shape[1]) < photo.shape[1] // 2
     stack = np.stack([np.where(left, photo, soft), np.where(left, soft, photo)])
-    full, half = (fuse(stack, precision=p, device="cpu") for p in ("float32", "bfloat16"))
+    full, half = (fuse(stack, map_settings=SliceMapParams(precision=p), device="cpu") for p in ("float32", "bfloat16"))
     assert np.abs(full.sigma - half.sigma).max() > 0
     assert (full.index != half.index).mean() < 0.01
 
@@ -60,16 +60,16 @@ def test_auto_takes_the_units_that_are_there(units: bool) -> None:
     wanted = torch.bfloat16 if units else torch.float32
     assert choose_precision("auto", CPU) == wanted
     assert choose_precision("float32", CPU) == torch.float32
-    estimator = DefocusEstimator(DefocusParams(), weights=None, device=CPU)
+    estimator = DefocusEstimator(MapParams(), device=CPU)
     assert estimator.precision == ("bfloat16" if units else "float32")
 
 
 def test_window_networks_stay_in_float32(units: bool) -> None:  # noqa: ARG001 either way
-    assert DefocusEstimator(DefocusParams(method="blurnet"), weights=None, device=CPU).precision == "float32"
-    assert DefocusEstimator(DefocusParams(method="lbp"), weights=None, device=CPU).precision is None
+    assert DefocusEstimator(MapParams(map_method="blurnet"), device=CPU).precision == "float32"
+    assert DefocusEstimator(MapParams(map_method="lbp"), device=CPU).precision is None
     for method in ("blurnet", "lbp"):
         with pytest.raises(InputError, match=r"precision.*judges every pixel"):
-            defocus_map(np.zeros((40, 40)), method=method, precision="bfloat16", device="cpu")
+            defocus_map(np.zeros((40, 40)), map_method=method, precision="bfloat16", device="cpu")
 
 
 def test_it_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_the_summary_names_the_format_that_ran(units: bool, tmp_path: Path) -> N
     assert ran("map", both[0]) == wanted
     assert ran("fuse", *both, "--align", "off") == wanted
     assert ran("map", both[0], "--precision", "float32") == "float32"
-    assert ran("map", both[0], "--method", "lbp") is None
+    assert ran("map", both[0], "--map-method", "lbp") is None

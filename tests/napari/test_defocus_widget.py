@@ -14,7 +14,7 @@ from qtpy.QtGui import QGuiApplication
 from skimage.io import imread, imsave
 
 from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 from napari_defocus._layers import KEY, Source
 from napari_defocus._widgets._objects import save
 
@@ -189,7 +189,7 @@ def test_a_method_without_a_unit_makes_a_map_that_is_not_taken_for_pixels(opened
     viewer, open_widget = opened
     viewer.add_image(gray, name="cells")
     widget = open_widget()
-    method = widget.settings.main["method"]
+    method = widget.settings.main["map_method"]
     assert set(method.choices) == {*NETWORK_METHODS, *MAP_METHODS}
     method.value = "entropy"
     assert method.native.currentText() == "entropy (relative)"
@@ -244,12 +244,12 @@ def test_reset(opened, gray):
     widget = open_widget()
     before = widget.settings.main.values() | widget.settings.refinement.values()
     widget.settings.main["step"].value = 32
-    widget.settings.refinement["radius"].value = 3
-    widget.settings.refinement["eps"].value = 0.5
+    widget.settings.refinement["refine_radius"].value = 3
+    widget.settings.refinement["refine_eps"].value = 0.5
     widget.sharp_below.setValue(9)
     widget.reset()
     assert widget.settings.main.values() | widget.settings.refinement.values() == before
-    assert before == {k: v["default"] for k, v in DefocusParams.describe().items()}
+    assert before == {k: v["default"] for k, v in MapParams.describe().items() if k not in ("weights", "tile")}
     assert widget.sharp_below.value() == pytest.approx(1.5)
 
 

@@ -158,7 +158,7 @@ def test_settings_outlast_the_widget_and_presets_serve_the_command_line(opened, 
     widget.details["radius"].value = 5
     widget.align.mode.value = "auto"
     widget.align.form["match_exposure"].value = False
-    widget.settings.refinement["iterations"].value = 3
+    widget.settings.refinement["refine_iterations"].value = 3
     widget.closed()
     again = open_widget()
     assert again.memory.values() == widget.memory.values()
@@ -167,7 +167,7 @@ def test_settings_outlast_the_widget_and_presets_serve_the_command_line(opened, 
     assert again.params["blend"].value != "decision"
     again.tools.open_preset(tmp_path / "mine.toml")
     assert again.params["blend"].value == "decision"
-    assert again.settings.refinement["iterations"].value == 3
+    assert again.settings.refinement["refine_iterations"].value == 3
     for n, picture in enumerate(stack):
         imwrite(tmp_path / f"s{n}.tif", picture)
     order = [

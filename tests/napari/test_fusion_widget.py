@@ -47,14 +47,17 @@ def test_layers_of_a_microscope_stack(opened, stack, finish, qtbot):
 
 
 def test_every_option_of_the_library_has_a_control(opened):
-    from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
+    from defocus_backend.params import BlendParams, DecisionParams, FusionParams, SliceMapParams
 
     viewer, open_widget = opened
     viewer.add_image(focal_stack(), axis_labels=ZYX)
     widget = open_widget()
-    assert set(widget.params.values() | widget.details.values()) == set(FusionParams.describe())
-    assert len(widget.settings.main.values() | widget.settings.refinement.values()) == len(SliceMapParams.describe())
-    assert widget.never_above.value() == NEVER_ABOVE
+    shown = widget.params.values() | widget.details.values() | widget.settings.main.values()
+    shown |= widget.settings.refinement.values()
+    for group in (DecisionParams, BlendParams, SliceMapParams):
+        assert set(group.names()) - set(shown) <= {"never_above", "weights", "tile"}
+    assert {"decision", "blend", "fast"} <= set(shown) <= set(FusionParams.names())
+    assert widget.never_above.value() == DecisionParams.never_above
     widget.params["blend"].value = "decision"
     assert not widget.details["firmness"].enabled
 

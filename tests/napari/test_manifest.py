@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_defocus
-from defocus_backend.params import TileParams
+from defocus_backend.params import MapParams
 from napari_defocus._widgets._base import OperationWidget
 
 MANIFEST = Path(napari_defocus.__file__).with_name("napari.yaml")
@@ -65,7 +65,7 @@ def test_every_widget_says_what_the_common_part_leaves_to_it(manifest):
 def test_preferences_hold_device_weights_and_the_librarys_tile(manifest):
     about = manifest.contributions.configurations["compute"].properties
     assert set(about) == {"device", "weights", "tile"}
-    wanted = TileParams.describe()["tile"]
+    wanted = MapParams.describe()["tile"]
     assert (about["tile"].default, about["tile"].minimum, about["tile"].maximum) == (
         wanted["default"],
         wanted["low"],

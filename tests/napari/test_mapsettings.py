@@ -35,13 +35,13 @@ def widget(show_widget):
 def test_windows_have_a_distance(widget, method, weights, windows):
     settings = widget.settings
     step = settings.main["step"]
-    settings.main["method"].value = method
+    settings.main["map_method"].value = method
     settings.weights.choose(weights)
     assert step.enabled == windows
     settings.weights.choose("")
-    settings.main["method"].value = "blurnet"
+    settings.main["map_method"].value = "blurnet"
     settings.weights.choose(weights)
-    settings.main["method"].value = method
+    settings.main["map_method"].value = method
     assert step.enabled == windows, "in the other order"
 
 

@@ -9,12 +9,12 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_defocus
-from defocus_backend.params import TileParams
+from defocus_backend.params import MapParams
 from napari_defocus._preferences import preference
 from napari_defocus._widgets.defocus import DefocusWidget
 from napari_defocus._widgets.sharpen import SharpenWidget
 
-DEFAULTS = {"device": "auto", "weights": "", "tile": TileParams.tile}
+DEFAULTS = {"device": "auto", "weights": "", "tile": MapParams.tile}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_defaults_with_and_without_the_page(compute):
     assert {name: preference(name) for name in DEFAULTS} == DEFAULTS
     assert {name: getattr(compute, name) for name in DEFAULTS} == DEFAULTS
     with pytest.raises(ValueError, match="tile"):
-        compute.tile = TileParams.describe()["tile"]["low"] - 1
+        compute.tile = MapParams.describe()["tile"]["low"] - 1
 
 
 def test_defaults_where_napari_knows_no_page(plugin_settings):  # noqa: ARG001

@@ -49,7 +49,7 @@ def calibrate_defocus(
     name: str = "",
     channel_axis: int | None = None,
     value_range: tuple[float, float] | None = None,
-    method: str = SigmaParams.method,
+    map_method: str = SigmaParams.map_method,
     weights: str | Path | None = None,
     device: str = "auto",
     progress: ProgressCallback | None = None,
@@ -73,7 +73,7 @@ def calibrate_defocus(
         Of the immersion medium.
     name : str
         Of the channel, or its wavelength.
-    channel_axis, value_range, method, weights, device
+    channel_axis, value_range, map_method, weights, device
         See `focus_quality`.
     progress, cancel : callable or None
         Called once a plane, see `defocus_backend.progress`.
@@ -92,9 +92,8 @@ def calibrate_defocus(
     positions = z_positions(z, z_step, len(planes))
     if z is None and z_step is None:
         raise InputError("z_step", "None", "the distance of the planes, or their positions z")
-    estimator = QualityEstimator(
-        QualityParams(), SigmaParams(method=method, refine=False), weights=weights, device=device
-    )
+    maps = SigmaParams(map_method=map_method, weights=weights, refine=False)
+    estimator = QualityEstimator(QualityParams(), maps, device=device)
     reporter = Reporter(len(planes), "planes", progress, cancel)
     measured: list[FocusQuality] = []
     shape = (0, 0)
@@ -109,7 +108,7 @@ def calibrate_defocus(
         pixel_size=pixel_size,
         refractive_index=refractive_index,
         shape=shape,
-        method=method if weights is None else f"{method}, {Path(weights).name}",
+        method=map_method if weights is None else f"{map_method}, {Path(weights).name}",
         channels=(channel,),
     )
 

@@ -18,13 +18,13 @@ from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.filters.gaussian import border_index
-from defocus_backend.params import TileParams
+from defocus_backend.params import MapParams
 from defocus_backend.progress import Reporter
 
 UNIFORM_DEVIATION = math.sqrt((LEVELS**2 - 1) / 12)
 """Standard deviation in pixels of an uninformative classifier: uniform from 0 to 19 px."""
 
-TILE = TileParams.tile
+TILE = MapParams.tile
 """Side of a tile in pixels, by default."""
 
 _PATCH_BATCH = 512

@@ -74,7 +74,7 @@ def align_options(function: F) -> F:
             help=_SHOWN["border"]["help"],
         ),
         option(
-            "--exposure/--no-exposure",
+            "--match-exposure/--no-match-exposure",
             "match_exposure",
             default=None,
             show_default="photographs",
@@ -136,7 +136,7 @@ class AlignOptions:
             export=options.pop("export_aligned"),
         )
         if found.known is not None:
-            own = {"--interpolation": "interpolation", "--lock": "lock", "--no-exposure": "match_exposure"}
+            own = {"--interpolation": "interpolation", "--lock": "lock", "--no-match-exposure": "match_exposure"}
             given = [flag for flag, name in own.items() if getattr(params, name) != getattr(AlignParams, name)]
             if align != "auto":
                 given.append(f"--align {align}")

@@ -59,7 +59,7 @@ _STACK = "Stack"
 @option(
     "--map-method",
     type=click.Choice(list(PIXEL_MAP_NAMES)),
-    default=SigmaParams.method,
+    default=SigmaParams.map_method,
     show_default=True,
     section=MAP_SECTION,
     help="Network or published method that estimates sigma.",
@@ -109,7 +109,7 @@ def _calibrate(run: Run, files: Sequence[Path], options: dict[str, Any]) -> Defo
                     refractive_index=options["refractive_index"],
                     name=name,
                     channel_axis=channel_axis,
-                    method=options["map_method"],
+                    map_method=options["map_method"],
                     weights=options["weights"],
                     device=run.device,
                     progress=progress,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from defocus_backend.cli.options import SectionCommand, option, run_options
 from defocus_backend.cli.run import Run, as_parameters, running
-from defocus_backend.cli.stacks import fuse_options
 from defocus_backend.io import Metadata, Picture, encode_image
-from defocus_backend.params import DefocusParams, FusionParams, ShallowParams, SharpenParams, SliceMapParams
+from defocus_backend.params import FusionParams, MapParams, ShallowParams, SharpenParams, SliceMapParams
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from defocus_backend.synthetic.scenes import FocalStack, garage_scene
 
@@ -54,15 +53,15 @@ class _Clock:
     help="Folder for the results, made if absent.",
 )
 @option(
-    "--method",
-    type=click.Choice(SliceMapParams.describe()["method"]["choices"]),
-    default=DefocusParams.method,
+    "--map-method",
+    type=click.Choice(SliceMapParams.describe()["map_method"]["choices"]),
+    default=MapParams.map_method,
     show_default=True,
     help="Network that judges the blur.",
 )
 @option("--weights", metavar="NAME|FILE", help="Other weights for it.")
 @run_options
-def demo_command(out: Path, method: str, weights: str | None, **options: Any) -> None:
+def demo_command(out: Path, map_method: str, weights: str | None, **options: Any) -> None:
     """Map, sharpen, blur and fuse photographs that scikit-image has installed; nothing is downloaded.
 
     A portrait of a cat with a naturally shallow depth of field is mapped, sharpened and given a shallower
@@ -70,9 +69,9 @@ def demo_command(out: Path, method: str, weights: str | None, **options: Any) ->
     through a lens model, is fused and compared with the sharp original. All maps and results go to the
     folder, with contact-sheet.png to look at; a table of times is printed.
     """
-    maps, clock = DefocusParams(method=method), _Clock([])
-    with running("demo", [], [out], as_parameters(maps, weights=weights), listed=False, **options) as run:
-        panels = [*_single_picture(run, out, maps, weights, clock), *_stack(run, out, maps, weights, clock)]
+    maps, clock = MapParams(map_method=map_method, weights=weights), _Clock([])
+    with running("demo", [], [out], as_parameters(maps), listed=False, **options) as run:
+        panels = [*_single_picture(run, out, maps, clock), *_stack(run, out, maps, clock)]
         sheet = clock.measure("contact sheet", f"{len(panels)} panels", lambda: draw_contact_sheet(panels))
         run.add("contact sheet", out / "contact-sheet.png", sheet)
         run.facts["times"] = [{"step": s, "size": size, "seconds": round(t, 3)} for s, size, t in clock.rows]
@@ -84,7 +83,7 @@ def demo_command(out: Path, method: str, weights: str | None, **options: Any) ->
             click.echo(f"{'PSNR to the sharp photograph:':<30}{name:>18}{value:>9.2f} dB")
 
 
-def _single_picture(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock: _Clock) -> Iterator[Panel]:
+def _single_picture(run: Run, out: Path, maps: MapParams, clock: _Clock) -> Iterator[Panel]:
     """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
     from skimage import data
 
@@ -94,7 +93,7 @@ def _single_picture(run: Run, out: Path, maps: DefocusParams, weights: str | Non
     size, stem = photo.shape[:2], out / "cat"
     source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("cat.png"))
     device: dict[str, Any] = {"channel_axis": -1, "device": run.device}
-    found = clock.measure("defocus map", size, lambda: db.defocus_map(photo, **asdict(maps), weights=weights, **device))
+    found = clock.measure("defocus map", size, lambda: db.defocus_map(photo, **maps.arguments(), **device))
     sharp = clock.measure("sharpen", size, lambda: db.sharpen(photo, found.sigma, **device))
     shallow = clock.measure(
         "shallow depth of field (guided)",
@@ -127,7 +126,7 @@ def _single_picture(run: Run, out: Path, maps: DefocusParams, weights: str | Non
     yield Panel("shallow depth of field, lens disc", lens.image)
 
 
-def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock: _Clock) -> Iterator[Panel]:
+def _stack(run: Run, out: Path, maps: MapParams, clock: _Clock) -> Iterator[Panel]:
     """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
     import defocus_backend as db
 
@@ -136,18 +135,17 @@ def _stack(run: Run, out: Path, maps: DefocusParams, weights: str | None, clock:
     stack: FocalStack = clock.measure(
         "render a focal stack", (SLICES, *size), lambda: db.scenes.focal_stack(photo, depth, slices=SLICES)
     )
-    results = {}
+    results, settings = {}, SliceMapParams(map_method=maps.map_method, weights=maps.weights)
     for blend in FusionParams.describe()["blend"]["choices"]:
-        settings = fuse_options(FusionParams(blend=blend), SliceMapParams(method=maps.method))
         with run.progress(f"fusing {SLICES} slices ({blend})") as progress:
             results[blend] = clock.measure(
                 f"fuse ({blend})",
                 (SLICES, *size),
-                lambda settings=settings, progress=progress: db.fuse(  # type: ignore[misc]
+                lambda blend=blend, progress=progress: db.fuse(  # type: ignore[misc]
                     stack.slices,
                     channel_axis=-1,
-                    **settings,
-                    weights=weights,
+                    blend=blend,
+                    map_settings=settings,
                     device=run.device,
                     progress=progress,
                 ),

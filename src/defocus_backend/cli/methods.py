@@ -23,7 +23,7 @@ def _tables() -> dict[str, tuple[str, list[Method]]]:
     own = methods.OWN_METHODS
     return {
         "map": (
-            "defocus map --method (and --map-method of the others, where it gives pixels)",
+            "defocus map --map-method (and of the other commands, where it gives pixels)",
             [*methods.NETWORK_METHODS.values(), *methods.MAP_METHODS.values()],
         ),
         "sharpen": ("defocus sharpen --method", [own["sharpen"], *methods.SHARPEN_METHODS.values()]),

@@ -23,7 +23,7 @@ from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
     from defocus_backend.fusion import Fusion
-    from defocus_backend.params import SliceMapParams
+    from defocus_backend.params import FusionParams
     from defocus_backend.stacks import StackPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,10 +117,9 @@ def fuse_file(
     scale: Scale,
     confidence: bool,
     relief: ReliefOptions,
-    maps: SliceMapParams,
+    settings: FusionParams,
     parameters: dict[str, Any],
     run_options: dict[str, Any],
-    **options: Any,
 ) -> None:
     """Fuse all focal stacks in one file; all results appear together at the end.
 
@@ -139,20 +138,18 @@ def fuse_file(
         Also keep the confidence.
     relief : ReliefOptions
         What is written of the height, for a file with a single stack.
-    maps : SliceMapParams
-        How maps are made, for the summary; among the options of `fuse`, too.
+    settings : FusionParams
+        The options of `fuse`.
     parameters : dict
         For the summary.
     run_options : dict
         Device and what to print.
-    **options
-        Those of `fuse`.
     """
     folder = path.absolute().parent if out is None else out
     silent = run_options["quiet"] or run_options["as_json"]
     given = {k: v for k, v in vars(chosen).items() if v}
     with running("fuse", [path], [folder, *relief.folders], {**parameters, **given}, **run_options) as run:
-        run.name_precision(maps, options["weights"])
+        run.name_precision(settings.map_settings)
         facts: list[dict[str, Any]] = []
         for image, part, alone in _images(path, chosen):
             if not alone and not _is_stack(image):
@@ -167,8 +164,8 @@ def fuse_file(
             asked = relief.within(image.calibration)
             if relief.cull or (asked.any and not (alone and len(plan) == 1)):
                 relief.refuse(f"with {path.name}: {said}")
-            settings = {**options, "device": run.device}
-            _fuse_one_image(run, image, plan, stem, kind, scale, confidence, asked, settings)
+            found = replace(settings, device=run.device)
+            _fuse_one_image(run, image, plan, stem, kind, scale, confidence, asked, found)
         if not facts:
             raise InputError(str(path), "no image with an axis Z", "at least one focal stack")
         run.facts["images"] = facts
@@ -286,7 +283,7 @@ def _fuse_one_image(
     scale: Scale,
     confidence: bool,
     relief: ReliefOptions,
-    options: dict[str, Any],
+    settings: FusionParams,
 ) -> None:
     from defocus_backend.fusion import MAP_TYPES, fuse_each
     from defocus_backend.fusion.brightness import describe_gains
@@ -316,7 +313,7 @@ def _fuse_one_image(
         known = replace(image.calibration, channels=labels)
         maps = created("maps", map_axes, tuple(sizes[a] for a in map_axes), np.dtype(np.float32), known)
         with run.progress(f"{stem.name}, {len(plan)} x {plan.sizes['Z']} slices") as progress:
-            for index, one in fuse_each(plan, progress=progress, **options):
+            for index, one in fuse_each(plan, progress=progress, **settings.arguments()):
                 at = dict(zip(plan.loop, index, strict=True))
                 maps.put(np.stack([np.asarray(getattr(one, n), np.float32) for n in names]), **at)
                 if fused is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,16 +12,11 @@ import click
 from defocus_backend.errors import InputError
 from defocus_backend.io.limits import VARIABLE as MAX_PIXELS
 from defocus_backend.methods import OWN_METHODS, PIXEL_MAP_NAMES, Method
-from defocus_backend.params import DefocusParams, Params, SigmaParams, SliceMapParams, TileParams
+from defocus_backend.options import Params
+from defocus_backend.params import MapParams, SigmaParams, SliceMapParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Params)
-
-MAP_NAMES = {"radius": "refine_radius", "eps": "refine_eps", "iterations": "refine_iterations"}
-"""Options of the defocus map that other operations have too, by their name on the command line."""
-
-INNER_MAP_NAMES = {**MAP_NAMES, "method": "map_method"}
-"""The same for commands that have a method of their own."""
 
 MAP_SECTION = "Defocus map"
 METHOD_SECTION = "Method"
@@ -145,23 +140,23 @@ def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Cal
     return click.option(*names, cls=SectionOption, section=section, **attributes)
 
 
-def params_options(group: type[Params], section: str, rename: Mapping[str, str] | None = None) -> Callable[[F], F]:
-    """Add an option for every field of a parameter dataclass, with its help, unit, range and default.
+def params_options(group: type[Params], section: str = "", but: Collection[str] = ()) -> Callable[[F], F]:
+    """Add an option for every field of a group, with its help, unit, range and default.
 
     Parameters
     ----------
     group : type
         The dataclass.
     section : str
-        Heading in the help.
-    rename : mapping or None
-        Option names of fields that are not named after themselves.
+        Heading in the help; by default that of the group.
+    but : collection of str
+        Fields that the command offers otherwise, or not at all.
     """
-    names = rename or {}
 
     def decorate(function: F) -> F:
         for field, shown in reversed(group.describe().items()):
-            function = _field_option(names.get(field, field), shown, section)(function)
+            if field not in but:
+                function = _field_option(field, shown, section or group.heading)(function)
         return function
 
     return decorate
@@ -189,39 +184,29 @@ def _field_option(name: str, shown: Mapping[str, Any], section: str) -> Callable
     return option(flag, name, type=kind, default=default, **common)
 
 
-def take(group: type[P], options: dict[str, Any], rename: Mapping[str, str] | None = None) -> P:
-    """Take the fields of a parameter dataclass out of the parsed options."""
-    names = rename or {}
-    return group(**{field: options.pop(names.get(field, field)) for field in group.describe()})
+def take(group: type[P], options: dict[str, Any]) -> P:
+    """Take the options of a group, and of the groups within it, out of the parsed ones."""
+    return group.of({name: options.pop(name) for name in group.names() if name in options})
 
 
 def map_options(function: F) -> F:
-    """Options of the defocus map: those of `DefocusParams`, the weights, the value range and the tile."""
-    return _map_options(DefocusParams, MAP_NAMES)(_tile_option(function))
+    """Options of the defocus map, and the value range."""
+    return params_options(MapParams, but=("weights",))(_weights_and_range(function))
 
 
 def sigma_map_options(function: F) -> F:
-    """The same for what needs a map in pixels and has a method of its own."""
-    return _map_options(SigmaParams, INNER_MAP_NAMES)(_tile_option(function))
+    """The same for what needs a map in pixels."""
+    return params_options(SigmaParams, but=("weights",))(_weights_and_range(function))
 
 
 def slice_map_options(function: F) -> F:
     """The same with the defaults of the maps of a stack's slices."""
-    return _map_options(SliceMapParams, INNER_MAP_NAMES)(function)
+    return params_options(SliceMapParams, but=("weights",))(_weights_and_range(function))
 
 
-def _map_options(group: type[DefocusParams], names: Mapping[str, str]) -> Callable[[F], F]:
-    flag = "--" + names.get("method", "method").replace("_", "-")
-    return lambda function: params_options(group, MAP_SECTION, names)(_weights_and_range(function, flag))
-
-
-def _tile_option(function: F) -> F:
-    return params_options(TileParams, MAP_SECTION)(function)
-
-
-def _weights_and_range(function: F, method_flag: str) -> F:
+def _weights_and_range(function: F) -> F:
     function = option(
-        "--range",
+        "--value-range",
         "value_range",
         nargs=2,
         type=float,
@@ -235,7 +220,7 @@ def _weights_and_range(function: F, method_flag: str) -> F:
         metavar="NAME|FILE",
         section=MAP_SECTION,
         help="Other weights: a name from `defocus models` or a .safetensors file from `defocus train`; their "
-        f"network takes the place of {method_flag}.",
+        "network takes the place of --map-method.",
     )(function)
 
 

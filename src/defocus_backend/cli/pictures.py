@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,6 @@ import click
 import numpy as np
 
 from defocus_backend.cli.options import (
-    INNER_MAP_NAMES,
-    MAP_NAMES,
     MAP_SECTION,
     SectionCommand,
     map_options,
@@ -34,7 +32,7 @@ from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image,
 from defocus_backend.io.folders import without_results
 from defocus_backend.io.picture import file_errors
 from defocus_backend.methods import OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS
-from defocus_backend.params import DefocusParams, QualityParams, ShallowParams, SharpenParams, SigmaParams, TileParams
+from defocus_backend.params import MapParams, QualityParams, ShallowParams, SharpenParams, SigmaParams
 from defocus_backend.render import Scale
 
 if TYPE_CHECKING:
@@ -64,17 +62,14 @@ class _Job:
         command: str,
         files: tuple[Path, ...],
         options: dict[str, Any],
-        maps: type[DefocusParams] = SigmaParams,
-        names: Mapping[str, str] = INNER_MAP_NAMES,
+        maps: type[MapParams] = SigmaParams,
     ) -> None:
         self.command, self.files = command, files
         self.out: Path | None = options.pop("out")
         self.suffix: str = options.pop("suffix", "same")
         low, high = options.pop("colours")
         self.sigma_scale = Scale(low=low, high=high)
-        self.params = take(maps, options, names)
-        self.tile = take(TileParams, options).tile
-        self.weights: str | None = options.pop("weights")
+        self.params = take(maps, options)
         self.value_range: tuple[float, float] | None = options.pop("value_range")
         self.map_file: Path | None = options.pop("map_file", None)
         self.run_options = {name: options.pop(name) for name in ("device", "quiet", "as_json")}
@@ -110,15 +105,13 @@ class _Job:
         """The defocus map of a picture in the unit of the method, with a progress bar."""
         from defocus_backend.defocus import defocus_map
 
-        run.name_precision(self.params, self.weights)
+        run.name_precision(self.params)
         with run.progress(picture.path.name) as progress:
             return defocus_map(
                 picture.array,
                 channel_axis=picture.channel_axis,
                 **asdict(self.params),
-                weights=self.weights,
                 value_range=self.range_of(picture),
-                tile=self.tile,
                 device=run.device,
                 progress=progress,
             )
@@ -141,12 +134,12 @@ class _Job:
             return self.sigma_scale
         low, high = float(np.nanmin(found.raw)), float(np.nanmax(found.raw))
         high = high if high > low else low + 1
-        return Scale(low=low, high=high, label=f"blur, relative ({self.params.method})")
+        return Scale(low=low, high=high, label=f"blur, relative ({self.params.map_method})")
 
     @property
     def about_map(self) -> dict[str, Any]:
         """How maps are made, for the summary."""
-        return {"defocus": asdict(self.params), "weights": self.weights}
+        return as_parameters(self.params)
 
 
 def _check_exists(path: Path) -> None:
@@ -200,12 +193,12 @@ def map_command(
     """How blurred every pixel is, in pixels of Gaussian sigma, 0 to 19.
 
     For each FILE writes NAME_sigma.tif (float, px) and NAME_sigma.png (coloured, with a colour bar).
-    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture. With a --method that has no
+    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture. With a --map-method that has no
     unit (`defocus methods` tells) the files are called NAME_blur and hold its own numbers, larger where
     the picture is more blurred.
     """
     known = None if calibration is None else _read_calibration(calibration)
-    job = _Job("map", files, options, DefocusParams, MAP_NAMES)
+    job = _Job("map", files, options, MapParams)
     parameters = {"threshold": threshold, "calibration": None if calibration is None else str(calibration)}
     for run, picture, stem in job.each({**job.about_map, **parameters}):
         found = job.find_map(run, picture)
@@ -223,7 +216,7 @@ def map_command(
 
             if found.unit != "px":
                 raise InputError(
-                    "--calibration", f"it with --method {job.params.method}", "a method with maps in pixels"
+                    "--calibration", f"it with --map-method {job.params.map_method}", "a method with maps in pixels"
                 )
             sure = np.where(found.confidence > QualityParams.confident_above, found.sigma, np.nan)
             add_distance(run, stem, sure, known.channel(channel), known.unit, **about)
@@ -256,7 +249,7 @@ def sharpen_command(files: tuple[Path, ...], method: str, **options: Any) -> Non
         _sharpen_published(job, method)
         return
     scale = Scale(low=0, high=max(params.max_gain, 1e-3), label="gain", colormap="magma")
-    for run, picture, stem in job.each(as_parameters(params, method=method, **job.about_map)):
+    for run, picture, stem in job.each({"method": method, **as_parameters(params), **job.about_map}):
         from defocus_backend.sharpen import sharpen
 
         result = sharpen(
@@ -325,7 +318,7 @@ def shallow_command(files: tuple[Path, ...], method: str, focus: float | None, *
         return
     refuse_settings(method, "shallow", sections=(_LENS_SECTION,), only="lens")
     scale = Scale(low=0, high=1, label="weight of the sharp picture", colormap="gray")
-    for run, picture, stem in job.each(as_parameters(params, method=method, focus=focus, **job.about_map)):
+    for run, picture, stem in job.each({"method": method, "focus": focus, **as_parameters(params), **job.about_map}):
         from defocus_backend.shallow import shallow_depth_of_field
 
         sigma = job.sigma(run, picture, stem)

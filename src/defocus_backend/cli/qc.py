@@ -81,7 +81,7 @@ _LOOKED_AT = 4096
     help="Distance from plane to plane in micrometres, in place of what the files state.",
 )
 @option(
-    "--range",
+    "--value-range",
     "value_range",
     nargs=2,
     type=float,
@@ -101,7 +101,7 @@ _LOOKED_AT = 4096
 @option(
     "--map-method",
     type=click.Choice(list(PIXEL_MAP_NAMES)),
-    default=SigmaParams.method,
+    default=SigmaParams.map_method,
     show_default=True,
     section=MAP_SECTION,
     help="Network or published method that estimates sigma.",
@@ -152,8 +152,7 @@ def qc_command(paths: tuple[Path, ...], out: Path, **options: Any) -> None:
     params = take(QualityParams, options)
     settings = Settings(
         params=params,
-        maps=SigmaParams(method=options["map_method"], refine=False),
-        weights=options["weights"],
+        maps=SigmaParams(map_method=options["map_method"], weights=options["weights"], refine=False),
         device=options["device"],
         value_range=options["value_range"],
         in_microns=options["unit"] == "um",

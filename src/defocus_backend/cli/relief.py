@@ -17,7 +17,7 @@ from defocus_backend.cli.run import Run
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Picture, encode_image
 from defocus_backend.io.mesh import MESH_SUFFIXES, encode_mesh, height_mesh
-from defocus_backend.params import NEVER_ABOVE
+from defocus_backend.params import DecisionParams
 from defocus_backend.render import Scale, draw_shaded
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def relief_options(function: F) -> F:
             type=positive,
             metavar="PX",
             section=_SECTION,
-            help=f"Least sigma above which a pixel was never in focus.  [default: {NEVER_ABOVE}]",
+            help=f"Least sigma above which a pixel was never in focus.  [default: {DecisionParams.never_above}]",
         ),
         option(
             "--pixel-size",

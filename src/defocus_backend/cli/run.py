@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ import click
 from defocus_backend.cli.interrupt import check_interrupt
 from defocus_backend.errors import FileError
 from defocus_backend.io import WRITTEN_SUFFIXES, WholeFiles, check_folder, encode_image, encode_map, is_store
-from defocus_backend.params import DefocusParams, Params
+from defocus_backend.options import Params
+from defocus_backend.params import MapParams
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.render import Scale, draw_map
 
@@ -71,13 +72,13 @@ class Run:
         elif not self._quiet:
             click.echo(message, err=True)
 
-    def name_precision(self, params: DefocusParams, weights: str | None) -> None:
+    def name_precision(self, params: MapParams) -> None:
         """Name in the summary the number format in which the network of the maps computes; refuse it early."""
         import torch
 
         from defocus_backend.defocus import DefocusEstimator
 
-        used = DefocusEstimator(params, weights=weights, device=torch.device(self.device)).precision
+        used = DefocusEstimator(params, device=torch.device(self.device)).precision
         if used is not None:
             self.facts["precision"] = used
 
@@ -190,7 +191,7 @@ def running(
         run.report(time.perf_counter() - started, parameters)
 
 
-def as_parameters(*groups: Params, **others: Any) -> dict[str, Any]:
-    """The parameter groups of a run for its summary, by operation, with what else was given."""
-    named = {type(g).__name__.removesuffix("Params").lower(): asdict(g) for g in groups}
-    return {**named, **{k: str(v) if isinstance(v, Path) else v for k, v in others.items()}}
+def as_parameters(*groups: Params) -> dict[str, Any]:
+    """The options of a run by name, for its summary."""
+    given = {name: value for one in groups for name, value in one.flat().items()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import numpy as np
 from defocus_backend.cli.aligning import AlignOptions, align_options
 from defocus_backend.cli.nd import AxesOptions, axes_options, fuse_file, stack_format_option
 from defocus_backend.cli.options import (
-    INNER_MAP_NAMES,
     MAP_SECTION,
     SectionCommand,
     method_option,
@@ -23,7 +22,6 @@ from defocus_backend.cli.options import (
     refuse_settings,
     run_options,
     slice_map_options,
-    take,
 )
 from defocus_backend.cli.relief import ReliefOptions, relief_options, without_idle_slices, write_relief
 from defocus_backend.cli.repairing import RepairOptions, repair_options
@@ -32,7 +30,7 @@ from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, encode_image, encode_map
 from defocus_backend.io.folders import frames
 from defocus_backend.methods import FUSION_METHODS, OWN_METHODS
-from defocus_backend.params import FusionParams, SliceMapParams
+from defocus_backend.params import BlendParams, DecisionParams, FusionParams
 from defocus_backend.render import Scale, draw_map
 
 if TYPE_CHECKING:
@@ -43,10 +41,15 @@ if TYPE_CHECKING:
     from defocus_backend.stacks import FileStack, SliceSource
 
 
+_OFFERED_BELOW = ("z", "z_step", "value_range", "match_exposure", "keep_slices", "device", "never_above")
+
+
 @click.command("fuse", cls=SectionCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @method_option("fuse", FUSION_METHODS)
-@params_options(FusionParams, "Fusion")
+@params_options(FusionParams, but=_OFFERED_BELOW)
+@params_options(DecisionParams, but=_OFFERED_BELOW)
+@params_options(BlendParams)
 @slice_map_options
 @axes_options
 @align_options
@@ -97,13 +100,17 @@ def fuse_command(
         refuse_settings(method, "fuse", sections=("Fusion", MAP_SECTION))
     if WITHIN.get() is None:  # a batch has chosen and sorted them
         files = frames(files)
-    params, maps = take(FusionParams, options), take(SliceMapParams, options, INNER_MAP_NAMES)
     low, high = options.pop("colours")
-    suffix, weights, value_range = (options.pop(n) for n in ("suffix", "weights", "value_range"))
+    suffix, value_range = options.pop("suffix"), options["value_range"]
     scale = Scale(low=low, high=high)
     axes, aligning = AxesOptions.take(options), AlignOptions.take(options)
     repairing = RepairOptions.take(options)
     relief = ReliefOptions.take(options)
+    where = {name: options.pop(name) for name in ("device", "quiet", "as_json")}
+    exposure = aligning.exposure is True
+    settings = FusionParams.of(
+        {**options, **relief.fuse_options(), "keep_slices": keep_slices, "match_exposure": exposure}
+    )
     if relief.cull and keep_slices:
         raise InputError("--keep-slices", "it with --cull", "one of them: culled slices have no maps")
     if axes.apply_to(files, suffix):
@@ -121,15 +128,10 @@ def fuse_command(
             suffix=suffix,
             scale=scale,
             confidence=confidence,
-            parameters=as_parameters(params, maps, method=method, weights=weights, value_range=value_range),
-            run_options=options,
+            parameters={"method": method, **as_parameters(settings)},
+            run_options=where,
             relief=relief,
-            maps=maps,
-            **fuse_options(params, maps),
-            **relief.fuse_options(),
-            weights=weights,
-            value_range=value_range,
-            match_exposure=aligning.exposure is True,
+            settings=settings,
         )
         return
     from defocus_backend.stacks import open_stack
@@ -153,25 +155,18 @@ def fuse_command(
             aligning,
             repairing,
             audited,
-            options,
+            where,
         )
         return
-    parameters = as_parameters(params, maps, method=method, weights=weights, value_range=value_range)
-    with running("fuse", files, [folder, *aligning.folders, *relief.folders], parameters, **options) as run:
+    parameters = {"method": method, **as_parameters(settings)}
+    with running("fuse", files, [folder, *aligning.folders, *relief.folders], parameters, **where) as run:
         from defocus_backend.fusion import fuse
 
-        run.name_precision(maps, weights)
+        run.name_precision(settings.map_settings)
         slices = aligning.apply(run, stack, repairing.apply(run, stack))
         stem = folder / (name or stack.name)
-        common: dict[str, Any] = {
-            **fuse_options(params, maps),
-            **relief.fuse_options(),
-            "weights": weights,
-            "value_range": value_range,
-            "keep_slices": keep_slices,
-            "match_exposure": False,  # done where slices are aligned or not
-            "device": run.device,
-        }
+        # Exposure is matched where slices are aligned or not.
+        common = replace(settings, match_exposure=False, device=run.device).arguments()
         with run.progress(f"{len(stack)} slices") as progress:
             result = fuse(slices, **common, progress=progress)
         write_relief(run, stem, result, len(stack), relief, like=stack.first)
@@ -202,7 +197,7 @@ def _fuse_published(
     """Fuse by a method of `compare`, which sees all slices at once."""
     if aligning.params.border == "mark":
         raise InputError("--border", f"mark with --method {method}", "crop, or our own method")
-    parameters = as_parameters(method=method, value_range=value_range)
+    parameters = {"method": method, "value_range": value_range}
     with running("fuse", files, [stem.parent, *aligning.folders], parameters, **options) as run:
         from defocus_backend.compare.fusers import fuse_with
 
@@ -213,14 +208,6 @@ def _fuse_published(
         run.add_picture("fused", stem, fused, suffix, like=stack.first)
         if audited:
             write_audit(run, stem, fused, source, like=stack.first)
-
-
-def fuse_options(params: FusionParams, maps: SliceMapParams) -> dict[str, Any]:
-    """Both parameter groups under the names that `fuse` gives them."""
-    from defocus_backend.fusion import fusion_option_names
-
-    names = fusion_option_names()
-    return {**asdict(params), **{names[k]: v for k, v in asdict(maps).items()}}
 
 
 def write_audit(run: Run, stem: Path, fused: NDArray[Any], slices: SliceSource, *, like: Picture) -> None:

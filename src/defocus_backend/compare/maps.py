@@ -14,7 +14,7 @@ from defocus_backend.compare.checks import check_gray
 from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 from defocus_backend.refine import refine_map
 
 _CONTRAST_WINDOW = 32
@@ -23,7 +23,7 @@ _FLAT_VARIANCE = 0.25
 
 
 def map_with(
-    name: str, gray: ArrayLike, *, refine: bool = False, params: DefocusParams | None = None, **parameters: Any
+    name: str, gray: ArrayLike, *, refine: bool = False, params: MapParams | None = None, **parameters: Any
 ) -> Float64:
     """Return the map of a gray image by a published method.
 
@@ -35,7 +35,7 @@ def map_with(
         Gray values 0..255.
     refine : bool
         Refine the map by the iterated weighted guided filter, as in Fig. 7 of Galetto and Deng 2021.
-    params : DefocusParams or None
+    params : MapParams or None
         Settings of that filter.
     **parameters
         Of the method; by default those of its paper.
@@ -61,7 +61,7 @@ def map_with(
     return refine_values(found, gray, params)[0] if refine else found
 
 
-def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None = None) -> tuple[Float64, Float64]:
+def refine_values(values: Float64, gray: ArrayLike, params: MapParams | None = None) -> tuple[Float64, Float64]:
     """Refine a map of any unit by `refine.refine_map`; the result stays within the map's range.
 
     Parameters
@@ -70,8 +70,8 @@ def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None
         The map.
     gray : (H, W) array_like
         The image of which it is the map, gray values 0..255.
-    params : DefocusParams or None
-        Radius, eps, iterations and subsample of the filter.
+    params : MapParams or None
+        The options of the filter, `refine_radius` and so on.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def refine_values(values: Float64, gray: ArrayLike, params: DefocusParams | None
         raise InputError("values", f"shape {values.shape}", "the shape of the picture")
     # The filter is linear, so any map can be filtered on the unit range, where float32 is most precise.
     low, span = float(values.min()), float(np.ptp(values)) or 1.0
-    refined, guide = refine_map(_single((values - low) / span), _single(picture / 255), params or DefocusParams())
+    refined, guide = refine_map(_single((values - low) / span), _single(picture / 255), params or MapParams())
     return _double(refined) * span + low, _double(guide) * 255
 
 

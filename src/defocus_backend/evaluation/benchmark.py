@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from defocus_backend.evaluation.map_scores import (
     separation,
 )
 from defocus_backend.methods import MAP_METHODS
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.synthetic.compositions import SharpPictures, compose
 from defocus_backend.synthetic.degrade import CLEAN, Gray, add_noise, compress, quantise
@@ -266,7 +266,7 @@ def network_candidate(
     name: str,
     *,
     weights: str | Path | None = None,
-    params: DefocusParams | None = None,
+    params: MapParams | None = None,
     label: str = "",
     device: str | torch.device = "cpu",
 ) -> Candidate:
@@ -274,9 +274,9 @@ def network_candidate(
     from defocus_backend.arrays import as_image
     from defocus_backend.defocus import DefocusEstimator
 
-    settings = params or DefocusParams(method=name)
+    settings = params or MapParams(map_method=name)
     where = resolve_device(device)
-    estimator = DefocusEstimator(settings, weights=weights or name, device=where)
+    estimator = DefocusEstimator(replace(settings, weights=weights or name), device=where)
 
     def maps(picture: NDArray[np.uint8]) -> dict[str, Gray]:
         found = estimator.estimate(as_image(picture).to(where))
@@ -285,7 +285,7 @@ def network_candidate(
     return Candidate(name=label or name, unit="px", maps=maps)
 
 
-def method_candidate(name: str, *, params: DefocusParams | None = None) -> Candidate:
+def method_candidate(name: str, *, params: MapParams | None = None) -> Candidate:
     """A published method of `compare.maps`, raw and refined by our filter."""
     method = MAP_METHODS[name]
 
@@ -302,7 +302,7 @@ def candidate_names() -> list[str]:
     return [name for name in NETWORKS if name in shipped_weights()] + list(MAP_METHODS)
 
 
-def make_candidate(name: str, params: DefocusParams | None = None, *, device: str | torch.device = "cpu") -> Candidate:
+def make_candidate(name: str, params: MapParams | None = None, *, device: str | torch.device = "cpu") -> Candidate:
     """A candidate by name, or a network by the path of its ``.safetensors`` file.
 
     Networks compute on `device`; the published methods have the CPU only.
@@ -315,7 +315,7 @@ def make_candidate(name: str, params: DefocusParams | None = None, *, device: st
     if name in MAP_METHODS:
         return method_candidate(name, params=params)
     if name in shipped_weights() or name.endswith(".safetensors"):
-        settings = params or DefocusParams()
+        settings = params or MapParams()
         return network_candidate(name, weights=name, params=settings, label=Path(name).stem, device=device)
     raise InputError("method", repr(name), "a .safetensors file or one of " + ", ".join(candidate_names()))
 

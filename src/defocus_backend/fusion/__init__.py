@@ -3,7 +3,7 @@
 from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
 from defocus_backend.fusion.fuse import fuse, fuse_each, fuse_nd
 from defocus_backend.fusion.result import MAP_TYPES, Fusion
-from defocus_backend.fusion.settings import FusionSettings, fusion_option_names
+from defocus_backend.fusion.settings import FusionSettings
 
 __all__ = [
     "MAP_TYPES",
@@ -15,5 +15,4 @@ __all__ = [
     "fuse_by_index",
     "fuse_each",
     "fuse_nd",
-    "fusion_option_names",
 ]

@@ -78,7 +78,7 @@ def fuse_in_bands(
 
     slices, gains = match_brightness(slices, settings.match_exposure, cancel)
     # A decision that needs the whole plane is not cut.
-    whole = settings.decision.settle is not None
+    whole = settings.decider.settle is not None
     bands = [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape)
     return replace(band_by_band(fuse_band, slices, bands, progress), gains=gains)
 

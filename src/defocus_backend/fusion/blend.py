@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from defocus_backend.filters import gaussian_blur, guided_filter
-from defocus_backend.params import FusionParams
+from defocus_backend.params import BlendParams
 
 _SOFT_EDGE = 1.0
 """Sigma in pixels by which a painted decision is softened."""
@@ -52,11 +52,11 @@ class ScoreBlend(Protocol):
         """Weight of every slice (N, H, W), which add up to 1; only if it was made with `keep`."""
 
 
-Weigh = Callable[[Tensor, Tensor, FusionParams], Tensor]
+Weigh = Callable[[Tensor, Tensor, BlendParams], Tensor]
 """Unnormalised weight (H, W) from a decision (H, W) bool, the gray slice (H, W) and the options."""
 
-ScoreBlendMaker = Callable[[FusionParams, int, tuple[int, int], torch.device, bool], ScoreBlend]
-"""A new `ScoreBlend` for the options, channels, (H, W), device, and whether to keep the weights."""
+ScoreBlendMaker = Callable[[BlendParams, str, int, tuple[int, int], torch.device, bool], ScoreBlend]
+"""A new `ScoreBlend` for the options, the `front`, channels, (H, W), device, and whether to keep the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Blend:
     weigh: Weigh
     known: Callable[[], WeightedBlend]
     scored: ScoreBlendMaker | None = None
-    reach: Callable[[FusionParams], int]
+    reach: Callable[[BlendParams], int]
     cell: int = 1
 
 
@@ -107,7 +107,7 @@ class WeightedSum:
         return self._sum / self._weight
 
 
-def guided_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:
+def guided_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tensor:
     """Weight of a slice by eqs 15 and 16: the guided filter of its decision, clamped to [0, 1], plus `delta`.
 
     Parameters
@@ -116,7 +116,7 @@ def guided_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tens
         D of eq 14.
     guide : (H, W) tensor
         The slice itself, gray, unit range.
-    params : FusionParams
+    params : BlendParams
         `radius`, `eps` and `delta`.
 
     Returns
@@ -130,7 +130,7 @@ def guided_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tens
     return filtered.clamp(0, 1) + params.delta
 
 
-def blurred_weight(decision: Tensor, guide: Tensor, params: FusionParams) -> Tensor:
+def blurred_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tensor:
     """Weight of a slice by its decision smoothed with a Gaussian of 1 px, plus `delta`; parameters as above."""
     if not bool(decision.any()):
         return torch.full_like(guide, params.delta)

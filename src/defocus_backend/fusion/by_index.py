@@ -17,11 +17,10 @@ from defocus_backend.errors import InputError
 from defocus_backend.fusion.blend import Blend
 from defocus_backend.fusion.brightness import MatchedStack
 from defocus_backend.methods import BLENDS
-from defocus_backend.params import FusionParams
+from defocus_backend.params import BlendParams, FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.stacks import StackLike, as_source
 
-_F = FusionParams
 _INVALID_WEIGHT = 1e-12
 """Weight of a missing pixel: negligible beside any valid one, yet never a division by zero."""
 _ADVICE = "use device='cpu' or smaller slices"
@@ -34,15 +33,16 @@ class KnownBlend:
     ----------
     index : (H, W) integer tensor
         Slice to take at every pixel, on the device that computes.
-    params : FusionParams
-        `blend`, `radius`, `eps` and `delta`.
+    blend : str
+        A name of `defocus_backend.methods.BLENDS`.
+    params : BlendParams
     keep_weights : bool
         Whether to keep the weight of every slice.
     """
 
-    def __init__(self, index: Tensor, params: FusionParams, keep_weights: bool = False) -> None:
+    def __init__(self, index: Tensor, blend: str, params: BlendParams, keep_weights: bool = False) -> None:
         self._index, self._params = index, params
-        self._kind: Blend = BLENDS[params.blend].load()
+        self._kind: Blend = BLENDS[blend].load()
         self._blend = self._kind.known()
         self._seen = torch.zeros(index.shape, dtype=torch.bool, device=index.device)
         self._weights: list[Tensor] | None = [] if keep_weights else None
@@ -79,10 +79,8 @@ def fuse_by_index(
     index: ArrayLike,
     *,
     channel_axis: int | None = None,
-    blend: str = _F.blend,
-    radius: int = _F.radius,
-    eps: float = _F.eps,
-    delta: float = _F.delta,
+    blend: str = FusionParams.blend,
+    blend_settings: BlendParams | None = None,
     value_range: tuple[float, float] | None = None,
     gains: ArrayLike | None = None,
     region: tuple[slice, slice] | None = None,
@@ -94,7 +92,7 @@ def fuse_by_index(
 
     Parameters
     ----------
-    stack, channel_axis, blend, radius, eps, delta, value_range, device, progress, cancel
+    stack, channel_axis, blend, blend_settings, value_range, device, progress, cancel
         See `fuse`.
     index : (H, W) array_like of whole numbers
         Slice to take at every pixel, 0 to N - 1.
@@ -113,7 +111,8 @@ def fuse_by_index(
     ------
     InputError, DeviceError, Cancelled
     """
-    params = FusionParams(blend=blend, radius=radius, eps=eps, delta=delta)
+    params = blend_settings or BlendParams()
+    kind: Blend = BLENDS[blend].load()
     where = resolve_device(device)
     slices = as_source(stack, channel_axis=channel_axis, value_range=value_range)
     if gains is not None:
@@ -125,11 +124,10 @@ def fuse_by_index(
         raise InputError("index", f"slices {chosen.min()} to {chosen.max()}", f"0 to {len(slices) - 1}")
     reporter = Reporter(len(slices), "slices", progress, cancel)
     reporter.check()
-    kind: Blend = BLENDS[params.blend].load()
     outer, inner = _with_halo(region, slices.plane_shape, kind.reach(params), kind.cell)
     with torch.inference_mode(), device_errors(_ADVICE):
         part = torch.from_numpy(np.ascontiguousarray(chosen[outer], dtype=np.int64)).to(where)
-        known = KnownBlend(part, params)
+        known = KnownBlend(part, blend, params)
         for image in slices.images():
             known.add(image.crop(outer))
             del image  # before the next slice is read, not after
@@ -161,22 +159,21 @@ def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis
     return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
 
 
-def decision_reach(radius: int = FusionParams.radius, blend: str = FusionParams.blend) -> int:
+def decision_reach(blend: str = FusionParams.blend, blend_settings: BlendParams | None = None) -> int:
     """How far, in pixels along rows and columns, a blend carries a change of the decision.
 
     In octaves: as far as the coarsest cells reach. With the guided filter of eq 15: twice its `radius`, since its
     coefficients are means over windows, and these are averaged over windows again.
     """
-    params = FusionParams(radius=radius, blend=blend)
-    kind: Blend = BLENDS[params.blend].load()
-    return kind.reach(params)
+    kind: Blend = BLENDS[blend].load()
+    return kind.reach(blend_settings or BlendParams())
 
 
 def affected_pixels(
     changed: ArrayLike,
     *,
-    radius: int = FusionParams.radius,
     blend: str = FusionParams.blend,
+    blend_settings: BlendParams | None = None,
     region: tuple[slice, slice] | None = None,
 ) -> NDArray[np.bool_]:
     """Pixels of a fused image that depend on those of its decision map that were changed.
@@ -187,9 +184,7 @@ def affected_pixels(
     ----------
     changed : (H, W) array_like of bool
         Where the decision map is another than before.
-    radius : int
-        Radius of the guided filter on the decision maps, in pixels, as in `fuse`.
-    blend : {"octaves", "decision", "pixels"}
+    blend, blend_settings
         As in `fuse`.
     region : (slice, slice) or None
         Rows and columns that are asked for; changes around them count.
@@ -202,9 +197,9 @@ def affected_pixels(
     Raises
     ------
     InputError
-        If the map has not two axes, the radius is out of range, or the region is empty or has a step.
+        If the map has not two axes, or the region is empty or has a step.
     """
-    reach, mask = decision_reach(radius, blend), np.asarray(changed, dtype=bool)
+    reach, mask = decision_reach(blend, blend_settings), np.asarray(changed, dtype=bool)
     if mask.ndim != 2:
         raise InputError("changed", f"shape {mask.shape}", "a map (H, W)")
     outer, inner = [], []

@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
-from defocus_backend.params import FusionParams
+from defocus_backend.params import BlendParams, FusionParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from defocus_backend.stacks import StackLike
 
-_F = FusionParams
 Window = tuple[slice, slice]
 
 
@@ -45,10 +44,8 @@ def fuse_corrected(
     corrections: ArrayLike,
     *,
     channel_axis: int | None = None,
-    blend: str = _F.blend,
-    radius: int = _F.radius,
-    eps: float = _F.eps,
-    delta: float = _F.delta,
+    blend: str = FusionParams.blend,
+    blend_settings: BlendParams | None = None,
     value_range: tuple[float, float] | None = None,
     gains: ArrayLike | None = None,
     device: str | torch.device = "auto",
@@ -59,7 +56,7 @@ def fuse_corrected(
 
     Parameters
     ----------
-    stack, channel_axis, blend, radius, eps, delta, value_range, device, progress, cancel
+    stack, channel_axis, blend, blend_settings, value_range, device, progress, cancel
         As for `fuse`, and as the image was fused.
     image : (H, W[, C]) array_like
         The image as it was fused.
@@ -88,7 +85,7 @@ def fuse_corrected(
     if not changed.any():
         return Corrected(result, chosen)
     rows, columns = (np.nonzero(changed.any(axis))[0] for axis in (1, 0))
-    reach = decision_reach(radius, blend)
+    reach = decision_reach(blend, blend_settings)
     region = tuple(
         slice(max(0, int(n[0]) - reach), min(size, int(n[-1]) + 1 + reach))
         for n, size in zip((rows, columns), changed.shape, strict=True)
@@ -99,9 +96,7 @@ def fuse_corrected(
         chosen,
         channel_axis=channel_axis,
         blend=blend,
-        radius=radius,
-        eps=eps,
-        delta=delta,
+        blend_settings=blend_settings,
         value_range=value_range,
         gains=gains,
         region=window,
@@ -109,7 +104,7 @@ def fuse_corrected(
         progress=progress,
         cancel=cancel,
     )
-    near = affected_pixels(changed, radius=radius, blend=blend, region=window)
+    near = affected_pixels(changed, blend=blend, blend_settings=blend_settings, region=window)
     if channel_axis is not None:
         near = np.expand_dims(near, channel_axis)
         place = [slice(None)] * result.ndim

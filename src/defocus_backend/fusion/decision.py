@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,8 +31,7 @@ from torch import Tensor
 
 from defocus_backend.arrays import Image
 from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, laplacian
-from defocus_backend.methods import DECISIONS
-from defocus_backend.params import FusionParams
+from defocus_backend.params import DecisionParams
 
 _OCTAVES, _OCTAVES_HEIGHT = 3, 2
 """Octaves of detail that decide on the picture and on the height."""
@@ -125,6 +125,31 @@ def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
     return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma.square().div_(_UNTOLD), confidence)
 
 
+class Score(Protocol):
+    """How well a slice is in focus at every pixel, larger where it is better, to be compared with the other slices."""
+
+    def __call__(self, detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:
+        """Score one slice.
+
+        Parameters
+        ----------
+        detail : Detail
+            Of the slice (H, W).
+        sigma : (ceil(H / pooling), ceil(W / pooling)) tensor
+            Its defocus map in pixels of the slice, or what `weighed_sigma` made of it, as the decision wants it.
+        noise : float
+            From `noise_level`.
+        params : DecisionParams
+            `sigma_weight` and `noise_floor`.
+        pooling : int
+            Side in pixels of the cells for which sigma is given, a power of 2.
+
+        Returns
+        -------
+        (H, W) tensor
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What decides between slices.
@@ -132,7 +157,7 @@ class Decision:
     Attributes
     ----------
     score : callable
-        Score (H, W) of a slice, larger where it is better in focus, see `slice_score` for its arguments.
+        How well a slice is in focus at every pixel, see `Score`.
     weighed : bool
         Whether sigma comes as `weighed_sigma` makes it, instead of in pixels.
     by_height : bool
@@ -142,43 +167,14 @@ class Decision:
         pixel: large planes are then not cut into bands, and slices are blended by the finished decision.
     """
 
-    score: Callable[[Detail, Tensor, float, FusionParams, int], Tensor]
+    score: Score
     weighed: bool = False
     by_height: bool = False
     settle: Callable[[Tensor, int], Tensor] | None = None
 
 
-def slice_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
-    """How well a slice is in focus at every pixel, to be compared with the other slices' scores.
-
-    Parameters
-    ----------
-    detail : Detail
-        Of the slice (H, W).
-    sigma : (ceil(H / pooling), ceil(W / pooling)) tensor
-        Its defocus map in pixels of the slice, or what `weighed_sigma` made of it, as the decision wants it.
-    noise : float
-        From `noise_level`.
-    params : FusionParams
-        `decision`, `sigma_weight` and `noise_floor`.
-    pooling : int
-        Side in pixels of the cells for which sigma is given, a power of 2.
-
-    Returns
-    -------
-    (H, W) tensor
-
-    Raises
-    ------
-    InputError
-        For an unknown decision.
-    """
-    decision: Decision = DECISIONS[params.decision].load()
-    return decision.score(detail, sigma, noise, params, pooling)
-
-
-def sigma_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:  # noqa: ARG001
-    """Minus sigma (eq 14), as `slice_score`."""
+def sigma_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:  # noqa: ARG001
+    """Minus sigma (eq 14), see `Score`."""
     return -sigma_of_pixels(detail, sigma, pooling)
 
 
@@ -188,8 +184,8 @@ def sigma_of_pixels(detail: Detail, sigma: Tensor, pooling: int) -> Tensor:
     return CellGrid(height, width, pooling).interpolate(sigma, 0, height)
 
 
-def combined_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:
-    """Sigma and the detail of every octave together, as `slice_score`; see the head of this module."""
+def combined_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:
+    """Sigma and the detail of every octave together, see `Score` and the head of this module."""
     height, width = int(detail.gray.shape[0]), int(detail.gray.shape[1])
     total: Tensor | None = None
     # From coarse to fine, each sum carried over to cells of half the side.
@@ -210,10 +206,10 @@ def combined_score(detail: Detail, sigma: Tensor, noise: float, params: FusionPa
     return total
 
 
-def height_score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, *, pooling: int = 1) -> Tensor:
+def height_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, *, pooling: int = 1) -> Tensor:
     """How well a slice is in focus around every cell of `pooling` pixels a side, for the height.
 
-    Two octaves in a wider window, and sigma; whatever decides on the picture. Parameters as for `slice_score`.
+    Two octaves in a wider window, and sigma; whatever decides on the picture. Parameters as for `Score`.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.by_index import KnownBlend
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score, weighed_sigma
+from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, weighed_sigma
 from defocus_backend.fusion.height import HeightAccumulator, Relief, find_height
 from defocus_backend.fusion.octaves import OctaveBlend
 from defocus_backend.fusion.positions import z_positions
@@ -89,13 +89,20 @@ class FusionEngine:
         self._device = device
         self._grid = CellGrid(*shape, settings.pooling)
         # Whatever lives long is allocated here, before a network runs and frees its activations: no fragmentation.
-        self._best = RunningBest(shape, device, settings.fusion.front, neighbours=False)
-        self._best_cells = RunningBest(self._grid.shape, device, settings.fusion.front)
+        self._best = RunningBest(shape, device, settings.decision_settings.front, neighbours=False)
+        self._best_cells = RunningBest(self._grid.shape, device, settings.decision_settings.front)
         self._least = LeastSigma(self._grid.shape, device)
         self._surface = HeightAccumulator(self._grid.shape, z, device)
-        scored = (settings.blend.scored if self.passes == 1 else None) or OctaveBlend
+        scored = (settings.blender.scored if self.passes == 1 else None) or OctaveBlend
         # With two passes this is only the guide of the height.
-        self._blend = scored(settings.fusion, channels, shape, device, settings.keep_slices and self.passes == 1)
+        self._blend = scored(
+            settings.blend_settings,
+            settings.decision_settings.front,
+            channels,
+            shape,
+            device,
+            settings.keep_slices and self.passes == 1,
+        )
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
         self._gaps: dict[int, Tensor] = {}
         self._form: Image | None = None
@@ -111,7 +118,12 @@ class FusionEngine:
             self._judge(image)
         else:
             if self._known is None:
-                self._known = KnownBlend(self._decide()[0], self.settings.known, self.settings.keep_slices)
+                self._known = KnownBlend(
+                    self._decide()[0],
+                    self.settings.known_blend,
+                    self.settings.blend_settings,
+                    self.settings.keep_slices,
+                )
             self._known.add(image)
         self._count += 1
 
@@ -144,13 +156,14 @@ class FusionEngine:
 
     def _judge(self, source: Image) -> None:
         """First pass: score a slice and compare it with those before it."""
-        params, pooling = self.settings.fusion, self.settings.pooling
+        params, pooling = self.settings.decision_settings, self.settings.pooling
         image = source.to(self._device)
         gray = image.gray
         found = self._slice_maps(image, gray)
         detail, weighed = Detail.of(gray), weighed_sigma(found.sigma, found.confidence)
-        judged = weighed if self.settings.decision.weighed else found.sigma
-        score = slice_score(detail, judged, self._noise, params, pooling=pooling)
+        decider = self.settings.decider
+        judged = weighed if decider.weighed else found.sigma
+        score = decider.score(detail, judged, self._noise, params, pooling)
         cell_score = height_score(detail, weighed, self._noise, params, pooling=pooling)
         sigma = found.sigma
         if image.valid is None or found.share is None:
@@ -184,16 +197,18 @@ class FusionEngine:
         assert self._form is not None, "a slice was added"
         settings, count, pooling = self.settings, len(self._z), self.settings.pooling
         together = replace(self._form, pixels=self._blend.result(), valid=self._seen)
-        never = never_in_focus(self._least.sigma, self._least.confidence, settings.never_above, subsample=pooling)
+        never = never_in_focus(
+            self._least.sigma, self._least.confidence, settings.decision_settings.never_above, subsample=pooling
+        )
         relief = find_height(self._surface, together.gray, never, self._best_cells, subsample=pooling, seen=self._seen)
         chosen = self._best.index.int()
-        if settings.decision.by_height and count > 2:
+        if settings.decider.by_height and count > 2:
             # Where a pixel's own evidence is weak, the slice nearest to the height predicted from its neighbourhood.
             weak = relief.inferred & relief.height.isfinite()
             chosen = torch.where(weak, nearest_slice(relief.height, self._z), chosen)
         chosen = settle_decision(chosen, relief.never, count, subsample=pooling)
-        if settings.decision.settle is not None:
-            chosen = settings.decision.settle(chosen, count)
+        if settings.decider.settle is not None:
+            chosen = settings.decider.settle(chosen, count)
         for number, gap in self._gaps.items():  # the surroundings may have chosen a slice that has no pixel here
             chosen = torch.where((chosen == number) & gap, self._best.index.int(), chosen)
         self._choice = chosen, relief, together
@@ -237,7 +252,7 @@ def fuse_slices(
     z = z_positions(settings.z, settings.z_step, len(slices))
     reporter = Reporter(settings.passes * len(slices), "slices", progress, cancel)
     reporter.check()
-    estimator = DefocusEstimator(settings.maps, weights=settings.weights, device=where)
+    estimator = DefocusEstimator(settings.map_settings, device=where)
     with torch.inference_mode(), device_errors(_ADVICE):
         engine = FusionEngine(
             settings,

@@ -63,16 +63,13 @@ def fuse_one(
     if "C" not in plan.axes:
         return found
     images = dict.fromkeys(range(plan.channels), found.image)
-    fusion = settings.known
     for step, channel in enumerate(_followers(plan), start=1):
         slices, _ = match_brightness(plan.slices(index, channel, alone=alone), settings.match_exposure, cancel)
         images[channel] = fuse_by_index(
             slices,
             found.index,
-            blend=fusion.blend,
-            radius=fusion.radius,
-            eps=fusion.eps,
-            delta=fusion.delta,
+            blend=settings.known_blend,
+            blend_settings=settings.blend_settings,
             device=settings.device,
             progress=progress(step),
             cancel=cancel,

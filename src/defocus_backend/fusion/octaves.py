@@ -15,7 +15,7 @@ from defocus_backend.filters.octave import double, halve
 from defocus_backend.fusion.blend import Blend, blurred_weight
 from defocus_backend.fusion.running import soft_weights
 from defocus_backend.fusion.strips import strips
-from defocus_backend.params import FusionParams
+from defocus_backend.params import BlendParams
 
 OCTAVES = 5
 """Octaves of detail that are blended apart; the rest, cells of 32 pixels, has weights of its own too."""
@@ -183,11 +183,17 @@ class OctaveBlend:
     """Slices blended in octaves by their scores, held to their range, see `defocus_backend.fusion.blend.ScoreBlend`."""
 
     def __init__(
-        self, params: FusionParams, channels: int, shape: tuple[int, int], device: torch.device, keep: bool
+        self,
+        params: BlendParams,
+        front: str,
+        channels: int,
+        shape: tuple[int, int],
+        device: torch.device,
+        keep: bool,
     ) -> None:
         self._sum = OctaveSum(params.firmness, channels, shape, device)
         self._range = FrameRange((channels, *shape), device)
-        self._by_lead, self._firmness = params.front != "none", params.firmness
+        self._by_lead, self._firmness = front != "none", params.firmness
         self._leads: list[Tensor] | None = [] if keep else None
 
     def add(self, pixels: Tensor, score: Tensor, lead: Tensor) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from defocus_backend.compare.gfdf import without_small
 from defocus_backend.filters import box_mean, guided_filter
 from defocus_backend.fusion.decision import Decision, Detail, sigma_of_pixels
-from defocus_backend.params import FusionParams
+from defocus_backend.params import DecisionParams
 
 _MEAN_RADIUS = 3
 _GATHER_RADIUS, _GATHER_EPS = 5, 0.3
@@ -40,7 +40,7 @@ def region_score(gray: Tensor, sigma: Tensor, sigma_weight: float) -> Tensor:
     sigma : (H, W) tensor
         Its defocus map in pixels.
     sigma_weight : float
-        As of `FusionParams`.
+        As of `DecisionParams`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def without_islands(index: Tensor, count: int) -> Tensor:
     return torch.from_numpy(numbers[rows, columns]).to(index)
 
 
-def _score(detail: Detail, sigma: Tensor, noise: float, params: FusionParams, pooling: int) -> Tensor:  # noqa: ARG001
+def _score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:  # noqa: ARG001
     return region_score(detail.gray, sigma_of_pixels(detail, sigma, pooling), params.sigma_weight)
 
 

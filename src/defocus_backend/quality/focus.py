@@ -12,7 +12,7 @@ from defocus_backend.arrays import Image, as_image
 from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
-from defocus_backend.params import QualityParams, SigmaParams, TileParams
+from defocus_backend.params import QualityParams, SigmaParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from defocus_backend.quality.classic import laplacian_variance, power_slope
 from defocus_backend.quality.result import FocusQuality, ObjectQuality, Verdict
@@ -41,11 +41,7 @@ class QualityEstimator:
     params : QualityParams
     maps : SigmaParams
         Method of the defocus map, which has to be in pixels.
-    weights : str, Path or None
-        See `defocus_map`.
     device : str or torch.device
-    tile : int
-        See `defocus_map`.
 
     Raises
     ------
@@ -57,15 +53,11 @@ class QualityEstimator:
         params: QualityParams | None = None,
         maps: SigmaParams | None = None,
         *,
-        weights: str | Path | None = None,
         device: str | torch.device = "auto",
-        tile: int = TileParams.tile,
     ) -> None:
         self.params = params or QualityParams()
         self._device = resolve_device(device)
-        self._maps = DefocusEstimator(
-            maps or SigmaParams(refine=False), weights=weights, device=self._device, tile=tile
-        )
+        self._maps = DefocusEstimator(maps or SigmaParams(refine=False), device=self._device)
 
     def measure(
         self,
@@ -218,9 +210,9 @@ def focus_quality(
     confident_above: float = QualityParams.confident_above,
     least_informative: float = QualityParams.least_informative,
     value_range: tuple[float, float] | None = None,
-    method: str = SigmaParams.method,
+    map_method: str = SigmaParams.map_method,
     weights: str | Path | None = None,
-    tile: int = TileParams.tile,
+    tile: int = SigmaParams.tile,
     device: str | torch.device = "auto",
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -242,7 +234,7 @@ def focus_quality(
         Confidence above which a pixel counts, and share of such pixels below which there is nothing to judge.
     value_range : (float, float) or None
         See `defocus_map`.
-    method, weights, tile
+    map_method, weights, tile
         Of the defocus map, which is not refined; see `defocus_map`.
     device : str or torch.device
         Where to compute.
@@ -270,8 +262,8 @@ def focus_quality(
         confident_above=confident_above,
         least_informative=least_informative,
     )
-    maps = SigmaParams(method=method, refine=False)
-    estimator = QualityEstimator(params, maps, weights=weights, device=device, tile=tile)
+    maps = SigmaParams(map_method=map_method, weights=weights, tile=tile, refine=False)
+    estimator = QualityEstimator(params, maps, device=device)
     return estimator.measure(
         image, channel_axis=channel_axis, labels=labels, value_range=value_range, progress=progress, cancel=cancel
     )

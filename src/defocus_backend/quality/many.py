@@ -220,7 +220,6 @@ def _fingerprint(piece: Piece, settings: Settings) -> str:
         "others": json.dumps([settings.in_microns, settings.pixel_size, settings.z_step, settings.axes]),
         "channels": settings.channels,
         "value_range": settings.value_range,
-        "weights": settings.weights,
         "labels": settings.labels,
         "piece": piece.key,
     }

@@ -38,7 +38,7 @@ class Settings:
     params : QualityParams
         Thresholds in pixels, or in micrometres with `in_microns`.
     maps : SigmaParams
-    weights, device, value_range
+    device, value_range
         See `focus_quality`.
     in_microns : bool
         Whether the thresholds of `params` are in micrometres.
@@ -56,7 +56,6 @@ class Settings:
 
     params: QualityParams = field(default_factory=QualityParams)
     maps: SigmaParams = field(default_factory=lambda: SigmaParams(refine=False))
-    weights: str | None = None
     device: str = "auto"
     value_range: tuple[float, float] | None = None
     in_microns: bool = False
@@ -131,7 +130,7 @@ def _estimator(settings: Settings, scale: float) -> QualityEstimator:
         confident_above=params.confident_above,
         least_informative=params.least_informative,
     )
-    return QualityEstimator(in_pixels, settings.maps, weights=settings.weights, device=settings.device)
+    return QualityEstimator(in_pixels, settings.maps, device=settings.device)
 
 
 def _planes(piece: Piece, settings: Settings) -> tuple[list[list[_Plane]], Calibration]:

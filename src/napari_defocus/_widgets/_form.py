@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
-from defocus_backend.params import Params
+from defocus_backend.options import Params
 
 _TOP = 1_000_000
 _LABELS = {
@@ -32,6 +32,7 @@ _LABELS = {
     "front": "nearest to the viewer",
     "highlights": "bright highlights",
     "iterations": "repetitions",
+    "map_method": "method",
     "lens_radius": "lens radius",
     "low_pass": "size of the details",
     "match_exposure": "match exposure",
@@ -40,11 +41,14 @@ _LABELS = {
     "pooling": "average pixels",
     "precision": "number format",
     "radius": "filter radius",
+    "refine_eps": "edge tolerance",
+    "refine_iterations": "repetitions",
+    "refine_radius": "filter radius",
+    "refine_subsample": "filter grid",
     "sharp_weight": "sharp share at the left handle",
     "sharpen_gain": "sharpen the subject",
     "sigma_weight": "weight of the blur",
     "step": "window distance",
-    "subsample": "filter grid",
 }
 """Names for people who have not read the paper; all others are the fields' own."""
 
@@ -55,7 +59,7 @@ def label_of(name: str, unit: str = "") -> str:
 
 
 class Form(Container[Widget]):
-    """The controls of some fields of one parameter dataclass.
+    """The controls of some options of a group, or of the groups within it.
 
     Parameters
     ----------
@@ -63,16 +67,11 @@ class Form(Container[Widget]):
         The dataclass.
     names : iterable of str or None
         Its fields to show, in this order; None for all.
-    rename : dict
-        Name under which a field is handed to the library where it differs.
     """
 
-    def __init__(
-        self, params: type[Params], names: Iterable[str] | None = None, rename: dict[str, str] | None = None
-    ) -> None:
-        described = params.describe()
+    def __init__(self, params: type[Params], names: Iterable[str] | None = None) -> None:
+        described = params.describe(whole=True)
         self._params = params
-        self._rename = rename or {}
         self._names = list(described if names is None else names)
         self._defaults = {name: described[name]["default"] for name in self._names}
         super().__init__(widgets=[_control(name, described[name]) for name in self._names], labels=False)
@@ -103,16 +102,16 @@ class Form(Container[Widget]):
 
     def values(self) -> dict[str, Any]:
         """Arguments for the library."""
-        return {self._rename.get(name, name): self[name].value for name in self._names}
+        return {name: self[name].value for name in self._names}
 
     @property
     def names(self) -> list[str]:
         """Names under which the values are handed to the library."""
-        return [self._rename.get(name, name) for name in self._names]
+        return list(self._names)
 
     def access(self, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
         """Functions that read and set the control of one of `names`."""
-        control = self[{self._rename.get(n, n): n for n in self._names}[name]]
+        control = self[name]
 
         def put(value: Any) -> None:
             control.value = value
@@ -121,7 +120,7 @@ class Form(Container[Widget]):
 
     def check(self) -> None:
         """Raise `InputError` where a value does not suit the library."""
-        self._params(**{name: self[name].value for name in self._names})
+        self._params.of(self.values())
 
     def reset(self) -> None:
         """Put every control back to its default; `changed` is emitted once for each that differs."""

@@ -10,14 +10,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
 
 from defocus_backend.methods import NETWORK_METHODS
-from defocus_backend.params import DefocusParams
+from defocus_backend.params import MapParams
 from napari_defocus._layers import Source
 from napari_defocus._preferences import network_of, preference, shipped_weights
 from napari_defocus._widgets._base import OperationWidget
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._panel import LABEL_WIDTH, group, labelled
 
-_MAIN = ("method", "step", "refine")
+_MAIN = ("map_method", "step", "refine")
+_ELSEWHERE = ("weights", "tile")
+"""Weights have a list of their own; tiles are for Preferences."""
 _PREFERRED = "preferred"
 
 
@@ -100,22 +102,19 @@ class MapSettings:
     ----------
     widget : OperationWidget
         Gets the controls.
-    rename : dict
-        Names under which the widget's library call takes the fields.
-    group : type
-        `DefocusParams`, or the class whose defaults the library call has.
+    group_of : type
+        `MapParams`, or the class whose defaults the library call has.
     """
 
     def __init__(
         self,
         widget: OperationWidget,
-        rename: dict[str, str] | None = None,
         *,
-        group_of: type[DefocusParams] = DefocusParams,
+        group_of: type[MapParams] = MapParams,
     ) -> None:
-        others = [name for name in group_of.describe() if name not in _MAIN]
-        self.main = Form(group_of, _MAIN, rename)
-        self.refinement = Form(group_of, others, rename)
+        others = [name for name in group_of.describe() if name not in (*_MAIN, *_ELSEWHERE)]
+        self.main = Form(group_of, _MAIN)
+        self.refinement = Form(group_of, others)
         self.weights = WeightsBox()
         self.range = Choice(
             {"automatic": "auto", "contrast limits of the layer": "limits"},
@@ -128,7 +127,7 @@ class MapSettings:
         rows = labelled([("weights", self.weights), ("value range", self.range), ("device", self.device)])
         self.parts = [self.main.panel(LABEL_WIDTH), self.refinement.panel(LABEL_WIDTH), group(rows)]
         """Parts for a section of the widget."""
-        self.main["method"].changed.connect(self._enable)
+        self.main["map_method"].changed.connect(self._enable)
         self.weights.currentIndexChanged.connect(self._enable)
         for box in (self.weights, self.range, self.device):
             box.currentIndexChanged.connect(widget.update_state)
@@ -141,7 +140,7 @@ class MapSettings:
     @property
     def method(self) -> str:
         """Name of the chosen method."""
-        return str(self.main["method"].value)
+        return str(self.main["map_method"].value)
 
     def _enable(self, *_: Any) -> None:
         """Networks have weights, which bring their own network; where that judges windows, these have a distance."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_defocus._fusing import BY_INDEX, FusedStack
+from napari_defocus._fusing import FusedStack, blend_arguments
 from napari_defocus._layers import position
 from napari_defocus._worker import Preview
 
@@ -157,7 +157,8 @@ class Repainter(QObject):
         import defocus_backend as db
 
         stack, options = self.stack, self.stack.options
-        reach = db.decision_reach(options["radius"], options["blend"])
+        blending = blend_arguments(options)
+        reach = db.decision_reach(**blending)
         region, outer = _grown(changed, reach, labels.shape), _grown(changed, 2 * reach, labels.shape)
         inner = tuple(slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True))
         choice = stack.choice
@@ -172,7 +173,8 @@ class Repainter(QObject):
                 corrections,
                 channel_axis=choice.source.channel_axis,
                 value_range=stack.value_range(frame, channel),
-                **{name: options[name] for name in BY_INDEX},
+                device=options["device"],
+                **blending,
             )
             pieces.append((channel, found.image[inner]))
         return frame, where, region, labels, pieces

@@ -53,7 +53,7 @@ def map_job(
         return map_arrays(recipe, recipe.run(progress, cancel))
 
     axes = None if index is None else range(source.ndim - 2, source.ndim)
-    spatial, method = source.spatial(axes), arguments.get("method", DEFAULT_NETWORK)
+    spatial, method = source.spatial(axes), arguments.get("map_method", DEFAULT_NETWORK)
     about = {**arguments, "image": None if index is None else list(index), "wanted": list(wanted)}
     return Job(
         source,
@@ -100,7 +100,7 @@ class DefocusWidget(OperationWidget):
         self._build_objects()
         self._build_outputs()
         self.settings = MapSettings(self)
-        self.settings.main["method"].changed.connect(self._method_changed)
+        self.settings.main["map_method"].changed.connect(self._method_changed)
         self.add_section("Advanced", *self.settings.parts, self.boxes)
         self._marks = Overlay(self)
         self.image.currentIndexChanged.connect(self._image_changed)

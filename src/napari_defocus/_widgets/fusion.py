@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout
 
 from defocus_backend.errors import FileError
-from defocus_backend.params import NEVER_ABOVE, FusionParams, SliceMapParams
+from defocus_backend.params import BlendParams, DecisionParams, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._corrections import Corrections
 from napari_defocus._fusing import Fused, FusedStack, correction_calls, fusion_recipe, run_fusion
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _MAIN = ("decision", "blend")
+_DETAILS = ("fast", *(name for name in DecisionParams.names() if name != "never_above"), *BlendParams.names())
 _OUTPUTS = {
     "height": ("height map", "Place of best focus between the slices, in the unit of the z axis.", True),
     "height error": ("height error", "Standard error of the height, in the unit of the z axis.", False),
@@ -67,12 +68,11 @@ class FusionWidget(OperationWidget):
         self.align = AlignBox(self)
         self.add_rows([("alignment", self.align.mode)])
         self.params = Form(FusionParams, _MAIN)
-        self.details = Form(FusionParams, [name for name in FusionParams.describe() if name not in _MAIN])
+        self.details = Form(FusionParams, _DETAILS)
         self.forms += [self.params, self.details]
         self.params.changed.connect(self._enable)
         self._enable()
-        names = {"radius": "refine_radius", "eps": "refine_eps"}
-        self.settings = MapSettings(self, names, group_of=SliceMapParams)
+        self.settings = MapSettings(self, group_of=SliceMapParams)
         self._build_outputs()
         self.retouch = Retouch(self.viewer)
         self.relief = ReliefBox(self)
@@ -101,7 +101,7 @@ class FusionWidget(OperationWidget):
         self.never_above = QDoubleSpinBox()
         self.never_above.setRange(0.1, 19.0)
         self.never_above.setSingleStep(0.5)
-        self.never_above.setValue(NEVER_ABOVE)
+        self.never_above.setValue(DecisionParams.never_above)
         self.never_above.setToolTip(
             "A pixel whose least sigma over all slices is above this was never in focus. Unit: px. Range: 0.1 to 19."
         )
@@ -317,7 +317,7 @@ class FusionWidget(OperationWidget):
         self.settings.reset()
         self.align.reset()
         self.box.reset()
-        self.never_above.setValue(NEVER_ABOVE)
+        self.never_above.setValue(DecisionParams.never_above)
         for name, (_, _, on) in _OUTPUTS.items():
             self.outputs[name].setChecked(on)
 

@@ -52,7 +52,7 @@ def test_writes_what_fuse_writes(
     batch: Batch, make_stack: MakeStack, tmp_path: Path, random_weights: dict[str, Path]
 ) -> None:
     slices = make_stack(tmp_path / "in" / "a")
-    options = ["--radius", 3, "--confidence", "--colours", 0, 10, "--range", 0, 65535, "--weights"]
+    options = ["--radius", 3, "--confidence", "--colours", 0, 10, "--value-range", 0, 65535, "--weights"]
     options.append(random_weights["blurnet"])
     result = batch(tmp_path / "in", "--out", tmp_path / "out", *options[:-2])
     assert result.exit_code == 0, result.output
@@ -67,7 +67,7 @@ def test_writes_what_fuse_writes(
         np.testing.assert_array_equal(read_image(tmp_path / "out" / "a" / name).array, same)
     for name in ("a_sigma.tif", "a_confidence.tif"):
         np.testing.assert_array_equal(read_map(tmp_path / "out" / "a" / name), read_map(tmp_path / "alone" / name))
-    assert record["parameters"]["fusion"]["radius"] == 3
+    assert record["parameters"]["radius"] == 3
     assert {output["path"] for output in record["outputs"]} == {f"a/{name}" for name in expected}
     assert record["seconds"] > 0
     assert "a" in result.stdout
@@ -161,15 +161,17 @@ class TestConfig:
     ) -> None:
         make_stack(tmp_path / "in" / "a")
         config = tmp_path / "mine.toml"
-        config.write_text("radius = 4\neps = 0.01\nconfidence = true\nrange = [0, 65535]\nrefine = false\nretry = 2\n")
+        config.write_text(
+            "radius = 4\neps = 0.01\nconfidence = true\nvalue_range = [0, 65535]\nrefine = false\nretry = 2\n"
+        )
         result = batch(tmp_path / "in", "--out", tmp_path / "out", "--config", config, "--radius", 6)
         assert result.exit_code == 0, result.output
         told = json.loads((tmp_path / "out" / "report.json").read_text())["parameters"]
-        assert {name: told[name] for name in ("radius", "eps", "confidence", "range", "refine")} == {
+        assert {name: told[name] for name in ("radius", "eps", "confidence", "value-range", "refine")} == {
             "radius": 6,
             "eps": 0.01,
             "confidence": True,
-            "range": [0, 65535],
+            "value-range": [0, 65535],
             "refine": False,
         }
         assert (tmp_path / "out" / "a" / "a_confidence.tif").exists()
@@ -181,7 +183,7 @@ class TestConfig:
             ("radius = 4.5", "a whole number"),
             ("radius = true", "not true or false"),
             ("confidence = 1", "true or false"),
-            ("range = 3", "a list of 2"),
+            ("value_range = 3", "a list of 2"),
             ("radius = [3]", "a single value"),
             ("radius = ", "no TOML"),
             ('mode = "fold"', "one of fuse"),

@@ -140,7 +140,7 @@ def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
         (("--align", "off", "--apply-transforms", "t.json"), "--apply-transforms"),
         (("--align", "affine", "--apply-transforms", "t.json"), "--apply-transforms"),
         (("--lock", "scale", "--apply-transforms", "t.json"), "--lock"),
-        (("--no-exposure", "--apply-transforms", "t.json"), "--no-exposure"),
+        (("--no-match-exposure", "--apply-transforms", "t.json"), "--no-match-exposure"),
         (("--apply-transforms", "absent.json"), "absent.json: cannot be read"),
         (("--method", "mean", "--border", "mark"), "--border"),
         (("--align", "off", "--lock", "scale"), "--lock: got it with --align off"),
@@ -181,7 +181,7 @@ def test_brightness_is_matched_without_alignment(
     assert np.abs(fused - read_image(flickering[0]).array).max() <= 2
     assert (facts["audit"]["soft"], facts["audit"]["made_up"], facts["audit"]["outside"]) == (0, 0, 0)
     assert read_image(tmp_path / "out" / "lamp_audit.tif").array.shape == fused.shape
-    result = defocus("fuse", *flickering, "--align", align, "--no-exposure", "--out", tmp_path / "raw", "--json")
+    result = defocus("fuse", *flickering, "--align", align, "--no-match-exposure", "--out", tmp_path / "raw", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["gains"] is None
 
@@ -199,7 +199,7 @@ def test_a_microscopes_slices_are_matched_only_if_asked(
 ) -> None:
     pages = tmp_path / "pages.tif"
     tifffile.imwrite(pages, np.stack([read_image(p).array for p in flickering]), photometric="minisblack")
-    for options, gains in (((), None), (("--exposure",), pytest.approx(GAINS, rel=0.02))):
+    for options, gains in (((), None), (("--match-exposure",), pytest.approx(GAINS, rel=0.02))):
         result = defocus("fuse", pages, "--out", tmp_path / "out", "--json", *options)
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["gains"] == gains

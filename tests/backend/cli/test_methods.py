@@ -24,7 +24,7 @@ Invoke = Callable[..., Result]
 def test_map_methods_name_their_files_by_their_unit(defocus: Invoke, slices: list[Path], name: str, kind: str) -> None:
     path = slices[0].with_suffix(".png")
     write_image(path, (read_image(slices[0]).array // 200).astype(np.uint8))
-    result = defocus("map", path, "--method", name, "--no-refine", "--out", path.parent / "out", weights=False)
+    result = defocus("map", path, "--map-method", name, "--no-refine", "--out", path.parent / "out", weights=False)
     assert result.exit_code == 0, result.output
     assert {p.name for p in (path.parent / "out").iterdir()} == {f"moss_0_{kind}.tif", f"moss_0_{kind}.png"}
     expected = map_with(name, read_image(path).array)
@@ -73,8 +73,8 @@ def test_the_lens_takes_a_map_of_any_unit(defocus: Invoke, picture: Path, tmp_pa
         (("sharpen", "--map-method", "entropy"), "entropy"),
         (("shallow", "--method", "lens", "--blur-above", 3), "--blur-above"),
         (("shallow", "--reach", 3), "--reach"),
-        (("map", "--method", "entropy", "--threshold", 2), "sharp_below"),
-        (("map", "--method", "entropy", "--weights", "blurnet"), "weights"),
+        (("map", "--map-method", "entropy", "--threshold", 2), "sharp_below"),
+        (("map", "--map-method", "entropy", "--weights", "blurnet"), "weights"),
     ],
 )
 def test_options_of_another_method_are_refused(

@@ -19,7 +19,7 @@ from defocus_backend.errors import InputError
 from defocus_backend.evaluation.benchmark import candidate_names
 from defocus_backend.fusion import fuse
 from defocus_backend.methods import MAP_METHODS, Method
-from defocus_backend.params import DefocusParams, SigmaParams
+from defocus_backend.params import MapParams, SigmaParams, SliceMapParams
 
 
 def texture(side: int, seed: int = 0) -> np.ndarray:
@@ -294,7 +294,7 @@ def test_an_unknown_name_is_refused() -> None:
         with pytest.raises(InputError, match="method: got 'magic'; expected one of energy_ratio, zhuo_sim"):
             call()
     with pytest.raises(InputError, match="method: got 'magic'; expected one of pixelnet"):
-        defocus_map(np.zeros((8, 8)), method="magic")
+        defocus_map(np.zeros((8, 8)), map_method="magic")
 
 
 def test_a_map_method_is_added_from_outside() -> None:
@@ -306,13 +306,13 @@ def test_a_map_method_is_added_from_outside() -> None:
     MAP_METHODS.add(Method(name="constant", text="the same blur everywhere", citation="-", home=constant, unit="px"))
     try:
         assert map_with("constant", np.zeros((8, 9)), blur=2.0).max() == 2
-        found = defocus_map(np.zeros((8, 9), np.uint8), method="constant", device="cpu")
+        found = defocus_map(np.zeros((8, 9), np.uint8), map_method="constant", device="cpu")
         assert (found.sigma == 3).all()
-        assert "constant" in SigmaParams.describe()["method"]["choices"]
+        assert "constant" in SigmaParams.describe()["map_method"]["choices"]
         assert "constant" in candidate_names()
     finally:
         MAP_METHODS.remove("constant")
-    assert "constant" not in DefocusParams.describe()["method"]["choices"]
+    assert "constant" not in MapParams.describe()["map_method"]["choices"]
 
 
 @pytest.mark.parametrize("change", [lambda m: m, lambda m: -3 * m + 7, lambda m: 1000 + 1e-3 * m])
@@ -331,21 +331,23 @@ def test_refinement_commutes_with_a_change_of_unit(change: Callable[[np.ndarray]
 
 @pytest.mark.parametrize("name", MAP_METHODS)
 def test_defocus_map_takes_every_method(name: str, strips: np.ndarray) -> None:
-    found = defocus_map(strips, method=name, device="cpu")
+    found = defocus_map(strips, map_method=name, device="cpu")
     assert found.unit == MAP_METHODS[name].unit
     span = np.ptp(found.raw)
     np.testing.assert_allclose(found.raw, map_with(name, strips), atol=1e-3 * span)
     np.testing.assert_allclose(found.sigma, refine_values(found.raw.astype(float), strips)[0], atol=1e-3 * span)
     assert np.isnan(found.deviation).all()
     assert 0 <= found.confidence.min() <= found.confidence.max() <= 1
-    with_colour = defocus_map(np.stack([strips] * 3, axis=-1), channel_axis=-1, method=name, refine=False, device="cpu")
+    with_colour = defocus_map(
+        np.stack([strips] * 3, axis=-1), channel_axis=-1, map_method=name, refine=False, device="cpu"
+    )
     np.testing.assert_array_equal(with_colour.sigma, with_colour.raw)
 
 
 def test_what_is_missing_stays_missing(strips: np.ndarray) -> None:
     holed = strips / 255.0
     holed[10:14, 20:30] = np.nan
-    found = defocus_map(holed, method="energy_ratio", device="cpu")
+    found = defocus_map(holed, map_method="energy_ratio", device="cpu")
     np.testing.assert_array_equal(np.isnan(found.sigma), np.isnan(holed))
     assert (found.confidence[10:14, 20:30] == 0).all()
 
@@ -353,15 +355,15 @@ def test_what_is_missing_stays_missing(strips: np.ndarray) -> None:
 def test_a_flat_part_has_no_confidence(strips: np.ndarray) -> None:
     picture = strips.copy()
     picture[:, 100:] = 90
-    confidence = defocus_map(picture, method="deviation", device="cpu").confidence
+    confidence = defocus_map(picture, map_method="deviation", device="cpu").confidence
     assert confidence[:, 120:].max() < 0.01
     assert confidence[:, :80].min() > 0.9
 
 
 def test_a_method_without_network_takes_no_weights_and_a_relative_map_no_threshold(strips: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"^weights:"):
-        defocus_map(strips, method="zhuo_sim", weights="blurnet", device="cpu")
+        defocus_map(strips, map_method="zhuo_sim", weights="blurnet", device="cpu")
     with pytest.raises(InputError, match=r"^sharp_below:"):
-        defocus_map(strips, method="entropy", refine=False, device="cpu").in_focus()
+        defocus_map(strips, map_method="entropy", refine=False, device="cpu").in_focus()
     with pytest.raises(InputError, match=r"^method:"):
-        fuse([strips, strips], method="entropy")
+        fuse([strips, strips], map_settings=SliceMapParams(map_method="entropy"))

@@ -7,8 +7,10 @@ import pytest
 
 from defocus_backend.errors import InputError
 from defocus_backend.fusion import affected_pixels, decision_reach, fuse_by_index
+from defocus_backend.params import BlendParams
 
 RADIUS = 3
+BLEND = {"blend": "decision", "blend_settings": BlendParams(radius=RADIUS)}
 
 
 def test_all_that_changes_in_the_fused_image_is_affected_and_the_bound_is_tight() -> None:
@@ -16,14 +18,14 @@ def test_all_that_changes_in_the_fused_image_is_affected_and_the_bound_is_tight(
     index = np.zeros((50, 60), np.int32)
     painted = index.copy()
     painted[20, 30] = 1
-    options = {"blend": "decision", "radius": RADIUS, "value_range": (0.0, 1.0), "device": "cpu"}
+    options = {**BLEND, "value_range": (0.0, 1.0), "device": "cpu"}
     before, after = (fuse_by_index(stack, i, **options) for i in (index, painted))
-    affected = affected_pixels(painted != index, radius=RADIUS, blend="decision")
+    affected = affected_pixels(painted != index, **BLEND)
     moved = np.abs(after - before) > 1e-6
     assert not (moved & ~affected).any()
     assert affected.sum() == (4 * RADIUS + 1) ** 2
     rows, columns = np.nonzero(moved)
-    reach = decision_reach(RADIUS, "decision")
+    reach = decision_reach(**BLEND)
     assert (rows.min(), rows.max()) == (20 - reach, 20 + reach)
     assert (columns.min(), columns.max()) == (30 - reach, 30 + reach)
 
@@ -46,18 +48,16 @@ def test_nothing_changes_beyond_the_reach(blend: str) -> None:
 def test_a_region_is_that_part_of_the_whole() -> None:
     changed = np.zeros((40, 50), bool)
     changed[5, 5] = changed[30, 49] = True
-    whole = affected_pixels(changed, radius=RADIUS, blend="decision")
+    whole = affected_pixels(changed, **BLEND)
     for region in (np.s_[0:9, 8:20], np.s_[20:40, 40:50], np.s_[10:12, 20:21]):
-        np.testing.assert_array_equal(
-            affected_pixels(changed, radius=RADIUS, blend="decision", region=region), whole[region]
-        )
+        np.testing.assert_array_equal(affected_pixels(changed, **BLEND, region=region), whole[region])
 
 
 @pytest.mark.parametrize(
     ("argument", "options"),
     [
         ("changed", {"changed": np.zeros(4, bool)}),
-        ("radius", {"radius": 0}),
+        ("blend", {"blend": "none"}),
         ("region", {"region": np.s_[3:3, 0:4]}),
         ("region", {"region": np.s_[0:4:2, 0:4]}),
     ],

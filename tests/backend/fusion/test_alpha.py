@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from defocus_backend.fusion import fuse
+from defocus_backend.params import SliceMapParams
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_no_pixel_comes_from_a_transparent_place(
     frames: tuple[list[np.ndarray], list[np.ndarray]], order: int, blend: str
 ) -> None:
     made, masks = frames[0][::order], frames[1][::order]
-    result = fuse(made, channel_axis=-1, blend=blend, method="energy_ratio")
+    result = fuse(made, channel_axis=-1, blend=blend, map_settings=SliceMapParams(map_method="energy_ratio"))
     for number, mask in enumerate(masks):
         assert mask[result.index == number].all()
     assert result.image[..., 3].min() == 255
@@ -41,7 +42,7 @@ def test_the_alpha_of_the_result_is_the_union(frames: tuple[list[np.ndarray], li
     made = [frame.copy() for frame in frames[0]]
     for frame in made:
         frame[:5, :, 3] = 0
-    result = fuse(made, channel_axis=-1, method="energy_ratio")
+    result = fuse(made, channel_axis=-1, map_settings=SliceMapParams(map_method="energy_ratio"))
     assert (result.image[:5, :, 3] == 0).all()
     assert (result.image[5:, :, 3] == 255).all()
 
@@ -52,7 +53,7 @@ def test_frames_with_alpha_are_fused_as_masked_frames_are(frames: tuple[list[np.
         np.ma.array(frame[..., :3], mask=np.repeat(~mask[..., None], 3, axis=-1))
         for frame, mask in zip(made, masks, strict=True)
     ]
-    with_alpha = fuse(made, channel_axis=-1, method="energy_ratio")
-    as_masked = fuse(masked, channel_axis=-1, method="energy_ratio")
+    with_alpha = fuse(made, channel_axis=-1, map_settings=SliceMapParams(map_method="energy_ratio"))
+    as_masked = fuse(masked, channel_axis=-1, map_settings=SliceMapParams(map_method="energy_ratio"))
     np.testing.assert_array_equal(with_alpha.image[..., :3], as_masked.image)
     np.testing.assert_array_equal(with_alpha.index, as_masked.index)

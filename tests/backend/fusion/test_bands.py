@@ -10,6 +10,7 @@ import pytest
 
 from defocus_backend.fusion import Fusion, bands, fuse
 from defocus_backend.fusion.bands import band_by_band, bands_of
+from defocus_backend.params import FusionParams
 from defocus_backend.progress import ProgressCallback
 from defocus_backend.stacks import SliceSource, as_source
 
@@ -115,7 +116,7 @@ def test_every_form_of_a_stack_is_fused_in_bands(
     random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch, photo: np.ndarray, form: str
 ) -> None:
     slices = [photo[100:300, 100 + n : 160 + n] for n in range(3)]
-    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "never_above": 30}
+    options = FusionParams.arrange({"weights": random_weights["blurnet"], "device": "cpu", "never_above": 30})
     missing = np.zeros((200, 60), bool)
     missing[90:110, 20:40] = form == "masked"
     masked = [np.ma.MaskedArray(values, missing) for values in slices]
@@ -146,7 +147,7 @@ def test_fusion_in_bands_is_that_at_once(
     stack = np.stack(
         [np.choose(np.abs(np.rint(tilt / 2) - n).astype(int) + 0 * photo[100:300, 100:160], blurred) for n in range(4)]
     )
-    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "refine": False}
+    options = FusionParams.arrange({"weights": random_weights["blurnet"], "device": "cpu"})
     stack = stack.astype(np.uint8)
     parts = fuse(stack, **options)
     monkeypatch.setattr(bands, "WHOLE_PIXELS", 10**9)
@@ -184,7 +185,7 @@ def test_a_band_that_a_slice_lacks_comes_from_the_others(
     else:
         stack[missing] = np.nan
     assert min(b.first for b in bands_of((300, 60)) if b.first >= 120) < 300, "some band lies below"
-    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu", "refine": False, "blend": blend}
+    options = FusionParams.arrange({"weights": random_weights["blurnet"], "device": "cpu", "blend": blend})
     parts = fuse(stack, keep_slices=True, **options)
     monkeypatch.setattr(bands, "WHOLE_PIXELS", 10**9)
     whole = fuse(stack, keep_slices=True, **options)

@@ -10,9 +10,10 @@ from scipy import ndimage
 
 from defocus_backend.arrays import as_image
 from defocus_backend.errors import InputError
-from defocus_backend.fusion import bands, fuse, fuse_by_index
+from defocus_backend.fusion import bands, fuse, fuse_by_index, fuse_nd
 from defocus_backend.fusion.brightness import LARGEST_GAIN, MatchedStack, checked_gains, match_brightness, slice_gains
 from defocus_backend.fusion.corrections import fuse_corrected
+from defocus_backend.params import SliceMapParams
 from defocus_backend.stacks import as_source
 
 GAINS = [1, 0.7, 1, 1.3, 0.8]
@@ -97,7 +98,7 @@ def flickering(colour: bool = False) -> list[np.ndarray]:
 @pytest.mark.parametrize("colour", [False, True])
 def test_photographs_are_fused_at_equal_brightness(colour: bool, random_weights: dict[str, Path]) -> None:
     axis = -1 if colour else None
-    options = {"channel_axis": axis, "weights": random_weights["blurnet"], "method": "blurnet"}
+    options = {"channel_axis": axis, "map_settings": SliceMapParams(weights=random_weights["blurnet"])}
     found = fuse(flickering(colour), **options)
     np.testing.assert_allclose(found.gains, GAINS, rtol=0.02)
     even = [as_bytes(0.7 * np.stack([s, 0.8 * s, 0.6 * s], -1) if colour else 0.7 * s) for s in focal()]
@@ -125,9 +126,9 @@ def test_measured_values_are_matched_only_if_asked() -> None:
 def test_an_image_with_axes_is_matched_only_if_asked(axes: str, random_weights: dict[str, Path]) -> None:
     one = np.stack(flickering())
     image = np.stack([one, one], axis=0 if axes == "TZYX" else 1)
-    options = {"axes": axes, "weights": random_weights["blurnet"], "method": "blurnet"}
-    assert fuse(image, **options).gains is None
-    asked = fuse(image, match_exposure=True, **options)
+    options = {"axes": axes, "map_settings": SliceMapParams(weights=random_weights["blurnet"])}
+    assert fuse_nd(image, **options).gains is None
+    asked = fuse_nd(image, match_exposure=True, **options)
     np.testing.assert_allclose(asked.gains, np.broadcast_to(GAINS, asked.gains.shape), rtol=0.02)
     if "C" in axes:  # both channels hold the same, and one decides for both
         assert np.abs(asked.image[0].astype(int) - asked.image[1]).mean() < 1
@@ -135,7 +136,7 @@ def test_an_image_with_axes_is_matched_only_if_asked(axes: str, random_weights: 
 
 def test_bands_share_the_gains_of_the_whole(random_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bands, "bands_of", lambda _: [bands.Band(0, 80, 0, 120), bands.Band(80, 160, 40, 160)])
-    found = fuse(flickering(), weights=random_weights["blurnet"], method="blurnet")
+    found = fuse(flickering(), map_settings=SliceMapParams(weights=random_weights["blurnet"]))
     np.testing.assert_allclose(found.gains, GAINS, rtol=0.02)
 
 

@@ -8,7 +8,7 @@ import pytest
 import defocus_backend as db
 from defocus_backend.errors import InputError
 
-OPTIONS = {"blend": "decision", "radius": 2, "device": "cpu"}
+OPTIONS = {"blend": "decision", "blend_settings": db.BlendParams(radius=2), "device": "cpu"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_far_from_it_the_image_stays_whatever_it_was(stack):
     corrections[20, 20] = 2
     image = np.full((40, 50), 7, np.uint8)
     found = db.fuse_corrected(stack, image, index, corrections, **OPTIONS).image
-    near = db.affected_pixels(corrections >= 0, radius=2, blend="decision")
+    near = db.affected_pixels(corrections >= 0, blend="decision", blend_settings=db.BlendParams(radius=2))
     assert (found[~near] == 7).all()
     assert not (found[near] == 7).all()
 

@@ -8,8 +8,16 @@ import torch
 
 from defocus_backend.arrays import as_image
 from defocus_backend.filters import gaussian_blur, laplacian
-from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, slice_score, weighed_sigma
-from defocus_backend.params import FusionParams
+from defocus_backend.fusion.decision import (
+    SIGMA,
+    Detail,
+    combined_score,
+    height_score,
+    nearest_slice,
+    noise_level,
+    weighed_sigma,
+)
+from defocus_backend.params import DecisionParams
 
 
 @pytest.mark.parametrize("z", [[0.0, 1.0, 3.0, 7.0], [9.0, 4.0, 3.5, -1.0]])
@@ -33,7 +41,7 @@ def test_noise_is_found_in_a_picture_and_comes_from_its_least_textured_slice(noi
 def test_the_floor_is_a_multiple_of_the_energy_of_white_noise() -> None:
     noise = torch.from_numpy(np.random.default_rng(3).normal(0, 0.02, (256, 256)).astype(np.float32))
     energy = laplacian(gaussian_blur(noise, 0.8)).square().mean()
-    flat = slice_score(Detail.of(torch.zeros(64, 64)), torch.zeros(64, 64), 0.02, FusionParams(noise_floor=1.0))
+    flat = combined_score(Detail.of(torch.zeros(64, 64)), torch.zeros(64, 64), 0.02, DecisionParams(noise_floor=1.0), 1)
     # Octave o has 4^-o of the noise and 2^-o of the weight.
     expected = sum(np.log(float(energy) / 4**o) / 2**o for o in range(3))
     np.testing.assert_allclose(flat, expected, atol=0.05)
@@ -41,14 +49,14 @@ def test_the_floor_is_a_multiple_of_the_energy_of_white_noise() -> None:
 
 def test_sigma_alone_is_the_papers_rule() -> None:
     sigma = torch.rand(9, 9) * 19
-    score = slice_score(Detail.of(torch.rand(9, 9)), sigma, 0.01, FusionParams(decision="sigma"))
+    score = SIGMA.score(Detail.of(torch.rand(9, 9)), sigma, 0.01, DecisionParams(), 1)
     np.testing.assert_array_equal(score, -sigma)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 3)])
 def test_smallest_pictures(shape: tuple[int, int]) -> None:
     image = as_image(np.full(shape, 0.5, np.float32))
-    score = slice_score(Detail.of(image.gray), torch.zeros(shape), noise_level([image]), FusionParams())
+    score = combined_score(Detail.of(image.gray), torch.zeros(shape), noise_level([image]), DecisionParams(), 1)
     assert score.shape == shape
     assert torch.isfinite(score).all()
 
@@ -58,9 +66,9 @@ def test_sigma_of_cells_counts_as_that_of_their_pixels(pooling: int) -> None:
     """On a ramp of sigma, which interpolation keeps."""
     detail = Detail.of(torch.from_numpy(np.random.default_rng(4).random((64, 96), dtype=np.float32)))
     ramp = torch.linspace(0, 10, 96).expand(64, 96)
-    whole = slice_score(detail, ramp, 0.01, FusionParams())
-    cells = slice_score(
-        detail, ramp.reshape(64 // pooling, pooling, -1, pooling).mean((1, 3)), 0.01, FusionParams(), pooling=pooling
+    whole = combined_score(detail, ramp, 0.01, DecisionParams(), 1)
+    cells = combined_score(
+        detail, ramp.reshape(64 // pooling, pooling, -1, pooling).mean((1, 3)), 0.01, DecisionParams(), pooling
     )
     np.testing.assert_allclose(cells[8:-8, 8:-8], whole[8:-8, 8:-8], atol=1e-3)
 
@@ -71,10 +79,10 @@ def test_beside_a_strong_edge_the_height_is_that_of_the_edge(pooling: int) -> No
     edge = torch.where(torch.arange(96) < 48, 0.1, 0.9).expand(64, 96).contiguous()
     slices = [edge, gaussian_blur(edge, 4.0)]
     nothing = torch.zeros(64 // pooling, 96 // pooling)
-    height = [height_score(Detail.of(s), nothing, 0.0012, FusionParams(), pooling=pooling) for s in slices]
+    height = [height_score(Detail.of(s), nothing, 0.0012, DecisionParams(), pooling=pooling) for s in slices]
     near = slice(40 // pooling, 56 // pooling)
     assert bool((height[0] > height[1])[:, near].all())
-    picture = [slice_score(Detail.of(s), torch.zeros(64, 96), 0.0012, FusionParams()) for s in slices]
+    picture = [combined_score(Detail.of(s), torch.zeros(64, 96), 0.0012, DecisionParams(), 1) for s in slices]
     assert bool((picture[1] > picture[0])[:, 41:44].any())  # what the window of the picture makes of it
 
 
@@ -83,17 +91,10 @@ def test_the_height_is_judged_alike_on_cells_of_any_size(pooling: int) -> None:
     """Of a texture that is the same everywhere the mean score hardly depends on the cells."""
     gray = torch.from_numpy(np.random.default_rng(5).random((128, 128), dtype=np.float32))
     nothing = torch.zeros(128 // pooling, 128 // pooling)
-    score = height_score(Detail.of(gray), nothing, 0.01, FusionParams(), pooling=pooling)
-    whole = height_score(Detail.of(gray), torch.zeros(128, 128), 0.01, FusionParams())
+    score = height_score(Detail.of(gray), nothing, 0.01, DecisionParams(), pooling=pooling)
+    whole = height_score(Detail.of(gray), torch.zeros(128, 128), 0.01, DecisionParams())
     assert score.shape == nothing.shape
     assert float(score.mean()) == pytest.approx(float(whole.mean()), abs=0.1)
-
-
-@pytest.mark.parametrize("decision", ["sigma", "region"])
-def test_the_height_does_not_depend_on_what_decides_on_the_picture(decision: str) -> None:
-    detail, sigma = Detail.of(torch.rand(32, 32)), torch.rand(32, 32)
-    scores = (height_score(detail, sigma, 0.01, FusionParams(decision=d)) for d in ("combined", decision))
-    assert torch.equal(*scores)
 
 
 def test_sigma_counts_as_far_as_it_is_known() -> None:

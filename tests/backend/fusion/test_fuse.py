@@ -18,7 +18,7 @@ from defocus_backend.fusion import fuse, fuse_by_index
 from defocus_backend.fusion.blend import Blend, WeightedSum, guided_weight
 from defocus_backend.fusion.decision import Decision, Detail
 from defocus_backend.methods import BLENDS, DECISIONS, Method
-from defocus_backend.params import FusionParams
+from defocus_backend.params import DecisionParams, FusionParams
 
 
 @pytest.fixture
@@ -29,7 +29,13 @@ def stack() -> np.ndarray:
 
 @pytest.fixture
 def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
-    return lambda stack, **options: fuse(stack, weights=random_weights["blurnet"], device="cpu", **options)
+    def fused(stack: Any, **options: Any) -> Any:
+        own = {name: options.pop(name) for name in ("channel_axis", "progress", "cancel") if name in options}
+        return fuse(
+            stack, **own, **FusionParams.arrange({"weights": random_weights["blurnet"], "device": "cpu"} | options)
+        )
+
+    return fused
 
 
 def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> None:
@@ -231,7 +237,10 @@ def occlusion() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_at_an_occlusion_the_side_in_front_can_be_preferred() -> None:
     stack, beside, plain = occlusion()
-    found = {front: fuse(stack, front=front, device="cpu") for front in ("none", "first", "last")}
+    found = {
+        front: fuse(stack, decision_settings=DecisionParams(front=front), device="cpu")
+        for front in ("none", "first", "last")
+    }
     near = {front: (f.index[:, beside] >= 4).mean() for front, f in found.items()}
     assert near["first"] < near["none"] - 0.05
     assert near["last"] > near["none"] + 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from scipy import ndimage
 
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.fusion import fuse, fuse_by_index, fuse_each, fuse_nd
+from defocus_backend.params import SliceMapParams
 from defocus_backend.stacks import StackPlan
 from defocus_backend.stacks.channels import detail_above_noise, focus_weights, sharpest_channel
 
@@ -26,7 +28,7 @@ def image(axes: str, dtype: Any = np.uint16) -> np.ndarray:
 
 @pytest.fixture
 def options(random_weights: dict[str, Path]) -> dict[str, Any]:
-    return {"weights": random_weights["blurnet"], "device": "cpu", "refine": False}
+    return {"map_settings": SliceMapParams(weights=random_weights["blurnet"]), "device": "cpu"}
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TZYX", "ZCYX", "XZY", "ZYXS", "TCZYX", "CTZXY"])
@@ -55,14 +57,15 @@ def test_every_stack_is_fused_as_if_it_were_alone(axes: str, options: dict[str, 
         np.testing.assert_array_equal(found.sigma[t] if "T" in axes else found.sigma, expected.sigma)
 
 
-def test_fuse_with_axes_is_the_same(options: dict[str, Any]) -> None:
-    whole = image("CZYX")
-    found = fuse(whole, axes="CZYX", focus_channels=1, **options)
-    np.testing.assert_array_equal(found.image, fuse_nd(whole, axes="CZYX", focus_channels=1, **options).image)
-    with pytest.raises(InputError, match="focus_channels"):
-        fuse(whole[0], focus_channels=1, **options)
-    with pytest.raises(InputError, match="channel_axis"):
-        fuse(whole, axes="CZYX", channel_axis=0, **options)
+def test_an_option_that_fuse_does_not_have_is_refused_with_its_place(options: dict[str, Any]) -> None:
+    for name, wanted in (
+        ("refine_radius", "map_settings=SliceMapParams"),
+        ("channel_axis", "one of"),
+        ("blnd", "blend?"),
+    ):
+        with pytest.raises(InputError, match=re.escape(wanted)) as caught:
+            fuse_nd(image("CZYX"), axes="CZYX", **options, **{name: 1})
+        assert caught.value.argument == name
 
 
 def test_other_channels_take_the_choice_of_the_deciding_one(options: dict[str, Any]) -> None:

@@ -116,8 +116,8 @@ def test_bad_input_is_named() -> None:
         db.focus_quality(data.camera(), labels=data.camera().astype(float))
     with pytest.raises(db.InputError, match="blurred_above"):
         db.focus_quality(data.camera(), sharp_below=5, blurred_above=4)
-    with pytest.raises(db.InputError, match="method"):
-        db.focus_quality(data.camera(), method="entropy")
+    with pytest.raises(db.InputError, match="map_method"):
+        db.focus_quality(data.camera(), map_method="entropy")
 
 
 def rings(image: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import pytest
 from defocus_backend import align_stack, fuse, fuse_nd, open_nd, write_nd
 from defocus_backend.errors import InputError
 from defocus_backend.io import write_image
+from defocus_backend.params import SliceMapParams
 from defocus_backend.stacks import FileStack, SliceSource, as_source, open_stack, samples
 
 RNG = np.random.default_rng(0)
@@ -120,13 +121,13 @@ def test_nine_slices_are_read_about_once(
     if room is not None:
         monkeypatch.setattr(samples, "_KEPT_BYTES", room)
     counting = Counting(RNG.integers(0, 4000, (9, 64, 64)).astype(np.uint16))
-    fuse(counting, weights=random_weights["blurnet"], device="cpu")
+    fuse(counting, map_settings=SliceMapParams(weights=random_weights["blurnet"]), device="cpu")
     assert counting.read <= most
 
 
 def test_channels_are_read_once_after_the_choice_among_them(random_weights: dict[str, Path]) -> None:
     counting = Counting(RNG.integers(0, 4000, (3, 9, 64, 64)).astype(np.uint16), "CZYX")
-    fuse_nd(counting, weights=random_weights["blurnet"], device="cpu")
+    fuse_nd(counting, map_settings=SliceMapParams(weights=random_weights["blurnet"]), device="cpu")
     assert counting.read <= 36
 
 

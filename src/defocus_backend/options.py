@@ -1,0 +1,182 @@
+"""Options in groups: each has one name, and carries its help, unit, range and default wherever it is offered.
+
+A group is a frozen dataclass whose fields are made by `option`; fields made by `group` hold further groups. The
+library, the command line, the widgets and the files of a batch all read the same fields. No two options of one group,
+its own groups included, share a name, so that a flat list of names is enough to fill them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from defocus_backend.errors import InputError
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Collection[Any] = (),
+    kind: type | None = None,
+    count: int = 1,
+) -> Any:
+    """A field with all that an interface shows of it.
+
+    Parameters
+    ----------
+    default : object
+        Also the type, unless `kind` says it. An option whose default is None may be None.
+    text : str
+        Help, in a sentence or two.
+    unit : str
+    low, high : float or None
+        Inclusive range.
+    above : float or None
+        Exclusive lower bound.
+    choices : collection
+        Allowed values, if only some are.
+    kind : type or None
+        bool, int, float, str or `pathlib.Path`; `object` for what the library checks where it uses it.
+    count : int
+        More than 1 for a tuple of so many values; 0 for a tuple of any number.
+    """
+    kind = kind or type(default)
+    shown = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
+    return field(default=default, metadata={**shown, "kind": kind, "count": count})
+
+
+def group(kind: type[Params]) -> Any:
+    """A field that holds another group; its defaults, if nothing is given."""
+    return field(default_factory=kind, metadata={"group": kind})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """Base of all groups: checks every option against its declared range, numbers of numpy among them."""
+
+    heading: ClassVar[str] = ""
+    """What an interface writes above the options of the group."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value, kind = getattr(self, f.name), f.metadata.get("group")
+            if kind is None:
+                object.__setattr__(self, f.name, _checked(f.name, value, f.default, f.metadata))
+            elif not isinstance(value, kind):
+                raise InputError(f.name, repr(value), f"{kind.__name__}(...)")
+
+    @classmethod
+    def describe(cls, *, whole: bool = False) -> dict[str, Mapping[str, Any]]:
+        """For every option: its default, help, unit, range, choices, kind and count; `whole` with the inner groups'."""
+        found: dict[str, Mapping[str, Any]] = {
+            f.name: {"default": f.default, **f.metadata} for f in fields(cls) if "group" not in f.metadata
+        }
+        for inner in cls.groups().values() if whole else ():
+            found |= inner.describe(whole=True)
+        return found
+
+    @classmethod
+    def groups(cls) -> dict[str, type[Params]]:
+        """The groups within this one, by field."""
+        return {f.name: f.metadata["group"] for f in fields(cls) if "group" in f.metadata}
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Names of all options, those of the groups within this one among them."""
+        return list(cls.describe(whole=True))
+
+    @classmethod
+    def arrange(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of this class for a flat mapping of options: each goes into the group that has it.
+
+        Raises
+        ------
+        InputError
+            For a name that no group has; or an option that its group refuses.
+        """
+        unknown = [name for name in options if name not in cls.names()]
+        if unknown:
+            raise unknown_option(unknown[0], cls.names())
+        own = {name: value for name, value in options.items() if name in cls.describe()}
+        for name, inner in cls.groups().items():
+            given = {n: v for n, v in options.items() if n in inner.names()}
+            if given:
+                own[name] = inner.of(given)
+        return own
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """The group for a flat mapping of options, see `arrange`."""
+        return cls(**cls.arrange(options))
+
+    def arguments(self) -> dict[str, Any]:
+        """What this group was made of: options by name, and the groups within it as they are."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def flat(self) -> dict[str, Any]:
+        """All options by name, those of the groups within this one among them."""
+        found = {name: getattr(self, name) for name in self.describe()}
+        for name in self.groups():
+            found |= getattr(self, name).flat()
+        return found
+
+
+def unknown_option(name: str, known: Collection[str]) -> InputError:
+    """The error for a name that is no option, with the nearest one that is."""
+    close = difflib.get_close_matches(name, known, 1)
+    return InputError(name, "an unknown option", f"{close[0]}?" if close else f"one of {', '.join(known)}")
+
+
+def _checked(name: str, value: Any, default: Any, about: Mapping[str, Any]) -> Any:
+    """The value as its field's type; raise `InputError` unless it is one and lies in the field's range."""
+    if (value is None and default is None) or about["kind"] is object:
+        return value
+    count = about["count"]
+    if count == 1:
+        return _checked_one(name, value, about)
+    if isinstance(value, str) or not isinstance(value, Collection) or (count and len(value) != count):
+        raise InputError(name, repr(value), f"{count or 'any number of'} values")
+    return tuple(_checked_one(name, one, about) for one in value)
+
+
+def _checked_one(name: str, value: Any, about: Mapping[str, Any]) -> Any:
+    choices, kind = about["choices"], about["kind"]
+    if choices:
+        found = [c for c in choices if np.isscalar(value) and isinstance(c, bool) == _is_bool(value) and c == value]
+        if not found:
+            raise InputError(name, repr(value), "one of " + ", ".join(map(str, choices)))
+        return found[0]
+    if kind is bool:
+        if not _is_bool(value):
+            raise InputError(name, repr(value), "True or False")
+        return bool(value)
+    if kind not in (int, float):
+        if not isinstance(value, str if kind is str else str | os.PathLike):
+            raise InputError(name, repr(value), "a text" if kind is str else "a file name")
+        return kind(value)
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or (kind is int and int(value) != value):
+        raise InputError(name, repr(value), "a whole number" if kind is int else "a finite number")
+    low, high, above = about["low"], about["high"], about["above"]
+    if low is not None and value < low:
+        raise InputError(name, repr(value), f"at least {low}")
+    if above is not None and value <= above:
+        raise InputError(name, repr(value), f"more than {above}")
+    if high is not None and value > high:
+        raise InputError(name, repr(value), f"at most {high}")
+    return kind(value)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_)
