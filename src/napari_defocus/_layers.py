@@ -237,6 +237,11 @@ def is_image(layer: Layer) -> bool:
     return isinstance(layer, Image) and layer.ndim >= 2 and role_of(layer) in ("", "fused", "sharpened", "shallow")
 
 
+def is_picture(layer: Layer) -> bool:
+    """Whether a layer is a picture that this plugin made, not a map; previews of one slice among them."""
+    return role_of(layer).removesuffix(" preview") in ("fused", "sharpened", "shallow")
+
+
 def is_labels(layer: Layer) -> bool:
     """Whether a layer holds objects that the sigma can be averaged over."""
     from napari.layers import Labels

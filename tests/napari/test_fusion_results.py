@@ -219,16 +219,3 @@ def test_saved_and_opened_again_painting_goes_on(opened, stack, finish, settled,
     again.closed()
     third = show_widget(FusionWidget(later))
     assert third.repainter is not None, "from the layers alone, after the dock was closed"
-
-
-def test_before_and_after(opened, stack, finish):
-    viewer, open_widget = opened
-    image = viewer.add_image(stack, name="cells", axis_labels=ZYX)
-    widget = open_widget()
-    assert not widget.tools.compare.isEnabled()
-    made = finish(widget)
-    image.visible = False
-    widget.tools.compare.setChecked(True)
-    assert [x for x in viewer.layers if x.visible] == [image]
-    widget.tools.compare.setChecked(False)
-    assert [x for x in viewer.layers if x.visible] == [made["fused"]]

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar, QShortcut
 from defocus_backend.errors import DefocusError
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._garbage import load_library, spare_what_is_there
-from napari_defocus._layers import Result, Source, place_of, provenance
+from napari_defocus._layers import Result, Source, identity, made_by, place_of, provenance
 from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import clear_earlier, show_stepwise
@@ -127,6 +127,11 @@ class OperationWidget(Panel):
     def slice_changed(self) -> None:
         """Called when the viewer's sliders show another slice."""
 
+    def input_in_view(self) -> Layer | None:
+        """The layer of which the results that are shown were made."""
+        of = {made_by(x).get("source_id") for x in self.tools.results()}
+        return next((x for x in self.viewer.layers if identity(x) in of), None)
+
     def notes(self) -> list[str]:
         """What is to be known about the results that are shown."""
         return []
@@ -181,6 +186,7 @@ class OperationWidget(Panel):
 
     def closed(self) -> None:
         """Called when the dock is closed: the settings are kept for the next time."""
+        self.tools.compare.end()
         self.memory.save()
 
     # State

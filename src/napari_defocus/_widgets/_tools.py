@@ -11,16 +11,15 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 from defocus_backend.errors import DefocusError
 from defocus_backend.io import write_whole
 from napari_defocus import _settings
-from napari_defocus._layers import identity, made_by
+from napari_defocus._layers import made_by
 from napari_defocus._presets import from_preset, to_preset
 from napari_defocus._saving import save_results
+from napari_defocus._widgets._compare import Compare
 from napari_defocus._widgets._panel import button, row
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-
-_PICTURES = ("fused", "sharpened", "shallow", "sharpened preview", "shallow preview")
 _FILES = "OME-TIFF in a folder (*.defocus);;OME-Zarr in a folder (*.zarr.defocus)"
 
 
@@ -30,12 +29,7 @@ class RunTools(QWidget):
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
         self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
-        self._seen: dict[str, bool] = {}
-        self.compare = QPushButton("Before / after")
-        self.compare.setCheckable(True)
-        self.compare.setMinimumWidth(60)
-        self.compare.setToolTip("While pressed, the input is shown in place of the result.")
-        self.compare.toggled.connect(self._compare)
+        self.compare = Compare(owner)
         self.save = button(
             "Save results ...",
             "Write all results of this input with what made them into one folder, "
@@ -55,8 +49,9 @@ class RunTools(QWidget):
         self.presets.setMenu(menu)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row(self.compare, self.save))
-        layout.addLayout(row(self.reset, self.copy, self.presets))
+        layout.addWidget(self.compare)
+        layout.addLayout(row(self.save, self.copy))
+        layout.addLayout(row(self.reset, self.presets))
 
     @property
     def _owner(self) -> Any:  # the OperationWidget, which imports this module
@@ -68,7 +63,7 @@ class RunTools(QWidget):
         """Enable what can be used now."""
         made = bool(self.results())
         self.copy.setEnabled(not problem)
-        self.compare.setEnabled(made or self.compare.isChecked())
+        self.compare.update_state(made)
         self.save.setEnabled(made and not busy)
 
     def results(self) -> list[Layer]:
@@ -78,24 +73,6 @@ class RunTools(QWidget):
             return []
         source = made_by(shown[-1]).get("source_id")
         return [x for x in self._owner.viewer.layers if made_by(x).get("source_id") == source]
-
-    def _compare(self, before: bool) -> None:
-        """Show the input in place of what was made of it; afterwards all as it was."""
-        layers = self._owner.viewer.layers
-        if before:
-            made = self.results()
-            sources = {str(made_by(x).get("source_id")) for x in made}
-            inputs = [x for x in layers if identity(x) in sources]
-            self._seen = {identity(x): x.visible for x in [*made, *inputs]}
-            for layer in made:
-                layer.visible = False
-            for layer in inputs:
-                layer.visible = True
-            return
-        for layer in layers:
-            if identity(layer) in self._seen:
-                layer.visible = self._seen[identity(layer)]
-        self._seen = {}
 
     # Files
 

@@ -14,11 +14,11 @@ from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._corrections import Corrections
 from napari_defocus._fusing import Fused, FusedStack, correction_calls, fusion_recipe, run_fusion
 from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
-from napari_defocus._layers import KEY, Result, made_by, provenance
+from napari_defocus._layers import KEY, Result, identity, made_by, provenance
 from napari_defocus._maps import place_in
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import prepare_drawing, show
-from napari_defocus._stacks import StackChoice
+from napari_defocus._stacks import StackChoice, slice_in_view
 from napari_defocus._widgets._alignbox import AlignBox
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
@@ -180,6 +180,14 @@ class FusionWidget(OperationWidget):
         for name in ("position", "never_above"):
             now.pop(name), then.pop(name)
         return now != then
+
+    def input_in_view(self) -> Layer | None:
+        """The stack; of several layers the one that is selected, else the topmost in view."""
+        choice = None if self.repainter is None else self.repainter.stack.choice
+        number = None if choice is None else slice_in_view(choice, self.viewer)
+        if choice is None or not choice.several or number is None:
+            return super().input_in_view()
+        return next((x for x in self.viewer.layers if identity(x) == choice.sources[number].identity), None)
 
     def slice_changed(self) -> None:
         """Let the brush follow the sliders."""
