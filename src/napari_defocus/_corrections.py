@@ -54,7 +54,7 @@ class Corrections:
         if result.shape[:-2] != self.labels.shape[:-2]:
             return None
         here, there = [], []
-        for axis, (a, b) in enumerate(zip(self._start(self.stack), self._start(fused.stack), strict=True)):
+        for axis, (a, b) in enumerate(zip(self.stack.start, fused.stack.start, strict=True)):
             mine, its = self.labels.shape[axis - 2], result.shape[axis - 2]
             first, last = max(a, b), min(a + mine, b + its)
             if first >= last:
@@ -68,9 +68,3 @@ class Corrections:
         part = result[to]
         part[painted] = labels[painted]
         return result
-
-    @staticmethod
-    def _start(stack: FusedStack) -> tuple[int, int]:
-        window = stack.choice.window
-        first = (0, 0) if window is None else (window[0].start, window[1].start)
-        return first[0] + stack.offset[0], first[1] + stack.offset[1]

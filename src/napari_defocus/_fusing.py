@@ -189,6 +189,13 @@ class FusedStack:
         return int(rows.start), int(columns.start)
 
     @property
+    def start(self) -> tuple[int, int]:
+        """Row and column of the layer at which the results start."""
+        window = self.choice.window
+        first = (0, 0) if window is None else (window[0].start, window[1].start)
+        return first[0] + self.offset[0], first[1] + self.offset[1]
+
+    @property
     def alignment_text(self) -> str:
         """The alignment as JSON; empty where there is none."""
         return self.aligned[0].alignment.to_json() if self.aligned else ""

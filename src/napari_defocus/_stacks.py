@@ -281,6 +281,25 @@ def slice_in_view(choice: StackChoice, viewer: Viewer) -> int | None:
     return numbers[identity(seen[0])] if seen else None
 
 
+def show_slice(choice: StackChoice, viewer: Viewer, number: int) -> None:
+    """Let the viewer show a slice: by the slider of z; of several layers this one alone, which is then selected."""
+    if choice.several:
+        wanted = choice.sources[number].identity
+        others = {source.identity for source in choice.sources}
+        for layer in viewer.layers:
+            if identity(layer) in others:
+                layer.visible = identity(layer) == wanted
+                if layer.visible:
+                    viewer.layers.selection.active = layer
+        return
+    source = next((x for x in viewer.layers if identity(x) == choice.source.identity), None)
+    if source is not None and slice_in_view(choice, viewer) != number:
+        axis = viewer.dims.ndim - choice.source.ndim + choice.axis
+        at = np.zeros(choice.source.ndim)
+        at[choice.axis] = number
+        viewer.dims.set_point(axis, float(source.data_to_world(at)[choice.axis]))
+
+
 def find_sources(held: Mapping[str, Any], viewer: Viewer) -> list[Source] | None:
     """The open layers that a choice was made of: by identity, else by name and shape; None if one is missing."""
     found = []

@@ -17,7 +17,8 @@ _BINS = 76
 _SAMPLE = 400_000
 
 
-def _theme() -> dict[str, QColor]:
+def theme_colors() -> dict[str, QColor]:
+    """Colours of text, bars, frames and marks in napari's theme."""
     from napari.settings import get_settings
     from napari.utils.theme import get_theme
 
@@ -76,7 +77,7 @@ class SigmaPlot(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002  Qt's name
-        colors = _theme()
+        colors = theme_colors()
         painter = QPainter(self)
         try:
             self._paint(painter, colors)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from napari_defocus._layers import KEY, identity
-from napari_defocus._stacks import slice_in_view
+from napari_defocus._stacks import show_slice, slice_in_view
 from napari_defocus._widgets._panel import button, labelled, wrapped
 from napari_defocus._worker import Preview, tell
 
@@ -207,13 +207,8 @@ class Retouch(QWidget):
             return
         if repainter.labels.selected_label != repainter.automatic_label:
             repainter.labels.selected_label = number
-        choice = repainter.stack.choice
-        source = next((x for x in self._viewer.layers if identity(x) == choice.source.identity), None)
-        if not choice.several and source is not None and slice_in_view(choice, self._viewer) != number:
-            axis = self._viewer.dims.ndim - choice.source.ndim + choice.axis
-            at = np.zeros(choice.source.ndim)
-            at[choice.axis] = number
-            self._viewer.dims.set_point(axis, float(source.data_to_world(at)[choice.axis]))
+        if not repainter.stack.choice.several:
+            show_slice(repainter.stack.choice, self._viewer, number)
         if self.mode.isChecked():
             self._read()
 

@@ -23,8 +23,9 @@ from napari_defocus._widgets._alignbox import AlignBox
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
 from napari_defocus._widgets._form import Form
-from napari_defocus._widgets._mapsettings import MapSettings
+from napari_defocus._widgets._mapsettings import MapSettings, chosen_device
 from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled, wrapped
+from napari_defocus._widgets._profile import ProfileBox
 from napari_defocus._widgets._relief import ReliefBox
 from napari_defocus._widgets._repaint import Repainter
 from napari_defocus._widgets._retouch import Retouch
@@ -76,8 +77,10 @@ class FusionWidget(OperationWidget):
         self._build_outputs()
         self.retouch = Retouch(self.viewer)
         self.relief = ReliefBox(self)
+        self.profile = ProfileBox(self)
         self.add_section("Correct the decision", self.retouch, opened=True)
         self.add_section("Height", self.relief, opened=True)
+        self.add_section("Blur along z", self.profile)
         self.add_section("Part of the stack", self.box.part)
         self.add_section("Layers to make", self.boxes)
         self.add_section("Advanced: fusion", self.params.panel(LABEL_WIDTH), self.details.panel(LABEL_WIDTH))
@@ -188,6 +191,18 @@ class FusionWidget(OperationWidget):
         if choice is None or not choice.several or number is None:
             return super().input_in_view()
         return next((x for x in self.viewer.layers if identity(x) == choice.sources[number].identity), None)
+
+    def stack_in_view(self) -> FusedStack | None:
+        """The slices of the last run as they were fused, else those that are chosen."""
+        if self.repainter is not None:
+            return self.repainter.stack
+        choice = self.box.safe_choice()
+        return None if choice is None else FusedStack(choice, self.options(choice))
+
+    @property
+    def device(self) -> str:
+        """Where to compute."""
+        return chosen_device(self.settings.device)
 
     def slice_changed(self) -> None:
         """Let the brush follow the sliders."""
