@@ -28,7 +28,9 @@ def _click(plot, place):
 def looked(opened, qtbot):
     """A widget beside a stack whose three strips are sharp in slices 0, 1 and 2, and a function that looks."""
     viewer, open_widget = opened
-    viewer.add_image(_gravel(), name="cells", axis_labels=ZYX, scale=(2, 0.5, 0.5), translate=(10, 0, 0), units=("um",) * 3)
+    viewer.add_image(
+        _gravel(), name="cells", axis_labels=ZYX, scale=(2, 0.5, 0.5), translate=(10, 0, 0), units=("um",) * 3
+    )
     widget = open_widget()
 
     def look(row, column):
@@ -55,7 +57,7 @@ def test_the_sharpest_slice_is_marked_and_a_click_or_a_key_jumps_to_another(look
     assert viewer.dims.point[0] == 12
 
 
-def test_outside_and_where_there_is_no_texture_it_says_so(looked, qtbot):
+def test_outside_and_where_there_is_no_texture_it_says_so(looked):
     viewer, widget, look = looked
     widget.profile.look_at((0, -50, 3))
     assert "no pixel" in widget.profile.text.text()

@@ -20,7 +20,7 @@ from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import clear_earlier, show_stepwise
 from napari_defocus._widgets._memory import Memory
-from napari_defocus._widgets._panel import Panel, button, row, wrapped
+from napari_defocus._widgets._panel import Panel, button, row, tabs_after, wrapped
 from napari_defocus._widgets._tools import RunTools
 from napari_defocus._worker import Call, Run, advice, guarded, tell
 
@@ -89,6 +89,7 @@ class OperationWidget(Panel):
         self._body.addStretch(1)
         self.tools = RunTools(self)
         self.outer.insertWidget(self.outer.indexOf(self.progress_bar), self.tools)
+        tabs_after(self.scroll_area, [self.new_layers, self.run_button, self.cancel_button, *self.tools.controls])
         self.memory.restore()
         for form in self.forms:
             form.changed.connect(self.update_state)
@@ -188,6 +189,10 @@ class OperationWidget(Panel):
         """Called when the dock is closed: the settings are kept for the next time."""
         self.tools.compare.end()
         self.memory.save()
+
+    def words_for(self) -> dict[str, str]:
+        """The names that the controls have for what the library calls its arguments."""
+        return {k: v for form in self.forms for k, v in form.words().items()} | dict(self.words)
 
     # State
 
@@ -342,8 +347,8 @@ class OperationWidget(Panel):
             self._settle()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._message = self.failure = advice(error, self.words)
-        tell(error, self.words)
+        self._message = self.failure = advice(error, self.words_for())
+        tell(error, self.words_for())
 
     def _on_cancelled(self) -> None:
         self._message = "cancelled; nothing was changed"
@@ -365,8 +370,8 @@ class OperationWidget(Panel):
 
     def _fail(self, error: DefocusError) -> None:
         """Show why something did not start."""
-        self.failure = advice(error, self.words)
-        tell(error, self.words)
+        self.failure = advice(error, self.words_for())
+        tell(error, self.words_for())
         self.say(self.failure)
 
     def copy_script(self) -> None:

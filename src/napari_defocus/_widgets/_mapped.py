@@ -92,7 +92,7 @@ class MappedWidget(OperationWidget):
         advanced = self.build_controls()
         device = group(labelled([("device", self.device)]))
         self.add_section("Advanced", *advanced, device, self.foreign)
-        self.live = QCheckBox("Live preview of the slice in view")
+        self.live = QCheckBox("Live preview")
         self.live.setChecked(True)
         self.live.setToolTip("Redo the slice in view whenever a control moves; the map is kept.")
         self.add(self.live)
@@ -328,7 +328,7 @@ class MappedWidget(OperationWidget):
 
     def _on_preview_failed(self, error: BaseException) -> None:
         # A slider on its way may pass through values that contradict each other: no pop-up for each.
-        self.say(advice(error, self.words))
+        self.say(advice(error, self.words_for()))
 
     def _planes(self) -> tuple[NDArray[Any], NDArray[Any], Source] | None:
         image, sigma = self.image.layer, self.map.layer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -17,7 +19,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
+from superqt import QCollapsible, QLabeledRangeSlider, QLabeledSlider
 
 from napari_defocus._widgets._form import Form
 
@@ -102,10 +104,71 @@ def labelled(rows: Sequence[tuple[str, QWidget]]) -> QFormLayout:
         name = QLabel(label)
         name.setToolTip(control.toolTip())
         name.setMinimumWidth(LABEL_WIDTH)
+        name.setWordWrap(True)
         name.setBuddy(control)
         control.setAccessibleName(label)
         form.addRow(name, control)
     return form
+
+
+def tabs_after(area: QScrollArea, controls: Sequence[QWidget]) -> None:
+    """Let the Tab key go through what an area holds, then through these controls."""
+    body = area.widget()
+    last: QWidget = area
+    found = area.nextInFocusChain()
+    while found is not None and found is not area:
+        takes_tab = found.focusPolicy() & Qt.FocusPolicy.TabFocus and found.focusProxy() is None
+        last = found if takes_tab and body is not None and body.isAncestorOf(found) else last
+        found = found.nextInFocusChain()
+    for control in controls:
+        QWidget.setTabOrder(last, control)
+        last = control
+
+
+def name_handles(slider: QLabeledSlider | QLabeledRangeSlider, names: Sequence[str]) -> None:
+    """Let the keyboard and screen readers find the handles of a slider, one name for each.
+
+    The handles of a range do not move by keys, so the numbers beside them take the keyboard: a number can be typed, and
+    the arrow keys move the handle. A single slider moves by itself.
+    """
+    if isinstance(slider, QLabeledRangeSlider):
+        slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        slider._slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for label, name in zip(slider._handle_labels, names, strict=True):
+            label.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            label.setAccessibleName(name)
+            label.installEventFilter(_HandleKeys(slider))
+        return
+    slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    slider._slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    for part in (slider._slider, slider._label):
+        part.setAccessibleName(names[0])
+
+
+class _HandleKeys(QObject):
+    """Moves the handle of a range by the arrow keys and the page keys, pressed in the number beside it."""
+
+    _STEPS: ClassVar[dict[int, float]] = {
+        Qt.Key.Key_Up: 0.1,
+        Qt.Key.Key_Down: -0.1,
+        Qt.Key.Key_PageUp: 1.0,
+        Qt.Key.Key_PageDown: -1.0,
+    }
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # Qt's name
+        slider = self.parent()
+        if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
+            return False
+        step = self._STEPS.get(event.key()) if isinstance(slider, QLabeledRangeSlider) else None
+        if step is None:
+            return False
+        number, ends = slider._handle_labels.index(watched), list(slider.value())
+        ends[number] += step
+        low, high = slider.minimum(), slider.maximum()
+        bounds = (low, ends[1]) if number == 0 else (ends[0], high)
+        ends[number] = min(max(ends[number], bounds[0]), bounds[1])
+        slider.setValue(tuple(ends))
+        return True
 
 
 def button(text: str, tip: str, slot: Callable[[], object]) -> QPushButton:

@@ -54,6 +54,12 @@ class RunTools(QWidget):
         layout.addLayout(row(self.reset, self.presets))
 
     @property
+    def controls(self) -> list[QWidget]:
+        """In the order of the Tab key."""
+        compare = self.compare
+        return [compare.toggle, compare.split, compare.share, self.save, self.copy, self.reset, self.presets]
+
+    @property
     def _owner(self) -> Any:  # the OperationWidget, which imports this module
         owner = self._owner_ref()
         assert owner is not None

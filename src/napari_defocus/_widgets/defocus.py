@@ -29,7 +29,7 @@ from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, MapSettings
 from napari_defocus._widgets._objects import ObjectTable, measure
 from napari_defocus._widgets._overlay import Overlay
-from napari_defocus._widgets._panel import beside, button, group
+from napari_defocus._widgets._panel import beside, button, group, name_handles
 from napari_defocus._widgets._plot import SIGMA_MAX, SigmaPlot
 from napari_defocus._worker import Preview, tell
 
@@ -90,7 +90,7 @@ class DefocusWidget(OperationWidget):
         self.add(self.readout)
         self.overlay = _check("Show what is sharp, below [px]", "Mark the pixels whose sigma is below the slider.")
         self.sharp_below = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.sharp_below.setAccessibleName("sharp below [px]")
+        name_handles(self.sharp_below, ["sharp below [px]"])
         self.sharp_below.setRange(0.1, SIGMA_MAX)
         self.sharp_below.setDecimals(1)
         self.sharp_below.setValue(_SHARP_BELOW)

@@ -84,7 +84,7 @@ class FusionWidget(OperationWidget):
         self.add_section("Part of the stack", self.box.part)
         self.add_section("Layers to make", self.boxes)
         self.add_section("Advanced: fusion", self.params.panel(LABEL_WIDTH), self.details.panel(LABEL_WIDTH))
-        self.add_section("Advanced: defocus map of each slice", *self.settings.parts)
+        self.add_section("Advanced: defocus maps", *self.settings.parts)
         self.add_section("Advanced: alignment", self.align.panel)
         self.box.changed.connect(self.update_state)
         for name, control in (("", self.params), ("", self.details), ("never_above", self.never_above)):

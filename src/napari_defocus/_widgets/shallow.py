@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import ShallowParams
@@ -21,7 +21,7 @@ from napari_defocus._mapping import image_display
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapped import MappedWidget
 from napari_defocus._widgets._mapsettings import chosen_device
-from napari_defocus._widgets._panel import LABEL_WIDTH, beside
+from napari_defocus._widgets._panel import LABEL_WIDTH, beside, name_handles, wrapped
 
 _MAIN = ("blur", "radius", "lens_radius", "sharpen_gain", "fill_subject")
 _ENDS = ("sharp_below", "blur_above")
@@ -52,12 +52,12 @@ class ShallowWidget(MappedWidget):
         self.range.setValue(self._ends)
         self.range.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
         self.range.setMinimumHeight(48)
-        self.range.setAccessibleName("sharp below ... blurred above [px]")
+        name_handles(self.range, ["sharp below [px]", "blurred above [px]"])
         self.range.setToolTip(
             "Left: sigma up to which a pixel stays sharp. Right: sigma from which it is fully blurred. "
             f"Unit: px. Defaults: {self._ends[0]:g} and {self._ends[1]:g}."
         )
-        self.add(QLabel("sharp below ... blurred above [px]"))
+        self.add(wrapped("sharp below ... blurred above [px]"))
         self.add(self.range)
         self.focus_button = QPushButton("Click in the image to focus")
         self.focus_button.setCheckable(True)
@@ -67,7 +67,7 @@ class ShallowWidget(MappedWidget):
         self.clear_button = QPushButton("Clear")
         self.clear_button.setToolTip("Focus on what is sharpest again.")
         self.add(beside(self.focus_button, self.clear_button))
-        self.focus_label = QLabel()
+        self.focus_label = wrapped("")
         self.focus_label.setToolTip("Sigma in pixels that counts as in focus.")
         self.add(self.focus_label)
         self.params = Form(ShallowParams, _MAIN)

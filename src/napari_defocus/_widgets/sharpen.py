@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import SharpenParams
@@ -16,7 +16,7 @@ from napari_defocus._mapping import image_display
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapped import MappedWidget
 from napari_defocus._widgets._mapsettings import chosen_device
-from napari_defocus._widgets._panel import LABEL_WIDTH
+from napari_defocus._widgets._panel import LABEL_WIDTH, name_handles, wrapped
 from napari_defocus._widgets._plot import SIGMA_MAX
 
 _CURVE = ("max_gain", "alpha1", "beta1", "alpha2", "beta2")
@@ -43,12 +43,12 @@ class SharpenWidget(MappedWidget):
         self.range.setDecimals(2)
         self.range.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.NoLabel)
         self.range.setMinimumHeight(48)
-        self.range.setAccessibleName("sharpen from ... to blur [px]")
+        name_handles(self.range, ["sharpen from blur [px]", "sharpen to blur [px]"])
         self.range.setToolTip(
             "Left: blur at which half of the gain is reached. Right: blur at which half of it is left. "
             f"Unit: px. Defaults: {SharpenParams.beta1 * SIGMA_MAX:g} and {SharpenParams.beta2 * SIGMA_MAX:g}."
         )
-        self.add(QLabel("sharpen from ... to blur [px]"))
+        self.add(wrapped("sharpen from ... to blur [px]"))
         self.add(self.range)
         self.params = Form(SharpenParams, _MAIN)
         self.add_form(self.params)
