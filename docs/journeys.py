@@ -208,12 +208,22 @@ def stack_journey(new_viewer: Callable[[], Any], folder: Path, stack: np.ndarray
     return [path, folder / "mystack.defocus" / "results.json", mesh]
 
 
-def photo_journey(new_viewer: Callable[[], Any], folder: Path, photo: np.ndarray, look: Look = no_look) -> Path:
-    """A photo: map it, sharpen it, make its depth of field shallow by a click, save it."""
-    from skimage.io import imsave
+def camera_tags() -> Any:
+    """What a camera writes into a photo: its maker and model, when and with what aperture it was taken."""
+    from PIL.Image import Exif
 
-    path = folder / "portrait.png"
-    imsave(path, photo, check_contrast=False)
+    tags = Exif()
+    tags[0x010F], tags[0x0110], tags[0x0132] = "A maker", "Model 7", "2024:05:06 07:08:09"
+    tags.get_ifd(0x8769).update({0x829D: 2.8, 0x9003: "2024:05:06 07:08:09", 0x920A: 85.0})
+    return tags
+
+
+def photo_journey(new_viewer: Callable[[], Any], folder: Path, photo: np.ndarray, look: Look = no_look) -> Path:
+    """A photo: map it, sharpen it, make its depth of field shallow by a click, save it with its EXIF."""
+    from PIL import Image
+
+    path = folder / "portrait.jpg"
+    Image.fromarray(photo).save(path, quality=95, exif=camera_tags())
     viewer = new_viewer()
     user = User(viewer)
     viewer.open(path)
@@ -234,6 +244,10 @@ def photo_journey(new_viewer: Callable[[], Any], folder: Path, photo: np.ndarray
     look(viewer, "before")
     user.click("Before / after")
     look(viewer, "after")
+    user.click("Split view")
+    user.wait(lambda: "before" in viewer.layers)
+    look(viewer, "split")
+    user.click("Split view")
     user.close_widget()
     user.open_widget("Shallow depth of field")
     user.choose("image", "portrait")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_stacks import focal_stack, moved_stack
 
 _PATH = Path(__file__).parents[2] / "docs" / "journeys.py"
@@ -42,8 +43,16 @@ def test_a_photo_is_mapped_sharpened_and_made_shallow(journeys, new_viewer, tmp_
     from skimage import data
 
     photo = data.astronaut()[40:200, 120:300]
-    held = json.loads(journeys.photo_journey(new_viewer, tmp_path, photo).read_text())
+    results = journeys.photo_journey(new_viewer, tmp_path, photo)
+    held = json.loads(results.read_text())
     assert {"sigma", "sharpened", "shallow"} <= {entry["made"]["role"] for entry in held["layers"]}
+    wanted, inner = journeys.camera_tags(), 0x8769
+    for role in ("sharpened", "shallow"):
+        with Image.open(results.parent / f"portrait_{role}.jpg") as saved:
+            assert saved.size == photo.shape[1::-1]
+            found = saved.getexif()
+        assert {tag: found.get(tag) for tag in (0x010F, 0x0110)} == {0x010F: "A maker", 0x0110: "Model 7"}
+        assert {k: found.get_ifd(inner).get(k) for k in wanted.get_ifd(inner)} == wanted.get_ifd(inner)
 
 
 def test_mistakes_are_told_and_nothing_breaks(journeys, new_viewer):

@@ -20,6 +20,7 @@ from napari_defocus._recipe import Recipe
 from napari_defocus._show import prepare_drawing, show
 from napari_defocus._stacks import StackChoice, slice_in_view
 from napari_defocus._widgets._alignbox import AlignBox
+from napari_defocus._widgets._audit import AuditBox
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
 from napari_defocus._widgets._form import Form
@@ -77,10 +78,11 @@ class FusionWidget(OperationWidget):
         self._build_outputs()
         self.retouch = Retouch(self.viewer)
         self.relief = ReliefBox(self)
-        self.profile = ProfileBox(self)
+        self.profile, self.audit = ProfileBox(self), AuditBox(self)
         self.add_section("Correct the decision", self.retouch, opened=True)
         self.add_section("Height", self.relief, opened=True)
         self.add_section("Blur along z", self.profile)
+        self.add_section("How far to trust it", self.audit)
         self.add_section("Part of the stack", self.box.part)
         self.add_section("Layers to make", self.boxes)
         self.add_section("Advanced: fusion", self.params.panel(LABEL_WIDTH), self.details.panel(LABEL_WIDTH))
@@ -151,6 +153,7 @@ class FusionWidget(OperationWidget):
         super().update_state(*args)
         self.retouch.update_state()
         self.relief.update_state()
+        self.audit.update_state()
 
     def problem(self) -> str:
         """Why nothing can run now."""
