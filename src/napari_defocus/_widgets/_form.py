@@ -111,7 +111,7 @@ class Form(Container[Widget]):
 
     def words(self) -> dict[str, str]:
         """What the library calls an argument, and what its control is called, without the unit."""
-        return {self._rename.get(name, name): label_of(name) for name in self._names}
+        return {name: label_of(name) for name in self._names}
 
     def access(self, name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
         """Functions that read and set the control of one of `names`."""
