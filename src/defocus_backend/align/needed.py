@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from defocus_backend.align.frames import SmallFrame, small_frame
 from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
+from defocus_backend.align.odd import OddFrame, Watch, bumped_frames
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import require_opencv
 from defocus_backend.progress import CancelCallback, Reporter
@@ -41,12 +42,18 @@ class AlignmentNeed:
         Frames whose corners are displaced against the middle frame, as far as the links show.
     displacement : float
         Largest displacement of a corner between two compared frames, px.
+    odd : tuple of OddFrame
+        Frames that do not belong: of another scene, black or overexposed.
+    bumped : tuple of OddFrame
+        Frames that lie elsewhere than both neighbours, which lie together. Alignment puts them right.
     """
 
     needed: bool
     reason: str
     displaced: tuple[int, ...] = ()
     displacement: float = 0.0
+    odd: tuple[OddFrame, ...] = ()
+    bumped: tuple[OddFrame, ...] = ()
 
 
 def alignment_needed(
@@ -120,11 +127,13 @@ class _Look:
         self._lost: list[int] = []
         self._variances: dict[int, float] = {}
         self._places: list[Matrix] = []
+        self._watch = Watch(calibrated)
         self._good: tuple[int, SmallFrame] | None = None
         self._anchors: deque[tuple[int, SmallFrame]] = deque(maxlen=2)
 
     def add(self, frame: SmallFrame, distant: bool) -> None:
         """Compare the next frame with the one before it and, if `distant`, with the last such frame but one."""
+        self._watch.add(frame)
         number = len(self._places)
         place = self._places[-1] if self._places else np.eye(3)
         if self._good is not None:
@@ -177,6 +186,14 @@ class _Look:
 
     def verdict(self) -> AlignmentNeed:
         """The decision, once all frames are added."""
+        bumped: tuple[OddFrame, ...] = ()
+        if self._good is not None:
+            _, frame = self._good
+            bumped = bumped_frames(self._places, self._variances, frame.shape, frame.factor, self._least, self._sigmas)
+        return replace(self._decide(), odd=self._watch.odd(), bumped=bumped)
+
+    def _decide(self) -> AlignmentNeed:
+        """Whether the frames need aligning, and why."""
         count = len(self._places)
         if count > 1 and not self._steps:
             return AlignmentNeed(False, "no two frames are alike enough to compare")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from defocus_backend.io.picture import JPEG_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.params import ALIGN_MODELS, AlignParams
 
 if TYPE_CHECKING:
-    from defocus_backend.align import AlignedStack
+    from defocus_backend.align import AlignedStack, AlignmentNeed, OddFrame
     from defocus_backend.cli.run import Run
     from defocus_backend.io.picture import Picture
     from defocus_backend.stacks import FileStack, SliceSource
@@ -36,6 +36,13 @@ def align_options(function: F) -> F:
     """Options of the alignment, those of `AlignParams` among them."""
     path = click.Path(path_type=Path)
     for decorate in (
+        option(
+            "--keep-all",
+            is_flag=True,
+            section=ALIGN_SECTION,
+            help="Also fuse frames that do not belong to the stack: of another scene, black, overexposed, bumped where "
+            "frames are not aligned, or without a reliable link where they are. Else they are named and left out.",
+        ),
         option(
             "--export-aligned",
             type=path,
@@ -115,6 +122,7 @@ class AlignOptions:
     transforms: Path | None
     known: Path | None
     export: Path | None
+    keep_all: bool
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> AlignOptions:
@@ -134,6 +142,7 @@ class AlignOptions:
             transforms=options.pop("transforms"),
             known=options.pop("apply_transforms"),
             export=options.pop("export_aligned"),
+            keep_all=options.pop("keep_all"),
         )
         if found.known is not None:
             own = {"--interpolation": "interpolation", "--lock": "lock", "--no-match-exposure": "match_exposure"}
@@ -154,7 +163,10 @@ class AlignOptions:
         if self.asked_for:
             raise InputError("--align", f"an alignment {reason}", "single pictures as slices, or no --align")
         refuse_given(
-            reason, "it only where frames are aligned", sections=(ALIGN_SECTION,), but=("align", "match_exposure")
+            reason,
+            "it only where frames are aligned",
+            sections=(ALIGN_SECTION,),
+            but=("align", "match_exposure", "keep_all"),
         )
 
     @property
@@ -165,20 +177,26 @@ class AlignOptions:
     def apply(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
         """The slices, aligned where asked for or needed, else at equal brightness; says which and adds the files.
 
-        `slices` are those of the stack, repaired or not.
+        `slices` are those of the stack, repaired or not. Frames that do not belong are left out of what is returned.
         """
-        needed, reason = self._decide(stack, slices)
+        verdict = self._look(stack, slices)
+        if verdict is not None and verdict.odd and not self.keep_all:
+            slices = self._leave_out(run, slices, verdict.odd)
+            verdict = self._look(stack, slices)
+        needed, reason = self._decide(stack, verdict)
         if not needed:
             run.tell(f"not aligned: {reason}")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
+            if verdict is not None and verdict.bumped and not self.keep_all:
+                slices = self._leave_out(run, slices, verdict.bumped)
             return self._matched(run, stack, slices)
         run.tell(f"aligning: {reason}")
         aligned = self._align(run, slices)
         found = aligned.alignment
         for warning in found.warnings:
             run.tell(f"warning: {warning}")
-        if not self.asked_for and len(found.failed) > _MOST_FAILED * len(stack):
-            reason = f"{len(found.failed)} of {len(stack)} frames have no reliable link"
+        if not self.asked_for and len(found.failed) > _MOST_FAILED * len(slices):
+            reason = f"{len(found.failed)} of {len(slices)} frames have no reliable link"
             run.tell(f"not aligned after all: {reason}; --align {self.params.model} does it nevertheless")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
             return self._matched(run, stack, slices)
@@ -204,8 +222,8 @@ class AlignOptions:
             run.add("transforms", self.transforms, found.to_json().encode())
         if self.export is not None:
             for number, frame in enumerate(aligned):
-                own = len(stack.paths) > 1
-                name = stack.paths[number].stem if own else f"{stack.name}_{number:04d}"
+                own, place = len(stack.paths) > 1, aligned.order[number]
+                name = stack.paths[place].stem if own else f"{stack.name}_{place:04d}"
                 mark = self.params.border == "mark"
                 pixels = _with_coverage(frame) if mark else np.asarray(frame)
                 # JPEG has no alpha, which says where a frame has no pixels.
@@ -213,7 +231,39 @@ class AlignOptions:
                 run.add_picture("aligned", self.export / name, pixels, suffix, like=stack.first)
         if self.known is not None or self.params.match_exposure:
             run.facts["gains"] = [round(float(np.mean(gains)), 4) for gains in found.gains]
+        if found.failed and not self.keep_all:
+            from defocus_backend.align import OddFrame
+
+            failed = tuple(OddFrame(n, "cannot be aligned") for n in found.failed)
+            return self._leave_out(run, aligned, failed)
         return aligned
+
+    @staticmethod
+    def _leave_out(run: Run, slices: SliceSource, odd: tuple[OddFrame, ...]) -> SliceSource:
+        """The slices without these frames, which are named by their numbers in the whole stack."""
+        out = {frame.number for frame in odd}
+        rest = [n for n in range(len(slices)) if n not in out]
+        if len(rest) < 2:
+            return slices
+        named = [replace(frame, number=slices.order[frame.number]) for frame in odd]
+        run.tell(f"left out: {', '.join(map(str, named))}; --keep-all keeps all frames")
+        before = run.facts.setdefault("left_out", [])
+        before.extend({"frame": frame.number, "reason": frame.reason} for frame in named)
+        return slices.select(rest)
+
+    def _look(self, stack: FileStack, slices: SliceSource) -> AlignmentNeed | None:
+        """How the frames lie on each other and which do not belong, at a small size; None if nobody wants to know."""
+        auto = self.align == "auto" and not self.asked_for and len(stack.paths) > 1
+        if self.known is not None or (self.keep_all and not auto):
+            return None
+        try:
+            import cv2  # noqa: F401
+        except ImportError:
+            return None
+        from defocus_backend.align import alignment_needed
+
+        calibrated = _of_microscope(stack.first) or len(stack.paths) == 1
+        return alignment_needed(slices, calibrated=calibrated)
 
     def _matched(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
         """The slices as they lie, at equal brightness where they count as photographs or that is asked for."""
@@ -226,7 +276,7 @@ class AlignOptions:
         run.facts["gains"] = None if gains is None else [round(float(gain), 4) for gain in gains]
         return slices
 
-    def _decide(self, stack: FileStack, slices: SliceSource) -> tuple[bool, str]:
+    def _decide(self, stack: FileStack, verdict: AlignmentNeed | None) -> tuple[bool, str]:
         if self.known is not None:
             return True, f"by {self.known}"
         if self.align == "off":
@@ -238,13 +288,8 @@ class AlignOptions:
             return True, "its files were asked for"
         if len(stack.paths) == 1:
             return False, "the slices are pages of one file"
-        from defocus_backend.align import alignment_needed
-
-        try:
-            import cv2  # noqa: F401
-        except ImportError:
+        if verdict is None:
             return False, "OpenCV is not installed (pip install opencv-python-headless)"
-        verdict = alignment_needed(slices, calibrated=_of_microscope(stack.first))
         return verdict.needed, verdict.reason
 
     def _align(self, run: Run, slices: SliceSource) -> AlignedStack:

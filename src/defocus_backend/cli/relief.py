@@ -78,6 +78,12 @@ class ReliefOptions:
         said = {"z_step": self.z_step, "never_above": self.never_above}
         return {name: value for name, value in said.items() if value is not None}
 
+    def positions(self, slices: SliceSource, count: int) -> dict[str, Any]:
+        """Arguments of `fuse` that place what is left of a stack of `count` slices as in the whole."""
+        from defocus_backend.fusion.positions import z_positions
+
+        return {"z": z_positions(None, self.z_step, count)[list(slices.order)], "z_step": None}
+
     def within(self, known: Calibration) -> ReliefOptions:
         """The same with the z step, its unit and the pixel size that a file tells, where they were not given."""
         step = known.spacing.get("Z")
@@ -179,19 +185,18 @@ def relief_options(function: F) -> F:
 
 
 def without_idle_slices(
-    run: Run, stack: SliceSource, result: Fusion, chosen: ReliefOptions, fuse: Callable[..., Fusion]
+    run: Run, stack: SliceSource, count: int, result: Fusion, chosen: ReliefOptions, fuse: Callable[..., Fusion]
 ) -> Fusion:
-    """Fuse again without the slices that add nothing; the index still counts all slices."""
+    """Fuse again without the slices that add nothing; the index still counts all of `stack`, of `count` slices once."""
     from defocus_backend.fusion.coverage import coverage
-    from defocus_backend.fusion.positions import z_positions
 
     idle = coverage(result, len(stack), z_step=chosen.z_step).idle
     kept = [n for n in range(len(stack)) if n not in idle]
-    run.facts["culled"] = list(idle)
+    run.facts["culled"] = [stack.order[n] for n in idle]
     if not idle or len(kept) < 2:
         return result
-    z = z_positions(None, chosen.z_step, len(stack))[kept]
-    again = fuse(stack.select(kept), z=z, z_step=None)
+    left = stack.select(kept)
+    again = fuse(left, **chosen.positions(left, count))
     return replace(again, index=np.asarray(kept, dtype=np.int32)[again.index])
 
 

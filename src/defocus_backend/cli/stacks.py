@@ -168,11 +168,14 @@ def fuse_command(
         # Exposure is matched where slices are aligned or not.
         common = replace(settings, match_exposure=False, device=run.device).arguments()
         with run.progress(f"{len(stack)} slices") as progress:
-            result = fuse(slices, **common, progress=progress)
-        write_relief(run, stem, result, len(stack), relief, like=stack.first)
+            result = fuse(slices, **{**common, **relief.positions(slices, len(stack))}, progress=progress)
+        numbers = np.asarray(slices.order, dtype=np.int32)  # of what is left of the stack
+        write_relief(run, stem, replace(result, index=numbers[result.index]), len(stack), relief, like=stack.first)
         if relief.cull:
             with run.progress("without idle slices") as progress:
-                result = without_idle_slices(run, slices, result, relief, partial(fuse, **common, progress=progress))
+                again = partial(fuse, **common, progress=progress)
+                result = without_idle_slices(run, slices, len(stack), result, relief, again)
+        result = replace(result, index=numbers[result.index])
         run.facts["slices"] = len(stack)
         write_fusion(run, stem, stack, result, scale, suffix)
         if confidence:

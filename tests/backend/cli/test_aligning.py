@@ -235,3 +235,33 @@ def test_a_flat_frame_is_divided_by(defocus: Invoke, moving: list[Path], tmp_pat
     )
     ratio = (shaded.mean(0) / flatted.mean(0))[8:-8]
     np.testing.assert_allclose(ratio, flat[0, 8:-8] / np.median(flat), atol=0.03)
+
+
+def test_a_frame_that_does_not_belong_is_left_out_and_the_rest_keeps_its_numbers(
+    defocus: Invoke, moving: list[Path], photo: np.ndarray, tmp_path: Path
+) -> None:
+    still = [moving[0].with_name(f"still_{n}.png") for n in range(4)]
+    for path in still:
+        write_image(path, read_image(moving[0]).array)
+    write_image(still[1], photo[100:196, 150:278][::-1, ::-1])
+    result = defocus("fuse", *still, "--json", "--height", "--cull", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert "left out: frame 1 (shows something else)" in result.stderr
+    assert facts["left_out"] == [{"frame": 1, "reason": "shows something else"}]
+    assert facts["alignment"]["aligned"] is False
+    index = tifffile.imread(tmp_path / "out" / "still_index.tif")
+    assert not (index == 1).any()
+    assert set(np.unique(index)) <= {0, 2, 3}
+    kept = defocus("fuse", *still, "--json", "--keep-all", "--out", tmp_path / "kept")
+    assert "left_out" not in json.loads(kept.stdout)
+
+
+def test_a_bumped_frame_is_left_out_where_frames_are_not_aligned(
+    defocus: Invoke, photo: np.ndarray, tmp_path: Path
+) -> None:
+    pages = np.stack([photo[100 + d : 196 + d, 150 - d : 278 - d] for d in (0, 0, 0, 6, 0, 0)])
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    result = defocus("fuse", tmp_path / "stack.tif", "--json", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert [out["frame"] for out in json.loads(result.stdout)["left_out"]] == [3]

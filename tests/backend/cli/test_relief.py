@@ -119,7 +119,7 @@ def test_culling_fuses_the_slices_of_use_and_counts_all() -> None:
 
     run: Any = Facts()
     chosen = ReliefOptions(**{**NOTHING, "z_step": 0.5, "cull": True})
-    again = without_idle_slices(run, as_source(stack), first, chosen, fuse)
+    again = without_idle_slices(run, as_source(stack), len(stack), first, chosen, fuse)
     assert run.facts["culled"] == [0, 3, 5]
     assert seen["slices"] == [1, 2, 4]
     np.testing.assert_allclose(seen["z"], [0.5, 1, 2])
@@ -131,4 +131,4 @@ def test_nothing_idle_is_not_fused_again() -> None:
     never: Callable[..., Fusion] = lambda *_, **__: pytest.fail("fused again")  # noqa: E731
     run: Any = Facts()
     chosen = ReliefOptions(**{**NOTHING, "cull": True})
-    assert without_idle_slices(run, as_source([np.zeros((20, 90))] * 3), first, chosen, never) is first
+    assert without_idle_slices(run, as_source([np.zeros((20, 90))] * 3), 3, first, chosen, never) is first
