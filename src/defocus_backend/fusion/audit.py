@@ -28,6 +28,14 @@ _NOISE_GAIN = 20.0
 """Variance of the Laplacian of white noise of variance 1."""
 _ABOVE_NOISE = 2.0
 """Multiple of the noise's own energy below which a block has no detail that could be lost or made up."""
+_BINS = 16
+"""Classes of brightness that have a noise of their own each: light is the noisier, the brighter it is."""
+_CALM = 0.5
+"""Share of the blocks of a brightness that hold noise alone: at most places most slices are out of focus."""
+_LEAST_BLOCKS = 32
+"""Blocks from which the noise of a brightness is told."""
+_NOISIER = 9.0
+"""Most energy of the noise at any brightness, against that of the whole slice: else it may be detail."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Audit:
 
 
 class DetailBlocks:
-    """The most detail that any slice has in each block, slice by slice.
+    """Detail and brightness of every slice in each block.
 
     Parameters
     ----------
@@ -75,12 +83,13 @@ class DetailBlocks:
 
     def __init__(self, block: int = BLOCK) -> None:
         self.block = block
-        self._most: Tensor | None = None
+        self._energies: list[NDArray[np.float32]] = []
+        self._means: list[NDArray[np.float32]] = []
 
     def add(self, gray: Tensor) -> None:
         """Take in one slice (H, W), unit range."""
-        here = block_energy(gray, self.block)
-        self._most = here if self._most is None else torch.maximum(self._most, here)
+        self._energies.append(block_energy(gray, self.block).cpu().numpy())
+        self._means.append(cell_mean(gray, self.block).cpu().numpy())
 
     def audit(self, fused: Tensor, noise: float, outside: float = 0.0) -> Audit:
         """Compare a fused picture (H, W), unit range, with the slices.
@@ -97,22 +106,38 @@ class DetailBlocks:
         -------
         Audit
         """
-        assert self._most is not None
-        own, most = block_energy(fused, self.block), self._most
-        floor = _NOISE_GAIN * noise**2
+        own = block_energy(fused, self.block).cpu().numpy()
+        energies = np.stack(self._energies)
+        floors = self._noise_energy(energies, _NOISE_GAIN * noise**2)
         # A mean over slices has less noise than each of them: what counts as lost is what lies above the noise.
-        signal = (most - floor).clamp_min(0)
+        signals = (energies - floors).clip(0)
+        best = signals.argmax(0)[None]
+        signal, floor, most = (np.take_along_axis(maps, best, 0)[0] for maps in (signals, floors, energies))
         soft = (own < _SOFT**2 * signal) & (signal > _ABOVE_NOISE * floor)
-        made_up = (own > _MADE_UP**2 * most) & (own > _ABOVE_NOISE * floor)
-        quiet = torch.maximum(own, most) <= (1 + _ABOVE_NOISE) * floor
-        ratio = (own / most.clamp_min(torch.finfo(most.dtype).tiny)).sqrt_().masked_fill_(quiet, 1)
+        made_up = (own > _MADE_UP**2 * energies.max(0)) & (own > _ABOVE_NOISE * floors.min(0))
+        quiet = np.maximum(own, most) <= (1 + _ABOVE_NOISE) * floor
+        ratio = np.sqrt(own / np.maximum(most, np.finfo(np.float32).tiny))
         return Audit(
-            ratio=np.asarray(ratio.cpu().numpy(), dtype=np.float32),
-            soft=float(soft.float().mean()),
-            made_up=float(made_up.float().mean()),
+            ratio=np.where(quiet, 1, ratio).astype(np.float32),
+            soft=float(soft.mean()),
+            made_up=float(made_up.mean()),
             outside=outside,
             block=self.block,
         )
+
+    def _noise_energy(self, energies: NDArray[np.float32], base: float) -> NDArray[np.float64]:
+        """Energy (N, h, w) that the noise alone has in each block by its brightness, `base` or more."""
+        means = np.stack(self._means)
+        number = np.clip((means * _BINS).astype(int), 0, _BINS - 1)
+        middles, found = [], []
+        for one in range(_BINS):
+            ours = energies[number == one]
+            if ours.size >= _LEAST_BLOCKS:
+                middles.append((one + 0.5) / _BINS)
+                found.append(np.quantile(ours, _CALM))
+        if not found:
+            return np.full(means.shape, base)
+        return np.asarray(np.interp(means, middles, np.clip(found, base, _NOISIER * base)))
 
 
 def block_energy(gray: Tensor, block: int = BLOCK) -> Tensor:

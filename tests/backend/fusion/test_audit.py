@@ -38,6 +38,20 @@ def test_noise_that_was_averaged_away_is_no_loss() -> None:
     assert (found.soft, found.made_up) == (0, 0)
 
 
+def test_noise_that_grows_with_brightness_is_no_detail() -> None:
+    """Blurred light over a dark place is noisier than the dark itself, which is what the sharp slice has there."""
+    rng = np.random.default_rng(2)
+    x = np.indices((256, 256))[1]
+    sharp = np.where(x < 128, 30.0, 200.0)
+    blurred = [30 + 170 / (1 + np.exp((128 - x) / width)) for width in (20, 30, 40, 50)]
+    frames = [f + rng.normal(0, 1, f.shape) * np.sqrt(f / 30) for f in (sharp, *blurred)]
+    slices = [np.clip(np.rint(f), 0, 255).astype(np.uint8) for f in frames]
+    fused = np.clip(np.rint(sharp + rng.normal(0, 0.8, sharp.shape)), 0, 255).astype(np.uint8)
+    assert audit(fused, slices).soft == 0
+    lost = ndimage.gaussian_filter(fused.astype(float), (0, 4)).astype(np.uint8)
+    assert audit(lost, slices).soft >= 1 / 8  # the column of blocks with the edge
+
+
 def test_colour_is_compared_plane_by_plane() -> None:
     colour = np.stack([SHARP, SOFT, SHARP], -1)
     swapped = colour[..., ::-1].copy()
