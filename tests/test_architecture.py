@@ -19,7 +19,7 @@ INTERFACES = ("napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide
 
 FLOW = (
     ("errors", "luma", "threads"),
-    ("registry", "options"),
+    ("arguments", "registry", "options"),
     ("progress", "methods"),
     ("params",),
     ("io", "device", "render", "arrays"),

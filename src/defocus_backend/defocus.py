@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import Image, as_image, to_map
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.predict import (
@@ -66,6 +67,7 @@ class DefocusMap:
         return in_focus(self.sigma, sharp_below)
 
 
+@names_bad_arguments
 def in_focus(sigma: ArrayLike, sharp_below: float = 1.0) -> NDArray[np.bool_]:
     """What of a defocus map is in focus.
 
@@ -205,6 +207,7 @@ class DefocusEstimator:
         return PixelLevels(*spread_windows(stacked, windows.grid))
 
 
+@names_bad_arguments
 def defocus_map(
     image: ArrayLike,
     *,

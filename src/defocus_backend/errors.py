@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import warnings
 
+_MOST_GIVEN = 200
+"""Characters that an error shows of what was given."""
+
 
 class DefocusError(Exception):
     """Base of every error that this library raises on purpose."""
@@ -23,6 +26,9 @@ class InputError(DefocusError, ValueError):
     """
 
     def __init__(self, argument: str, given: str, wanted: str) -> None:
+        argument, given, wanted = (" ".join(str(text).split()) for text in (argument, given, wanted))
+        if len(given) > _MOST_GIVEN:
+            given = f"{given[:_MOST_GIVEN]}..."
         super().__init__(f"{argument}: got {given}; expected {wanted}")
         self.argument = argument
         self.given = given

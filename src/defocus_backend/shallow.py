@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import as_image_and_map, as_map, to_map
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
@@ -76,6 +77,7 @@ def weight_curve(sigma: Tensor, params: ShallowParams, focus: float | None = Non
     return -torch.expm1(-(((_TURN - blur) / scale) ** gamma))
 
 
+@names_bad_arguments
 def shallow_weights(
     sigma: ArrayLike,
     *,
@@ -114,6 +116,7 @@ def shallow_weights(
     return to_map(weight_curve(as_map(sigma), params, _check_focus(focus)))
 
 
+@names_bad_arguments
 def shallow_depth_of_field(
     image: ArrayLike,
     sigma: ArrayLike,
@@ -211,6 +214,7 @@ class ShallowRenderer:
     InputError, DeviceError
     """
 
+    @names_bad_arguments
     def __init__(
         self,
         image: ArrayLike,

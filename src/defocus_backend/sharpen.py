@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import as_image_and_map, as_map, to_map
 from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.device import device_errors, resolve_device
@@ -53,6 +54,7 @@ def gain_curve(sigma: Tensor, params: SharpenParams) -> Tensor:
     return gain.mul_(params.max_gain).mul_(falling).masked_fill_(sigma.isnan(), 0.0)
 
 
+@names_bad_arguments
 def gain_map(
     sigma: ArrayLike,
     *,
@@ -89,6 +91,7 @@ def gain_map(
     return to_map(gain_curve(as_map(sigma), params))
 
 
+@names_bad_arguments
 def sharpen(
     image: ArrayLike,
     sigma: ArrayLike,
@@ -160,6 +163,7 @@ class Sharpener:
     >>> results = [ready.apply(db.SharpenParams(max_gain=gain)) for gain in (1, 2, 4)]
     """
 
+    @names_bad_arguments
     def __init__(
         self,
         image: ArrayLike,

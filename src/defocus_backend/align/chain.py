@@ -14,6 +14,7 @@ from defocus_backend.align.frames import SmallFrame, small_frame
 from defocus_backend.align.motion import Matrix, Motion, from_pixels, locked_degrees, to_pixels
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import AlignedStack, require_opencv
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.params import ALIGN_DEGREES, AlignParams
 from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
@@ -22,6 +23,7 @@ from defocus_backend.stacks import StackLike, as_source
 _A = AlignParams
 
 
+@names_bad_arguments
 def align_stack(
     stack: StackLike,
     *,

@@ -12,6 +12,7 @@ from defocus_backend.align.motion import Matrix, Motion, decompose, displacement
 from defocus_backend.align.odd import OddFrame, Watch, bumped_frames
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import require_opencv
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.progress import CancelCallback, Reporter
 from defocus_backend.stacks import StackLike, as_source
 
@@ -56,6 +57,7 @@ class AlignmentNeed:
     bumped: tuple[OddFrame, ...] = ()
 
 
+@names_bad_arguments
 def alignment_needed(
     stack: StackLike,
     *,

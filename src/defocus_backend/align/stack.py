@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.area import Window
 from defocus_backend.align.frames import for_opencv
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
@@ -36,7 +37,10 @@ class AlignedStack(SliceSource):
         Rows and columns of the reference that an aligned frame shows.
     """
 
+    @names_bad_arguments
     def __init__(self, frames: SliceSource, alignment: Alignment, border: str = _A.border) -> None:
+        if not isinstance(alignment, Alignment):
+            raise InputError("alignment", type(alignment).__name__, "an Alignment")
         height, width = frames.plane_shape
         window: Window | None = alignment.crop if border == "crop" else (slice(0, height), slice(0, width))
         if window is None:
@@ -158,6 +162,7 @@ class AlignedStack(SliceSource):
         return np.asarray(moved > 0)
 
 
+@names_bad_arguments
 def apply_alignment(
     stack: StackLike, alignment: Alignment, *, channel_axis: int | None = None, border: str = _A.border
 ) -> AlignedStack:

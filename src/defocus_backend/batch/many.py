@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.batch.engine import Tried, work_through
 from defocus_backend.batch.pools import InlinePool, Listener, Moved, Pool, ProcessPool, Task, limit_threads
 from defocus_backend.errors import Cancelled, InputError
@@ -79,6 +80,7 @@ def open_pool(
     return InlinePool(task, moved=moved, cancel=cancel)
 
 
+@names_bad_arguments
 def fuse_many(
     stacks: Mapping[str, Any] | Iterable[Any],
     *,
@@ -130,6 +132,7 @@ def fuse_many(
     return _outcomes(pool, iter(named), options, total=total, retry=retry, progress=progress, cancel=cancel)
 
 
+@names_bad_arguments
 def _outcomes(
     pool: Pool,
     named: Iterator[tuple[str, Any]],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration
 from defocus_backend.errors import InputError
 from defocus_backend.params import QualityParams, SigmaParams
@@ -73,6 +74,7 @@ class Autofocus:
     pictures: tuple[tuple[float, float], ...]
 
 
+@names_bad_arguments
 def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: ChannelCalibration) -> Focused:
     """Position of the focus from one or more pictures at known positions.
 
@@ -179,6 +181,7 @@ class _Driver:
         return Autofocus(not reason, self.z, error, reason, tuple(self.pictures))
 
 
+@names_bad_arguments
 def autofocus(
     snap: Callable[[], ArrayLike],
     move: Callable[[float], Any],

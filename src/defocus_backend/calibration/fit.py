@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.positions import z_positions
@@ -38,6 +39,7 @@ class _Samples:
     curved: bool
 
 
+@names_bad_arguments
 def calibrate_defocus(
     stack: Sequence[ArrayLike] | Iterable[ArrayLike],
     *,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import write_whole
 from defocus_backend.io.atomic import reason
@@ -237,6 +238,7 @@ class DefocusCalibration:
         return self.channel(name).bowl * ((height / 2) ** 2 + (width / 2) ** 2)
 
 
+@names_bad_arguments
 def write_calibration(path: str | Path, calibration: DefocusCalibration) -> None:
     """Write a calibration as JSON.
 
@@ -248,6 +250,7 @@ def write_calibration(path: str | Path, calibration: DefocusCalibration) -> None
     write_whole(Path(path), (json.dumps(content, indent=1) + "\n").encode())
 
 
+@names_bad_arguments
 def read_calibration(path: str | Path) -> DefocusCalibration:
     """Read what `write_calibration` wrote.
 

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last, fold_batch_norm
+from defocus_backend.device import resolve_device
 from defocus_backend.errors import FileError, InputError, WeightsError
 
 FORMAT = "napari-defocus 1"
@@ -77,6 +79,7 @@ def _read_card(path: Path) -> ModelCard:
         raise WeightsError(f"weights: model card {path} cannot be read ({error})") from error
 
 
+@names_bad_arguments
 def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> tuple[nn.Module, str]:
     """Load a trained network, ready for inference.
 
@@ -96,12 +99,14 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
 
     Raises
     ------
+    InputError, DeviceError
+        If the device is none or absent.
     WeightsError
         If the file is missing or damaged, was made by another program, or does not match its model card.
     """
     path, card = _locate(weights)
     stamp = path.stat().st_mtime_ns if path.is_file() else 0
-    return _for_inference(path, card.sha256 if card else "", stamp, str(device))
+    return _for_inference(path, card.sha256 if card else "", stamp, str(resolve_device(device)))
 
 
 def load_trainable(weights: str | Path) -> tuple[nn.Module, str]:
@@ -153,6 +158,7 @@ def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
     return module, name
 
 
+@names_bad_arguments
 def save_network(module: nn.Module, path: Path, card: ModelCard, *, half_precision: bool = False) -> ModelCard:
     """Write weights and their model card, each whole or not at all.
 

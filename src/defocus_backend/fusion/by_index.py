@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import Image
 from defocus_backend.device import device_errors, resolve_device
 from defocus_backend.errors import InputError
@@ -74,6 +75,7 @@ class KnownBlend:
         return replace(self._form, valid=self._seen).restore(self._blend.result()), shares
 
 
+@names_bad_arguments
 def fuse_by_index(
     stack: StackLike,
     index: ArrayLike,
@@ -159,6 +161,7 @@ def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis
     return np.ascontiguousarray(np.moveaxis(moved, 0, channel_axis))
 
 
+@names_bad_arguments
 def decision_reach(blend: str = FusionParams.blend, blend_settings: BlendParams | None = None) -> int:
     """How far, in pixels along rows and columns, a blend carries a change of the decision.
 
@@ -169,6 +172,7 @@ def decision_reach(blend: str = FusionParams.blend, blend_settings: BlendParams 
     return kind.reach(blend_settings or BlendParams())
 
 
+@names_bad_arguments
 def affected_pixels(
     changed: ArrayLike,
     *,

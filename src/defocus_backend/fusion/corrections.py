@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
+from defocus_backend.arrays.checks import check_axes
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
 from defocus_backend.params import BlendParams, FusionParams
@@ -37,6 +39,7 @@ class Corrected:
     index: NDArray[np.int32]
 
 
+@names_bad_arguments
 def fuse_corrected(
     stack: StackLike,
     image: ArrayLike,
@@ -79,9 +82,14 @@ def fuse_corrected(
     if wanted.shape != automatic.shape or not np.issubdtype(wanted.dtype, np.integer):
         given = f"{wanted.dtype} of shape {wanted.shape}"
         raise InputError("corrections", given, f"whole numbers {automatic.shape}, as the decision map")
+    if wanted.ndim != 2:
+        raise InputError("index", f"shape {automatic.shape}", "a decision map (H, W)")
     chosen = np.where(wanted < 0, automatic, wanted).astype(np.int32)
     changed = chosen != automatic
     result = np.array(image)
+    axis = check_axes(result, channel_axis, "image")
+    if tuple(n for at, n in enumerate(result.shape) if at != axis) != wanted.shape:
+        raise InputError("image", f"shape {result.shape}", f"the fused image of the decision map {wanted.shape}")
     if not changed.any():
         return Corrected(result, chosen)
     rows, columns = (np.nonzero(changed.any(axis))[0] for axis in (1, 0))
@@ -116,6 +124,7 @@ def fuse_corrected(
     return Corrected(result, chosen)
 
 
+@names_bad_arguments
 def pack_corrections(corrections: ArrayLike) -> str:
     """Corrections (H, W) as a short text, for scripts and files; a few strokes take some hundred letters.
 
@@ -132,6 +141,7 @@ def pack_corrections(corrections: ArrayLike) -> str:
     return f"{values.shape[0]}x{values.shape[1]}:{base64.b64encode(packed).decode()}"
 
 
+@names_bad_arguments
 def unpack_corrections(text: str) -> NDArray[np.int32]:
     """What `pack_corrections` wrote; raise `InputError` for anything else."""
     try:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.filters import CellGrid, box_mean, cell_mean
 from defocus_backend.fusion.positions import z_positions
@@ -138,6 +139,7 @@ class Coverage:
         return "\n".join(lines)
 
 
+@names_bad_arguments
 def coverage(
     fusion: Fusion, slices: int | None = None, *, z: ArrayLike | None = None, z_step: float | None = None
 ) -> Coverage:

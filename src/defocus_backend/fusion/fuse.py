@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.fusion.bands import fuse_in_bands
 from defocus_backend.fusion.brightness import MatchExposure
 from defocus_backend.fusion.nd import fuse_lazily, fuse_plan, fuse_whole
@@ -20,6 +21,7 @@ from defocus_backend.stacks import ChannelChoice, StackLike, StackPlan, as_sourc
 _F = FusionParams
 
 
+@names_bad_arguments
 def fuse(
     stack: StackLike,
     *,
@@ -119,6 +121,7 @@ def fuse(
     return fuse_in_bands(slices, settings, progress=progress, cancel=cancel)
 
 
+@names_bad_arguments
 def fuse_nd(
     stack: ArrayLike | Any,
     *,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.positions import z_positions
 
@@ -44,6 +45,7 @@ class Plane:
     scatter: float
 
 
+@names_bad_arguments
 def plane_tilt(height: ArrayLike, *, error: ArrayLike | None = None, pixel_size: float | None = None) -> Plane:
     """How a height map is tilted: the plane of most of its pixels.
 
@@ -107,6 +109,7 @@ def _robust(
     return found, _NORMAL * float(np.median(np.abs(target - design @ found)))
 
 
+@names_bad_arguments
 def best_slice(height: ArrayLike, slices: int | None = None, *, z: ArrayLike | None = None) -> int:
     """The slice to keep where only one may be kept: the one nearest to the surface on average.
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import WholeFiles
+from defocus_backend.io.picture import as_path
 from defocus_backend.io.writing import encode_image
 
 MESH_SUFFIXES = (".ply", ".obj")
@@ -155,7 +157,7 @@ def encode_obj(mesh: Mesh, stem: str, image: ArrayLike) -> dict[str, bytes]:
 
 def encode_mesh(path: str | Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
     """All files of a mesh whose format the suffix names, see `write_mesh`; the named file comes first."""
-    path = Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         raise FileError(f"{path}: a mesh has no such format; expected a name ending in {' or '.join(MESH_SUFFIXES)}")
@@ -168,6 +170,7 @@ def encode_mesh(path: str | Path, mesh: Mesh, image: ArrayLike) -> dict[Path, by
     return {path.with_name(name) if name != f"{path.stem}.obj" else path: data for name, data in files.items()}
 
 
+@names_bad_arguments
 def write_mesh(
     path: str | Path,
     height: ArrayLike,

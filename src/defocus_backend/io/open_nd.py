@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.io.photos import is_tiff
 from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, as_path, file_errors
 from defocus_backend.io.raw import RAW_SUFFIXES
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 
+@names_bad_arguments
 def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) -> ImageND:
     """Open an image of many dimensions without reading its pixels.
 

@@ -25,6 +25,9 @@ PHOTO_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".j2k", ".jpx")
 READ_SUFFIXES = WRITTEN_SUFFIXES + PHOTO_SUFFIXES + RAW_SUFFIXES
 """Suffixes of the formats that are read as pictures."""
 
+_LONGEST = 4096
+"""Characters of a path; no system opens longer ones."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
@@ -94,6 +97,8 @@ def as_path(value: Any, argument: str = "path") -> Path:
         path = Path(value)
     except TypeError as error:
         raise InputError(argument, f"{type(value).__name__}", "a path") from error
+    if len(str(path)) > _LONGEST:
+        raise InputError(argument, f"{str(path)[:60]}... of {len(str(path))} characters", f"at most {_LONGEST}")
     if "\0" in str(path):
         raise InputError(argument, repr(str(path))[:60], "a path without null characters")
     return path

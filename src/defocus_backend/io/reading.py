@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import DefocusError, FileError, note
 from defocus_backend.io.exif import exif_of_tiff
 from defocus_backend.io.photos import is_tiff, read_photo
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
 
+@names_bad_arguments
 def read_image(path: str | Path) -> Picture:
     """Read one picture from a file, by what it holds rather than by what it is called.
 
@@ -73,6 +75,7 @@ def read_image(path: str | Path) -> Picture:
         return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
 
 
+@names_bad_arguments
 def read_map(path: str | Path) -> NDArray[np.float32]:
     """Read a map (H, W), such as sigma in pixels, from a float TIFF.
 

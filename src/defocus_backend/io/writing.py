@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
 from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, of_size, tiff_tags
-from defocus_backend.io.picture import JPEG_SUFFIXES, PNG_SUFFIXES, Metadata, Picture, check_suffix
+from defocus_backend.io.picture import JPEG_SUFFIXES, PNG_SUFFIXES, Metadata, Picture, as_path, check_suffix
 from defocus_backend.io.units import escaped
 
 _JPEG_QUALITY = 95
@@ -25,6 +26,7 @@ _IMAGEJ_DTYPES = (np.uint8, np.uint16, np.float32)
 _NONE = Metadata()
 
 
+@names_bad_arguments
 def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = None) -> None:
     """Write a picture whole or not at all, in the format that the suffix names.
 
@@ -44,10 +46,11 @@ def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = No
     FileError
         If the suffix is unknown or the target cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     write_whole(path, encode_image(array, check_suffix(path), like=like))
 
 
+@names_bad_arguments
 def write_map(
     path: str | Path, values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px"
 ) -> None:
@@ -66,10 +69,12 @@ def write_map(
 
     Raises
     ------
+    InputError
+        If `values` is no map.
     FileError
         If the suffix is another or the target cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     if check_suffix(path) in JPEG_SUFFIXES + PNG_SUFFIXES:
         raise FileError(f"{path}: maps are float TIFF files; expected a name ending in .tif")
     write_whole(path, encode_map(values, like=like, description=description))
@@ -78,6 +83,8 @@ def write_map(
 def encode_map(values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px") -> bytes:
     """The bytes of a float32 TIFF, see `write_map`."""
     array = np.asarray(values, dtype=np.float32)
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise InputError("values", f"shape {array.shape}", "a map (H, W) or maps (N, H, W)")
     metadata = _NONE if like is None else like.metadata
     return _tiff(array, Metadata(resolution=metadata.resolution, unit=metadata.unit), description)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import Image, as_image
 from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.device import device_errors, resolve_device
@@ -200,6 +201,7 @@ class QualityEstimator:
         return tuple(result)
 
 
+@names_bad_arguments
 def focus_quality(
     image: ArrayLike,
     *,

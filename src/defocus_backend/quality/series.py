@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.positions import z_positions
@@ -37,6 +38,7 @@ class BestPlane:
     at_end: bool
 
 
+@names_bad_arguments
 def best_plane(blocks: Sequence[ArrayLike], *, z: ArrayLike | None = None, z_step: float | None = None) -> BestPlane:
     """The plane of a stack that is in focus over most of the field.
 
@@ -92,6 +94,7 @@ class Drift:
     span: float
 
 
+@names_bad_arguments
 def drift(z: ArrayLike, times: ArrayLike | None = None) -> Drift:
     """Drift of the focus over time, robust against single times that went wrong.
 
@@ -112,7 +115,7 @@ def drift(z: ArrayLike, times: ArrayLike | None = None) -> Drift:
     InputError
         If the two do not match.
     """
-    values = np.asarray(z, dtype=np.float64)
+    values = np.atleast_1d(np.asarray(z, dtype=np.float64))
     when = np.arange(len(values), dtype=np.float64) if times is None else np.asarray(times, dtype=np.float64)
     if values.ndim != 1 or when.shape != values.shape:
         raise InputError("times", f"shape {when.shape}", f"one time for each of the {values.shape} positions")

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.stacks.plan import StackPlan
 from defocus_backend.stacks.source import WHOLE, SliceSource, StackLike
 
 
+@names_bad_arguments
 def as_source(
     stack: StackLike,
     *,
@@ -64,7 +66,7 @@ def as_source(
     if not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
         return as_source(_Restart(source), channel_axis=channel_axis, value_range=value_range, argument=argument)
     shape = tuple(source.shape) if hasattr(source, "ndim") else ()
-    if shape and len(shape) < 3:
+    if hasattr(source, "ndim") and len(shape) < 3:
         raise InputError(argument, f"shape {shape}", "three or more dimensions (N, H, W[, C])")
     known = bool(shape) and hasattr(source, "dtype")
     return SliceSource(

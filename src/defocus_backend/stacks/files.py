@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.photos import exif_of, is_tiff, open_pillow, orientation_of
 from defocus_backend.io.picture import (
@@ -47,6 +48,7 @@ class FileStack(SliceSource):
         The first slice, with the metadata of the stack.
     """
 
+    @names_bad_arguments
     def __init__(self, paths: list[Path], first: Picture, length: int, pages: TiffPlanes | None = None) -> None:
         super().__init__(
             None,
@@ -91,6 +93,7 @@ class FileStack(SliceSource):
         return array[rows]
 
 
+@names_bad_arguments
 def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
     """Open a focal stack without reading it.
 

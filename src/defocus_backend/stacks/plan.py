@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.stacks.channels import ChannelChoice, focus_weights, sharpest_channel
 from defocus_backend.stacks.source import WHOLE, SliceSource
@@ -57,6 +58,7 @@ class StackPlan:
     InputError
     """
 
+    @names_bad_arguments
     def __init__(
         self,
         image: Any,
@@ -65,7 +67,10 @@ class StackPlan:
         focus_channels: ChannelChoice | None = None,
         channel_names: Sequence[str | None] | None = None,
     ) -> None:
-        self._image = image if hasattr(image, "shape") and hasattr(image, "__getitem__") else np.asarray(image)
+        try:
+            self._image = image if hasattr(image, "shape") and hasattr(image, "__getitem__") else np.asarray(image)
+        except (TypeError, ValueError) as error:
+            raise InputError("image", type(image).__name__, "an array of numbers") from error
         letters = axes if axes is not None else getattr(image, "axes", None)
         if not isinstance(letters, str):
             raise InputError("axes", repr(letters), f"a letter for each axis: {_AXES}")

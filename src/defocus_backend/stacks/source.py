@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.stacks.samples import RANGE_SLICES, Samples, spread
 
@@ -72,6 +73,7 @@ class SliceSource(Sequence[NDArray[Any]]):
     (2, 8, 30)
     """
 
+    @names_bad_arguments
     def __init__(
         self,
         reader: Reader | None,
@@ -88,6 +90,8 @@ class SliceSource(Sequence[NDArray[Any]]):
     ) -> None:
         if count < 1:
             raise InputError(argument, "no slices", "at least one")
+        if reader is not None and not callable(reader):
+            raise InputError("reader", type(reader).__name__, "a function of number and rows")
         self._reader, self._count = reader, count
         self.channel_axis, self.argument = channel_axis, argument
         self.order = tuple(range(count)) if order is None else tuple(order)
