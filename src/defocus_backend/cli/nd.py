@@ -310,7 +310,9 @@ def _fuse_one_image(
         if not flat:
             shape = plan.result_shape(plan.result_axes)
             fused = created("fused", plan.result_axes, shape, image.dtype, image.calibration)
-        known = replace(image.calibration, channels=labels)
+        # Maps are of the whole stack: what differs between its channels is no channel's of theirs.
+        acquisition = image.calibration.acquisition.over("C")
+        known = replace(image.calibration, channels=labels, acquisition=acquisition)
         maps = created("maps", map_axes, tuple(sizes[a] for a in map_axes), np.dtype(np.float32), known)
         with run.progress(f"{stem.name}, {len(plan)} x {plan.sizes['Z']} slices") as progress:
             for index, one in fuse_each(plan, progress=progress, **settings.arguments()):

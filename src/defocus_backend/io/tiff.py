@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from xml.etree import ElementTree
 
-from defocus_backend.errors import DefocusError, FileError
+from defocus_backend.errors import DefocusError, FileError, note
 from defocus_backend.io.exif import exif_of_tiff
 from defocus_backend.io.limits import MOST_PLANES
 from defocus_backend.io.picture import Metadata, unreadable
@@ -107,8 +107,9 @@ def check_ome(path: Path, tiff: TiffFile) -> None:
         return
     try:
         root = ElementTree.fromstring(xml.strip("\0"))
-    except ElementTree.ParseError:
-        return  # then it counts as a TIFF without metadata
+    except ElementTree.ParseError as error:
+        note(f"{path}: its OME-XML is damaged ({error}); opened by its pages, without axes and pixel sizes")
+        return
     names = {str(uuid.get("FileName")) for uuid in root.iterfind(".//{*}TiffData/{*}UUID") if uuid.get("FileName")}
     for name in sorted(names - {path.name}):
         if name != PurePosixPath(name).name or name != PureWindowsPath(name).name:

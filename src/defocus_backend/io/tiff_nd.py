@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError, note
+from defocus_backend.io.acquisition import acquisition_of, optics_of
 from defocus_backend.io.tiff import tiff_metadata
 from defocus_backend.io.tiff_series import TiffPlanes, images_of, present_planes
 from defocus_backend.io.units import canonical
@@ -129,12 +130,18 @@ def ome_calibration(xml: str, number: int) -> Calibration:
     ):
         with contextlib.suppress(TypeError, ValueError):
             size = float(pixels.get(attribute))  # type: ignore[arg-type]
+            if -np.inf < size < 0:
+                note(f"OME-XML has the {attribute} {size:g}, which is negative; taken as {-size:g}")
+                size = -size
             if 0 < size < np.inf:
                 spacing[axis], units[axis] = size, canonical(pixels.get(f"{attribute}Unit") or unit)
     channels = tuple(
-        Channel(name=c.get("Name"), colour=_from_signed(c.get("Color"))) for c in pixels.findall("{*}Channel")
+        Channel(name=c.get("Name"), colour=_from_signed(c.get("Color")), optics=optics_of(c))
+        for c in pixels.findall("{*}Channel")
     )
-    return Calibration(spacing=spacing, units=units, channels=channels)
+    return Calibration(
+        spacing=spacing, units=units, channels=channels, acquisition=acquisition_of(images[number], pixels)
+    )
 
 
 def _from_signed(value: str | None) -> Colour | None:

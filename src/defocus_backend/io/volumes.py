@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
+from defocus_backend.io.acquisition import Acquisition
 
 if TYPE_CHECKING:
     import dask.array
@@ -46,12 +47,15 @@ class Channel:
         Least and largest value that it may have, then those that are shown as black and as full colour.
     shown : bool
         Whether programs show it at first.
+    optics : mapping of str to str
+        Wavelengths, fluorophore and the like, by their names in OME-XML.
     """
 
     name: str | None = None
     colour: Colour | None = None
     window: Window | None = None
     shown: bool = True
+    optics: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +72,15 @@ class Calibration:
         One an index of the axis C, or empty.
     origin : mapping of str to float
         Where the first pixel, slice or time lies, in the same unit, by axis letter; 0 where it is left out.
+    acquisition : Acquisition
+        Date, exposures and positions of the stage; results keep what still holds for them.
     """
 
     spacing: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     channels: tuple[Channel, ...] = ()
     origin: Mapping[str, float] = field(default_factory=dict)
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     def describe(self) -> str:
         """Pixel sizes in one line: ``Y 0.1 µm, X 0.1 µm, Z 0.5 µm``."""
@@ -196,6 +203,7 @@ class ImageND:
         elif numbers[0] and axis in calibration.origin and axis in calibration.spacing:
             moved = calibration.origin[axis] + numbers[0] * calibration.spacing[axis]
             calibration = replace(calibration, origin={**calibration.origin, axis: moved})
+        calibration = replace(calibration, acquisition=calibration.acquisition.take(axis, numbers))
         shape = (*self.shape[:place], len(numbers), *self.shape[place + 1 :])
         return replace(self, shape=shape, calibration=calibration, planes=_Some(self.planes, place, tuple(numbers)))
 
@@ -204,6 +212,7 @@ class ImageND:
         one = self.take(axis, [number])
         place = one.axes.index(axis)
         calibration = replace(one.calibration, channels=()) if axis == "C" else one.calibration
+        calibration = replace(calibration, acquisition=calibration.acquisition.over(axis))
         return replace(
             one,
             axes=one.axes.replace(axis, ""),
@@ -232,7 +241,10 @@ class ImageND:
         units = {a: u for a, u in known.units.items() if a in spacing}
         channels = () if "C" in renaming else known.channels
         origin = {a: v for a, v in known.origin.items() if a not in renaming}
-        calibration = Calibration(spacing=spacing, units=units, channels=channels, origin=origin)
+        acquisition = known.acquisition.renamed() if renaming else known.acquisition
+        calibration = Calibration(
+            spacing=spacing, units=units, channels=channels, origin=origin, acquisition=acquisition
+        )
         return replace(self, axes=axes, calibration=calibration)
 
     def to_dask(self) -> dask.array.Array:

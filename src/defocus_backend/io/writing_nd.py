@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError, note
+from defocus_backend.io.acquisition import Acquisition
 from defocus_backend.io.atomic import WholeFiles, reason
 from defocus_backend.io.ome_zarr import create_zarr, is_store
+from defocus_backend.io.picture import as_path
 from defocus_backend.io.units import ome_symbol
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
 
@@ -68,6 +71,7 @@ class WriterND:
         self._target = None
 
 
+@names_bad_arguments
 def write_nd(
     path: str | Path,
     array: ArrayLike,
@@ -98,7 +102,7 @@ def write_nd(
     FileError
         If the target cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     image: Any = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
     kind = nd_suffix(path)
     if kind == OME_ZARR and like is not None and like.format == "OME-Zarr 0.4":
@@ -170,6 +174,7 @@ def create_nd(
             target = _create_tiff(part, order, [shape[axes.index(a)] for a in order], dtype, calibration, name)
         else:
             order, calibration = _colour_as_channels(axes, shape, calibration)
+            _note_left_out(part, calibration)
             target = create_zarr(
                 part,
                 axes=order.replace("S", "C"),
@@ -204,6 +209,15 @@ def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -
     return order, replace(known, channels=_RGB if samples == 3 else ())
 
 
+def _note_left_out(part: Path, known: Calibration) -> None:
+    """Say what OME-Zarr has no place for."""
+    optics = any(c.optics for c in known.channels)
+    if known.acquisition or optics:
+        left = [*(["date, exposures, stage positions or significant bits"] if known.acquisition else [])]
+        left += ["wavelengths and optics of the channels"] if optics else []
+        note(f"{part.name}: OME-Zarr has no place for {' and '.join(left)}; left out")
+
+
 def _create_tiff(
     part: Path, axes: str, shape: list[int], dtype: np.dtype[Any], known: Calibration, name: str
 ) -> NDArray[Any]:
@@ -234,7 +248,12 @@ def _create_tiff(
             channel["Name"] = [n or f"channel {k}" for k, n in enumerate(names)]
         if any(c is not None for c in colours):
             channel["Color"] = [_signed(c or (255, 255, 255)) for c in colours]
-        metadata["Channel"] = channel
+        for name in sorted({name for c in known.channels for name in c.optics}):
+            channel[name] = [c.optics.get(name) for c in known.channels]
+        metadata["Channel"] = [
+            {name: values[k] for name, values in channel.items()} for k in range(len(known.channels))
+        ]
+    metadata |= _acquired(known.acquisition, axes, sizes, dtype)
     options: dict[str, Any] = {"photometric": "rgb" if sizes.get("S", 1) >= 3 else "minisblack"}
     if sizes.get("S", 1) in (2, 4):
         options["extrasamples"] = ["unassalpha"]
@@ -246,11 +265,21 @@ def _create_tiff(
         shape=tuple(shape),
         dtype=stored,
         ome=True,
-        metadata={k: v for k, v in metadata.items() if v is not None and v != {}},
+        metadata={k: v for k, v in metadata.items() if v is not None},
         **options,
     )
     _reserve(part)
     return mapped
+
+
+def _acquired(known: Acquisition, axes: str, sizes: dict[str, int], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What is known of the acquisition, in the words of OME-XML."""
+    return {
+        "AcquisitionDate": known.date or None,
+        # The bits are those of the samples that were read; a map or an index has others.
+        "SignificantBits": known.significant_bits if dtype.name == known.stored_as else None,
+        "Plane": known.as_planes("".join(a for a in axes if a in "TCZ"), sizes) or None,
+    }
 
 
 def _reserve(path: Path) -> None:
