@@ -56,3 +56,18 @@ def test_examples_call_what_exists(example: Path) -> None:
     }
     assert used, "an example shows the library"
     assert [name for name in used if not hasattr(db, name)] == []
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    """Each row of the first table of docs/reliability.md, with the files and functions that it names."""
+    table = (DOCS / "reliability.md").read_text(encoding="utf-8").split("## Promises")[1].split("## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 15
+    for row in rows:
+        names = re.findall(r"`([^`]*test_[^`]*)`", row.rsplit(" | ", 1)[1])
+        assert names, f"no test: {row}"
+        for name in names:
+            file, _, function = name.partition("::")
+            source = ROOT / file
+            assert source.is_file(), name
+            assert f"def {function or 'test_'}" in source.read_text(encoding="utf-8"), name

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from click.testing import CliRunner
 
 from defocus_backend.batch.journal import HIDDEN, RECORD
@@ -71,3 +72,40 @@ def assert_whole(out: Path, name: str) -> None:
     listed = {Path(output["path"]).name for output in record["outputs"]}
     assert {path.name for path in (out / name).iterdir()} == {RECORD, *listed}
     assert len(listed) >= 5
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no such signal")
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_batch_whose_terminal_goes_leaves_a_report(
+    make_stack: MakeStack, tmp_path: Path, random_weights: dict[str, Path], name: str
+) -> None:
+    """What was finished is listed, nothing is half written, and --resume does the rest."""
+    for seed, stack in enumerate(NAMES):
+        make_stack(tmp_path / "in" / stack, slices=12, seed=seed)
+    out = tmp_path / "out"
+    command = ["batch", str(tmp_path / "in"), "--out", str(out), "--json", "--weights", str(random_weights["blurnet"])]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "defocus_backend.cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        for line in running.stdout:
+            if json.loads(line)["event"] == "stack-done":
+                running.send_signal(getattr(signal, name))
+                break
+        running.stdout.read()
+        said = running.stderr.read()
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    finished = {stack for stack in NAMES if (out / stack / RECORD).exists()}
+    assert finished, "it was stopped after the first stack"
+    report = json.loads((out / "report.json").read_text())
+    assert {one["name"] for one in report["stacks"] if one["state"] == "done"} == finished
+    assert (out / "report.html").exists()
+    resumed = CliRunner().invoke(main, [*command, "--resume"], catch_exceptions=False)
+    assert resumed.exit_code == 0
+    assert {stack for stack in NAMES if (out / stack / RECORD).exists()} == set(NAMES)
