@@ -48,6 +48,7 @@ _KINDS: dict[str, tuple[_Test, str]] = {
     "str": (lambda value: isinstance(value, str), "a text"),
     "Path": (lambda value: isinstance(value, os.PathLike), "a path"),
     "ArrayLike": (_is_array, "an array of numbers"),
+    "NDArray": (lambda value: isinstance(value, np.ndarray) and _is_array(value), "an array of numbers"),
     "Callable": (callable, "a function"),
     "ProgressCallback": (callable, "a function of done, total and what"),
     "CancelCallback": (callable, "a function without arguments"),

@@ -35,8 +35,9 @@ STACK = RNG.integers(0, 256, (3, *SHAPE), dtype=np.uint8)
 MAP = RNG.random(SHAPE).astype(np.float32) * 5
 INDEX = RNG.integers(0, 3, SHAPE).astype(np.int32)
 BLURRED = [ndimage.gaussian_filter(RNG.random((96, 96)), 1 + 0.5 * abs(n - 4)).astype(np.float32) for n in range(9)]
-QUICK: dict[str, Any] = {"method": "energy_ratio"}
+QUICK: dict[str, Any] = {"map_method": "energy_ratio"}
 """A method that is quick, so that thousands of calls are."""
+QUICK_FUSE: dict[str, Any] = {"map_settings": db.SliceMapParams(**QUICK)}
 
 
 class Odd:
@@ -131,7 +132,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     db.write_nd(folder / "nd.ome.tif", STACK, axes="ZYX")
     known = calibration()
     db.write_calibration(folder / "calibration.json", known)
-    fused = db.fuse(STACK, **QUICK)
+    fused = db.fuse(STACK, **QUICK_FUSE)
     aligned = db.align_stack(STACK, model="translation")
     network, _ = db.load_network("blurnet")
     card = db.ModelCard(name="n", network="blurnet", description="d")
@@ -139,10 +140,15 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     return {
         "AlignParams": {},
         "AlignedStack": {"frames": db.as_source(STACK), "alignment": aligned.alignment},
-        "DefocusParams": {},
+        "BlendParams": {},
+        "DecisionParams": {},
+        "MapParams": {},
+        "SliceMapParams": {},
         "FileStack": {},
         "FusionParams": {},
         "QualityParams": {},
+        "RepairedStack": {"slices": db.as_source(STACK), "bad": GRAY > 250},
+        "repair_stack": {"stack": STACK},
         "ShallowParams": {},
         "ShallowRenderer": image,
         "SharpenParams": {},
@@ -163,11 +169,11 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "defocus_map": {"image": GRAY, **QUICK},
         "drift": {"z": [0.0, 0.1, 0.2, 0.4]},
         "focus_quality": {"image": GRAY, **QUICK},
-        "fuse": {"stack": STACK, **QUICK},
+        "fuse": {"stack": STACK, **QUICK_FUSE},
         "fuse_by_index": {"stack": STACK, "index": INDEX},
         "fuse_corrected": {"stack": STACK, "image": fused.image, "index": INDEX, "corrections": INDEX - 1},
-        "fuse_many": {"stacks": {"a": STACK}, **QUICK},
-        "fuse_nd": {"stack": STACK, "axes": "ZYX", **QUICK},
+        "fuse_many": {"stacks": {"a": STACK}, **QUICK_FUSE},
+        "fuse_nd": {"stack": STACK, "axes": "ZYX", **QUICK_FUSE},
         "gain_map": {"sigma": MAP},
         "in_focus": {"sigma": MAP},
         "load_network": {"weights": "blurnet"},

@@ -12,6 +12,7 @@ from defocus_backend.batch.pools import Ended, Failure, Task, call, limit_thread
 from defocus_backend.errors import DeviceError, InputError
 
 _CONNECT_SECONDS = 10
+_TLS_OPTIONS = "--tls-ca-file, --tls-cert and --tls-key"
 _ALONE = threading.Lock()
 """One stack at a time in a process: torch's threads would fight, and memory would add up."""
 
@@ -51,6 +52,8 @@ class ClusterPool:
         self._own = not isinstance(scheduler, distributed.Client)
         self._client: Any = scheduler
         if self._own:
+            if isinstance(scheduler, str) and scheduler.startswith("tls://") and not tls:
+                raise InputError("scheduler", f"{scheduler} without certificates", _TLS_OPTIONS)
             try:
                 # Not the global default: arrays that scripts compute meanwhile stay where they were.
                 security = _security(tls) if tls else None
@@ -108,7 +111,7 @@ def _security(tls: Mapping[str, Path]) -> Any:
 
     missing = [f"--tls-{name.replace('_', '-')}" for name in ("ca_file", "cert", "key") if name not in tls]
     if missing:
-        raise InputError("scheduler", f"TLS without {', '.join(missing)}", "--tls-ca-file, --tls-cert and --tls-key")
+        raise InputError("scheduler", f"TLS without {', '.join(missing)}", _TLS_OPTIONS)
     for name, path in tls.items():
         if not path.is_file():
             raise InputError(f"--tls-{name.replace('_', '-')}", str(path), "a file in PEM format")

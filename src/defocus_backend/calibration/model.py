@@ -20,6 +20,7 @@ from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import write_whole
 from defocus_backend.io.atomic import reason
+from defocus_backend.io.picture import as_path
 
 Side = Literal["both", "below", "above"]
 
@@ -247,7 +248,7 @@ def write_calibration(path: str | Path, calibration: DefocusCalibration) -> None
     FileError
     """
     content = {"format": _FORMAT, "version": _VERSION, **asdict(calibration)}
-    write_whole(Path(path), (json.dumps(content, indent=1) + "\n").encode())
+    write_whole(as_path(path), (json.dumps(content, indent=1) + "\n").encode())
 
 
 @names_bad_arguments
@@ -259,8 +260,9 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
     FileError
         If it cannot be read, or is no calibration.
     """
+    path = as_path(path)
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({reason(error)})") from error
     except ValueError as error:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, sparse
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.progress import CancelCallback, Reporter
@@ -61,8 +62,11 @@ class RepairedStack(ChangedStack):
         Number of places that are filled, each of touching pixels.
     """
 
+    @names_bad_arguments
     def __init__(self, slices: SliceSource, bad: NDArray[np.bool_], flat: NDArray[np.float64] | None = None) -> None:
         super().__init__(slices)
+        if np.shape(bad) != slices.plane_shape:
+            raise InputError("bad", f"shape {np.shape(bad)}", f"a pixel of each slice {slices.plane_shape}")
         self.bad = bad
         self.spots = int(ndimage.label(bad, np.ones((3, 3)))[1])
         self._flat = flat
@@ -124,6 +128,7 @@ class _Fill:
         plane[self._rows[ours] - begin, self._columns[ours]] = np.rint(found) if whole else found
 
 
+@names_bad_arguments
 def repair_stack(
     stack: StackLike,
     *,
