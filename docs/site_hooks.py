@@ -70,7 +70,7 @@ def command_page() -> str:
     parts = [
         "# Command line",
         "",
-        "Written from the commands themselves: `defocus COMMAND --help` prints the same.",
+        "Written from the commands themselves: `defocus COMMAND --help-all` prints the same.",
         "",
         "Exit codes: 0, done; 1, some stacks of a batch failed; 2, refused, with one line on stderr; 130, interrupted.",
         "",

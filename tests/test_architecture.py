@@ -31,6 +31,7 @@ FLOW = (
     ("training", "batch"),
     ("quality",),
     ("calibration", "surface"),
+    ("pipeline",),
     ("cli",),
 )
 """Modules in the order of design section 2: each imports from earlier groups and from itself only."""
@@ -138,6 +139,27 @@ print([name for name in {INTERFACES!r} if name in sys.modules])
 def test_both_packages_are_typed() -> None:
     for package in ("defocus_backend", "napari_defocus"):
         assert (SOURCE / package / "py.typed").exists()
+
+
+def test_a_function_body_past_100_lines_is_two_functions() -> None:
+    long = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                long[f"{path}:{node.name}"] = (node.end_lineno or 0) - first.lineno + 1
+    assert len(long) > 500
+    assert {name: lines for name, lines in long.items() if lines > 100} == {}
+
+
+def test_the_command_line_is_click_and_nothing_else() -> None:
+    """What a command computes lies in `pipeline`; only commands that print something of their own import more."""
+    alone = {"demo.py", "score.py", "training.py", "methods.py", "info.py"}
+    for path in sorted((BACKEND / "cli").glob("*.py")):
+        if path.name not in alone:
+            rooms = {name.split(".")[1] for name in imported(path) if name.startswith("defocus_backend.")}
+            shared = {"cli", "pipeline", "batch", "errors", "options", "params", "methods", "progress", "threads", "io"}
+            assert rooms <= shared, path.name
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))

@@ -75,6 +75,19 @@ if TYPE_CHECKING:
         SharpenParams,
         SliceMapParams,
     )
+    from defocus_backend.pipeline import (
+        FuseFiles,
+        Made,
+        MapFiles,
+        ShallowFiles,
+        SharpenFiles,
+        SurfaceFiles,
+        fuse_files,
+        map_files,
+        shallow_files,
+        sharpen_files,
+        surface_files,
+    )
     from defocus_backend.quality import BestPlane, Drift, FocusQuality, ObjectQuality, best_plane, drift, focus_quality
     from defocus_backend.shallow import ShallowDepthOfField, ShallowRenderer, shallow_depth_of_field, shallow_weights
     from defocus_backend.sharpen import Sharpened, Sharpener, gain_map, sharpen
@@ -113,13 +126,19 @@ _HOMES = {
         *("AlignParams", "BlendParams", "DecisionParams", "FusionParams", "MapParams"),
         *("QualityParams", "ShallowParams", "SharpenParams", "SliceMapParams"),
     ),
+    "pipeline": (
+        *("FuseFiles", "Made", "MapFiles", "ShallowFiles", "SharpenFiles", "SurfaceFiles"),
+        *("fuse_files", "map_files", "shallow_files", "sharpen_files", "surface_files"),
+    ),
     "quality": ("BestPlane", "Drift", "FocusQuality", "ObjectQuality", "best_plane", "drift", "focus_quality"),
     "shallow": ("ShallowDepthOfField", "ShallowRenderer", "shallow_depth_of_field", "shallow_weights"),
     "sharpen": ("Sharpened", "Sharpener", "gain_map", "sharpen"),
     "stacks": ("FileStack", "RepairedStack", "SliceSource", "StackPlan", "as_source", "open_stack", "repair_stack"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = {name: name for name in ("calibration", "compare", "methods", "metrics", "quality", "render", "surface")}
+_MODULES = {
+    name: name for name in ("calibration", "compare", "methods", "metrics", "pipeline", "quality", "render", "surface")
+}
 _MODULES["scenes"] = "synthetic.scenes"
 
 __all__ = [
@@ -146,10 +165,13 @@ __all__ = [
     "FileError",
     "FileStack",
     "FocusQuality",
+    "FuseFiles",
     "Fusion",
     "FusionParams",
     "ImageND",
     "InputError",
+    "Made",
+    "MapFiles",
     "MapParams",
     "Metadata",
     "ModelCard",
@@ -160,14 +182,17 @@ __all__ = [
     "QualityParams",
     "RepairedStack",
     "ShallowDepthOfField",
+    "ShallowFiles",
     "ShallowParams",
     "ShallowRenderer",
+    "SharpenFiles",
     "SharpenParams",
     "Sharpened",
     "Sharpener",
     "SliceMapParams",
     "SliceSource",
     "StackPlan",
+    "SurfaceFiles",
     "WeightsError",
     "__version__",
     "affected_pixels",
@@ -187,12 +212,14 @@ __all__ = [
     "fuse",
     "fuse_by_index",
     "fuse_corrected",
+    "fuse_files",
     "fuse_many",
     "fuse_nd",
     "gain_map",
     "in_focus",
     "load_network",
     "locate_focus",
+    "map_files",
     "open_nd",
     "open_stack",
     "pack_corrections",
@@ -203,9 +230,12 @@ __all__ = [
     "repair_stack",
     "save_network",
     "shallow_depth_of_field",
+    "shallow_files",
     "shallow_weights",
     "sharpen",
+    "sharpen_files",
     "shipped_weights",
+    "surface_files",
     "unpack_corrections",
     "write_calibration",
     "write_image",

@@ -30,6 +30,10 @@ def option(
     choices: Collection[Any] = (),
     kind: type | None = None,
     count: int = 1,
+    common: bool = False,
+    heading: str = "",
+    metavar: str = "",
+    shell: bool = True,
 ) -> Any:
     """A field with all that an interface shows of it.
 
@@ -50,10 +54,19 @@ def option(
         bool, int, float, str or `pathlib.Path`; `object` for what the library checks where it uses it.
     count : int
         More than 1 for a tuple of so many values; 0 for a tuple of any number.
+    common : bool
+        Whether people use it often: `defocus COMMAND --help` shows only such options.
+    heading : str
+        In the help; by default that of the group.
+    metavar : str
+        What the help writes for the value.
+    shell : bool
+        Whether it can be given in words, on a command line or in a file.
     """
     kind = kind or type(default)
-    shown = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
-    return field(default=default, metadata={**shown, "kind": kind, "count": count})
+    shown: dict[str, Any] = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
+    shown |= {"kind": kind, "count": count, "common": common, "heading": heading, "metavar": metavar, "shell": shell}
+    return field(default=default, metadata=shown)
 
 
 def group(kind: type[Params]) -> Any:
@@ -80,7 +93,9 @@ class Params:
     def describe(cls, *, whole: bool = False) -> dict[str, Mapping[str, Any]]:
         """For every option: its default, help, unit, range, choices, kind and count; `whole` with the inner groups'."""
         found: dict[str, Mapping[str, Any]] = {
-            f.name: {"default": f.default, **f.metadata} for f in fields(cls) if "group" not in f.metadata
+            f.name: {"default": f.default, **f.metadata, "heading": f.metadata["heading"] or cls.heading}
+            for f in fields(cls)
+            if "group" not in f.metadata
         }
         for inner in cls.groups().values() if whole else ():
             found |= inner.describe(whole=True)

@@ -21,6 +21,34 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputParams(Params):
+    """How the values of an input are read."""
+
+    value_range: tuple[float, float] | None = option(
+        None,
+        "Values that count as black and white. By default the whole range of 8-bit files, 0 to 1 for floats within "
+        "it, else the 0.1 and 99.9 percentiles.",
+        kind=float,
+        count=2,
+        heading="Input",
+        metavar="LOW HIGH",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParams(Params):
+    """Where a run computes."""
+
+    device: str | torch.device = option(
+        "auto",
+        "Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        kind=object,
+        heading="Run",
+        metavar="NAME",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MapParams(Params):
     """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
 
@@ -30,9 +58,10 @@ class MapParams(Params):
         DEFAULT_NETWORK,
         "Network that judges the blur, or a published method without one.",
         choices=MAP_NAMES,
+        common=True,
     )
     step: int = option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
-    refine: bool = option(True, "Refine the map with the iterated weighted guided filter.")
+    refine: bool = option(True, "Refine the map with the iterated weighted guided filter.", common=True)
     refine_radius: int = option(4, "Radius of the refining filter; 16 in the paper.", unit="px", low=1, high=512)
     refine_eps: float = option(0.005, "Regularisation of the refining filter, on the unit range.", above=0.0)
     refine_iterations: int = option(1, "Iterations of guide smoothing and refinement; 7 in the paper.", low=1, high=50)
@@ -57,6 +86,7 @@ class MapParams(Params):
         "Other weights: a name from `defocus models`, or a .safetensors file from `defocus train`. Their network takes "
         "the place of map_method.",
         kind=object,
+        metavar="NAME|FILE",
     )
     tile: int = option(
         1152,
@@ -85,6 +115,7 @@ class SigmaParams(MapParams):
         DEFAULT_NETWORK,
         "Network that judges the blur, or a published method that gives pixels.",
         choices=PIXEL_MAP_NAMES,
+        common=True,
     )
 
 
@@ -108,12 +139,14 @@ class SharpenParams(Params):
 
     heading: ClassVar[str] = "Sharpening"
 
-    max_gain: float = option(2.0, "Largest sharpening gain, lambda_max of eq 8.", low=0.0, high=20.0)
+    max_gain: float = option(2.0, "Largest sharpening gain, lambda_max of eq 8.", low=0.0, high=20.0, common=True)
     alpha1: float = option(30.0, "Slope at which the gain rises with blur, eq 9.", above=0.0, high=500.0)
     beta1: float = option(0.15, "Blur / 19 px at which the gain has risen to half, eq 9.", low=0.0, high=1.0)
     alpha2: float = option(92.0, "Slope at which the gain falls with blur, eq 10.", above=0.0, high=500.0)
     beta2: float = option(0.4, "Blur / 19 px at which the gain has fallen to half, eq 10.", low=0.0, high=1.0)
-    low_pass: float = option(2.0, "Sigma of the Gaussian low pass B of eq 7.", unit="px", above=0.0, high=50.0)
+    low_pass: float = option(
+        2.0, "Sigma of the Gaussian low pass B of eq 7.", unit="px", above=0.0, high=50.0, common=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +155,20 @@ class ShallowParams(Params):
 
     heading: ClassVar[str] = "Depth of field"
 
-    sharp_below: float = option(1.0, "Blur up to which a pixel stays sharp, c0.", unit="px", low=0.0, high=9.9)
-    blur_above: float = option(7.0, "Blur from which a pixel is fully blurred, c1.", unit="px", above=0.0, high=9.99)
+    sharp_below: float = option(
+        1.0, "Blur up to which a pixel stays sharp, c0.", unit="px", low=0.0, high=9.9, common=True
+    )
+    blur_above: float = option(
+        7.0, "Blur from which a pixel is fully blurred, c1.", unit="px", above=0.0, high=9.99, common=True
+    )
     sharp_weight: float = option(0.999, "Weight of the sharp image at c0, W0.", above=0.5, high=0.999999)
     blur_weight: float = option(0.001, "Weight of the sharp image at c1, W1.", above=0.0, high=0.499)
-    sharpen_gain: float = option(0.25, "Unsharp-mask gain of the sharp part.", low=0.0, high=20.0)
+    sharpen_gain: float = option(0.25, "Unsharp-mask gain of the sharp part.", low=0.0, high=20.0, common=True)
     blur: str = option(
         "guided",
         "How the background is blurred: iterated guided filter or lens disc.",
         choices=("guided", "lens"),
+        common=True,
     )
     radius: int = option(33, "Radius of the guided filter.", unit="px", low=1, high=512)
     eps: float = option(128.0, "Regularisation of the guided filter, on the 0..255 scale.", above=0.0)
@@ -166,7 +204,11 @@ class DecisionParams(Params):
         choices=("none", "first", "last"),
     )
     never_above: float = option(
-        5.0, "Least sigma over all slices above which a pixel was never in focus.", unit="px", above=0.0
+        5.0,
+        "Least sigma over all slices above which a pixel was never in focus.",
+        unit="px",
+        above=0.0,
+        heading="Height and coverage",
     )
 
 
@@ -188,7 +230,7 @@ class BlendParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FusionParams(Params):
+class FusionParams(InputParams, RunParams):
     """Multi-focus fusion (paper, eqs 13 to 16, and past them): the options of `fuse` and their groups."""
 
     heading: ClassVar[str] = "Fusion"
@@ -204,32 +246,38 @@ class FusionParams(Params):
         "How slices are mixed: octave by octave, which leaves no seams or mottling; by decision maps under a guided "
         "filter, as in the paper; or every pixel from one slice.",
         choices=BLENDS,
+        common=True,
     )
-    fast: bool = option(False, "Judge sigma on a coarser grid, 4 px at least; details still count pixel by pixel.")
+    fast: bool = option(
+        False, "Judge sigma on a coarser grid, 4 px at least; details still count pixel by pixel.", common=True
+    )
     z: ArrayLike | None = option(
-        None, "Position of each slice, rising or falling, in any unit; the unit of the height.", kind=object
+        None,
+        "Position of each slice, rising or falling, in any unit; the unit of the height.",
+        kind=object,
+        shell=False,
     )
     z_step: float | None = option(
         None,
         "Distance from one slice to the next, negative if z falls; by default z is counted in slices.",
         kind=float,
-    )
-    value_range: tuple[float, float] | None = option(
-        None,
-        "Values that count as black and white. By default the whole range of 8-bit files, 0 to 1 for floats within "
-        "it, else the 0.1 and 99.9 percentiles.",
-        kind=object,
-        count=2,
+        common=True,
+        heading="Height and coverage",
+        metavar="DISTANCE",
     )
     match_exposure: Any = option(
         "auto",
-        "Divide every slice by its brightness against the others. auto does so for photographs.",
+        "Match the brightness of the slices. Aligned frames get a gain per channel, others a gain each. By default not "
+        "for a microscope's slices: gray TIFFs without a camera's EXIF, 16-bit gray, a file with axes.",
         choices=("auto", True, False),
+        common=True,
+        heading="Alignment",
     )
     keep_slices: bool = option(
-        False, "Also return sigma, decision and weight of every slice; takes memory in proportion to their number."
+        False,
+        "Also give sigma, decision and weight of every slice; takes memory in proportion to their number.",
+        heading="Output",
     )
-    device: str | torch.device = option("auto", "Where to compute: auto, cpu, cuda, cuda:N or mps.", kind=object)
     map_settings: SliceMapParams = group(SliceMapParams)
     decision_settings: DecisionParams = group(DecisionParams)
     blend_settings: BlendParams = group(BlendParams)
@@ -242,13 +290,18 @@ class QualityParams(Params):
     heading: ClassVar[str] = "Verdict"
 
     sharp_below: float = option(
-        2.0, "Median sigma below which a picture is in focus; raise it for oversampled pictures.", unit="px", above=0.0
+        2.0,
+        "Median sigma below which a picture is in focus; raise it for oversampled pictures.",
+        unit="px",
+        above=0.0,
+        common=True,
     )
     blurred_above: float = option(
         4.0,
         "A picture is out of focus if even its sharpest tenth has a larger sigma; between the two it is soft.",
         unit="px",
         above=0.0,
+        common=True,
     )
     confident_above: float = option(
         0.3, "Confidence, 0 to 1, above which a pixel is informative and counts.", low=0.0, high=1.0

@@ -27,15 +27,12 @@ class Job:
         ``"fuse"``, ``"map"``, ``"sharpen"`` or ``"shallow"``.
     options : mapping
         The operation's options; must be picklable, since the job may go to another process.
-    given : frozenset of str
-        Those that the user has set, as opposed to defaults.
     """
 
     name: str
     files: tuple[Path, ...]
     operation: str = "fuse"
     options: Mapping[str, Any] = field(default_factory=dict)
-    given: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:

@@ -30,7 +30,7 @@ _COMMANDS = {
     "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
     "shallow": ("pictures", "Blur further what is out of focus already."),
     "fuse": ("stacks", "Make one all-in-focus picture from a focal stack."),
-    "info": ("nd", "What is in image files, and what fuse would do with them."),
+    "info": ("info", "What is in image files, and what fuse would do with them."),
     "batch": ("batch", "Do one of these on many stacks or pictures, with a report at the end."),
     "qc": ("qc", "Measure the focus of many pictures, with a table, verdicts and a report."),
     "calibrate": ("calibrate", "Calibrate sigma against z, for defocus in micrometres."),

@@ -22,10 +22,12 @@ from defocus_backend.batch.journal import Journal, Record, find_finished, read_r
 from defocus_backend.batch.many import open_pool
 from defocus_backend.batch.report import About, count_states, write_report
 from defocus_backend.batch.watch import Watch
-from defocus_backend.cli.batch_config import INTO_RESULTS, OPERATIONS, BatchCommand
+from defocus_backend.cli.batch_config import BatchCommand
 from defocus_backend.cli.batch_show import Show
-from defocus_backend.cli.options import option
+from defocus_backend.cli.options import option, params_options
 from defocus_backend.errors import DefocusError, InputError
+from defocus_backend.pipeline.step import INTO_RESULTS, OPERATIONS, run_step
+from defocus_backend.pipeline.work import FindParams, WorkParams
 
 FAILED = 1
 """Exit code if the batch went to its end but some stacks failed."""
@@ -41,7 +43,8 @@ _REPORT_SECONDS = 20
 @click.argument("roots", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @option(
     "--mode",
-    type=click.Choice(OPERATIONS),
+    common=True,
+    type=click.Choice(list(OPERATIONS)),
     default="fuse",
     show_default=True,
     section=_STACKS,
@@ -50,47 +53,27 @@ _REPORT_SECONDS = 20
 )
 @option(
     "--config",
+    common=True,
     metavar="FILE.toml",
     type=click.Path(path_type=Path),
     section=_STACKS,
     help="Take options from this file, one `name = value` a line, named as here without the dashes; what is "
     "given on the command line comes first.",
 )
-@option(
-    "--pattern", default="*", show_default=True, metavar="GLOB", section=_STACKS, help="Only files whose names match."
-)
-@option(
-    "--group-by",
-    metavar="REGEX",
-    section=_STACKS,
-    help="For folders with the frames of many stacks: an expression with the groups (?P<stack>...) and, to order "
-    "them by a number, (?P<slice>...), searched in each file's path below DIR.",
-)
+@params_options(FindParams)
 @option(
     "--out",
+    common=True,
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="Folder for the results, made if absent: one folder a stack, report.html and report.json.",
 )
-@option("--dry-run", is_flag=True, section=_RUN, help="List what would be done, and write nothing.")
-@option(
-    "--resume",
-    is_flag=True,
-    section=_RUN,
-    help="Keep what an earlier batch has finished with the same files and options; do the rest.",
-)
-@option(
-    "--retry",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    section=_RUN,
-    help="Try a stack that failed N more times, after the others.",
-)
+@option("--dry-run", is_flag=True, common=True, section=_RUN, help="List what would be done, and write nothing.")
+@params_options(WorkParams)
 @option(
     "--watch",
+    common=True,
     is_flag=True,
     section=_RUN,
     help="Keep looking for stacks until Ctrl-C; resumes by itself. A stack that changes later is done again.",
@@ -110,29 +93,6 @@ _REPORT_SECONDS = 20
     metavar="SECONDS",
     section=_RUN,
     help="With --watch, end when nothing has changed for so long.",
-)
-@option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    section=_RUN,
-    help="Local processes; each takes the memory of one `defocus fuse`.",
-)
-@option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    section=_RUN,
-    help="Computing threads of a process; by default the cores shared out, on a cluster what its workers say.",
-)
-@option(
-    "--scheduler",
-    metavar="ADDRESS",
-    section=_RUN,
-    help="Send each stack to this dask cluster, such as tcp://node1:8786, instead of local processes. Its workers "
-    "must see DIR and --out under the same paths.",
 )
 @option(
     "--tls-ca-file",
@@ -169,9 +129,9 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
     _refuse_ignored(own)
     show = Show(quiet=own["quiet"], as_json=own["as_json"])
     finder = Finder(roots, pattern=own["pattern"], group_by=own["group_by"], skip=[out], singles=mode != "fuse")
-    flags, given = _about_options(options)
-    parameters = {flags[name]: value for name, value in options.items()}
-    order: Callable[[Found], Job] = lambda stack: Job(stack.name, stack.files, mode, options, given)  # noqa: E731
+    _refuse_paths(options)
+    parameters = {name: value for name, value in options.items() if value is not None}
+    order: Callable[[Found], Job] = lambda stack: Job(stack.name, stack.files, mode, parameters)  # noqa: E731
     found, left = finder.scan()
     left_out = [(str(item.path), item.why) for item in left]
     if not found and not own["watch"]:
@@ -194,8 +154,6 @@ def _run(
     show: Show, journal: Journal, source: Source, total: int | None, about: dict[str, Any], own: dict[str, Any]
 ) -> None:
     """Work through the source; write the report however it ends."""
-    from defocus_backend.cli.batch_step import run_step
-
     started, reported = time.perf_counter(), 0.0
     about = {**about, "started": datetime.now(UTC).isoformat(timespec="seconds")}
 
@@ -215,7 +173,7 @@ def _run(
         batch = Batch(journal, version=about["version"], retry=own["retry"], listen=listen)
         pool = open_pool(
             run_step,
-            jobs=own["jobs"],
+            jobs=own["jobs"] or 1,
             scheduler=own["scheduler"],
             threads=own["threads"],
             tls={name: own[f"tls_{name}"] for name in _TLS if own[f"tls_{name}"] is not None},
@@ -242,7 +200,7 @@ def _run(
 
 def _refuse_ignored(own: dict[str, Any]) -> None:
     """Raise `InputError` for options that would do nothing."""
-    if own["scheduler"] is not None and own["jobs"] > 1:
+    if own["scheduler"] is not None and (own["jobs"] or 1) > 1:
         raise InputError("--jobs", str(own["jobs"]), "it without --scheduler, whose workers take their place")
     for name in _TLS:
         if own[f"tls_{name}"] is not None and own["scheduler"] is None:
@@ -254,17 +212,12 @@ def _refuse_ignored(own: dict[str, Any]) -> None:
             raise InputError(flag, f"{own[name]:g}", "it only with --watch")
 
 
-def _about_options(options: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
-    """How the repeated command's options are written, and which of them the user has set."""
-    context = click.get_current_context()
+def _refuse_paths(options: dict[str, Any]) -> None:
+    """Raise `InputError` for files of a stack that would not lie among its results."""
     for name in INTO_RESULTS:
         path = options.get(name)
         if path is not None and (path.is_absolute() or ".." in path.parts):
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(flag, str(path), "a relative path; it lies in the folder of each stack's results")
-    flags = {p.name: p.opts[0].removeprefix("--") for p in context.command.get_params(context) if p.name is not None}
-    set_by_user = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-    return flags, frozenset(name for name in options if context.get_parameter_source(name) in set_by_user)
+            raise InputError(name, str(path), "a relative path; it lies in the folder of each stack's results")
 
 
 def _state(out: Path, records: dict[str, Record], job: Job, resume: bool) -> str:

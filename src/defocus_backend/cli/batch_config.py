@@ -12,16 +12,12 @@ import click
 from defocus_backend.cli.options import SectionCommand
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason
+from defocus_backend.pipeline.step import OPERATIONS
 
-OPERATIONS = ("fuse", "map", "sharpen", "shallow")
-"""Commands that a batch can repeat."""
-
-_SET_BY_BATCH = {"name", "out", "quiet", "as_json", "map_file"}
+_SET_BY_BATCH = {"name", "out", "quiet", "as_json", "map"}
 """Options of those commands that the batch sets itself, or that make sense for one picture only."""
-INTO_RESULTS = ("transforms", "export_aligned", "mesh")
-"""Options that name further results; in a batch each stack has its own, below its folder."""
 
-_MODE = "defocus_batch_mode"
+_MODE, FIRST = "defocus_batch_mode", next(iter(OPERATIONS))
 
 
 def command_of(operation: str) -> click.Command:
@@ -39,15 +35,18 @@ class BatchCommand(SectionCommand):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
         taken = {parameter.name for parameter in own} | _SET_BY_BATCH
-        repeated = command_of(ctx.meta.get(_MODE, OPERATIONS[0])).params
+        repeated = command_of(ctx.meta.get(_MODE, FIRST)).params
         inherited = [p for p in repeated if isinstance(p, click.Option) and p.name not in taken]
-        last = [p for p in own if p.name == "help"]
+        last = [p for p in own if p.name in ("help", "help_all")]
         return [*(p for p in own if p not in last), *inherited, *last]
+
+    def is_common(self, param: click.Parameter) -> bool:
+        return super().is_common(param) and param in (*self.params, *super().get_params(click.Context(self)))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         mode, config = self._look_ahead(args)
         settings = {} if config is None else _read(config)
-        ctx.meta[_MODE] = mode or settings.get("mode", OPERATIONS[0])
+        ctx.meta[_MODE] = mode or settings.get("mode", FIRST)
         if ctx.meta[_MODE] not in OPERATIONS:
             raise InputError("mode", repr(ctx.meta[_MODE]), "one of " + ", ".join(OPERATIONS))
         if config is not None:

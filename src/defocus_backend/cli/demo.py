@@ -12,10 +12,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.cli.options import SectionCommand, option, run_options
-from defocus_backend.cli.run import Run, as_parameters, running
+from defocus_backend.cli.options import SectionCommand, option, params_options, run_options
+from defocus_backend.cli.terminal import Terminal
 from defocus_backend.io import Metadata, Picture, encode_image
-from defocus_backend.params import FusionParams, MapParams, ShallowParams, SharpenParams, SliceMapParams
+from defocus_backend.params import FusionParams, ShallowParams, SharpenParams, SigmaParams, SliceMapParams
+from defocus_backend.pipeline.run import Run, made_by, running
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
 from defocus_backend.synthetic.scenes import FocalStack, garage_scene
 
@@ -52,16 +53,9 @@ class _Clock:
     metavar="DIR",
     help="Folder for the results, made if absent.",
 )
-@option(
-    "--map-method",
-    type=click.Choice(SliceMapParams.describe()["map_method"]["choices"]),
-    default=MapParams.map_method,
-    show_default=True,
-    help="Network that judges the blur.",
-)
-@option("--weights", metavar="NAME|FILE", help="Other weights for it.")
+@params_options(SigmaParams, only=("map_method", "weights"))
 @run_options
-def demo_command(out: Path, map_method: str, weights: str | None, **options: Any) -> None:
+def demo_command(out: Path, map_method: str, weights: str | None, device: str, quiet: bool, as_json: bool) -> None:
     """Map, sharpen, blur and fuse photographs that scikit-image has installed; nothing is downloaded.
 
     A portrait of a cat with a naturally shallow depth of field is mapped, sharpened and given a shallower
@@ -69,21 +63,27 @@ def demo_command(out: Path, map_method: str, weights: str | None, **options: Any
     through a lens model, is fused and compared with the sharp original. All maps and results go to the
     folder, with contact-sheet.png to look at; a table of times is printed.
     """
-    maps, clock = MapParams(map_method=map_method, weights=weights), _Clock([])
-    with running("demo", [], [out], as_parameters(maps), listed=False, **options) as run:
+    maps, clock, terminal = (
+        SigmaParams(map_method=map_method, weights=weights),
+        _Clock([]),
+        Terminal(quiet=quiet, as_json=as_json),
+    )
+    with running("demo", [], [out], maps.flat(), device=device, listener=terminal) as run:
         panels = [*_single_picture(run, out, maps, clock), *_stack(run, out, maps, clock)]
         sheet = clock.measure("contact sheet", f"{len(panels)} panels", lambda: draw_contact_sheet(panels))
         run.add("contact sheet", out / "contact-sheet.png", sheet)
         run.facts["times"] = [{"step": s, "size": size, "seconds": round(t, 3)} for s, size, t in clock.rows]
-    if not options["quiet"] and not options["as_json"]:
-        click.echo(f"{run.count} files in {out}; look at {out / 'contact-sheet.png'}\n")
+    if as_json:
+        terminal.end(made_by(run))
+    elif not quiet:
+        click.echo(f"{len(made_by(run).outputs)} files in {out}; look at {out / 'contact-sheet.png'}\n")
         for step, size, seconds in clock.rows:
             click.echo(f"{step:<34}{size:>14}{seconds:>9.2f} s")
         for name, value in run.facts["psnr_db"].items():
             click.echo(f"{'PSNR to the sharp photograph:':<30}{name:>18}{value:>9.2f} dB")
 
 
-def _single_picture(run: Run, out: Path, maps: MapParams, clock: _Clock) -> Iterator[Panel]:
+def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
     """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
     from skimage import data
 
@@ -126,7 +126,7 @@ def _single_picture(run: Run, out: Path, maps: MapParams, clock: _Clock) -> Iter
     yield Panel("shallow depth of field, lens disc", lens.image)
 
 
-def _stack(run: Run, out: Path, maps: MapParams, clock: _Clock) -> Iterator[Panel]:
+def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
     """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
     import defocus_backend as db
 

@@ -1,4 +1,4 @@
-"""Options made from the parameter dataclasses, so that library and command line never drift apart."""
+"""Options of commands made from the library's groups, so that both never drift apart."""
 
 from __future__ import annotations
 
@@ -11,128 +11,115 @@ import click
 
 from defocus_backend.errors import InputError
 from defocus_backend.io.limits import VARIABLE as MAX_PIXELS
-from defocus_backend.methods import OWN_METHODS, PIXEL_MAP_NAMES, Method
+from defocus_backend.methods import PIXEL_MAP_NAMES
 from defocus_backend.options import Params
-from defocus_backend.params import MapParams, SigmaParams, SliceMapParams
+from defocus_backend.params import RunParams
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = TypeVar("P", bound=Params)
 
-MAP_SECTION = "Defocus map"
-METHOD_SECTION = "Method"
 OUTPUT_SECTION = "Output"
+_LAST = ("Output", "Run")
+"""Headings at the end of the help."""
+_ALL, _MANY = "defocus_help_all", 15
+"""Where a context keeps that all options are shown, and the number of options up to which all are always shown."""
 
 
 class SectionOption(click.Option):
-    """An option that the help lists under a heading."""
+    """An option that the help lists under a heading.
 
-    def __init__(self, *args: Any, section: str = OUTPUT_SECTION, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    section : str
+        The heading.
+    common : bool
+        Whether the short help shows it.
+    """
+
+    def __init__(
+        self, *args: Any, section: str = OUTPUT_SECTION, common: bool = False, as_written: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.section = section
+        self.section, self.common, self._as_written = section, common, as_written
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The flag and its help; of a switch that is off, the flag that turns it on."""
+        record = super().get_help_record(ctx)
+        if record is None or self._as_written or not self.is_flag or self.get_default(ctx):
+            return record
+        return self.opts[0], record[1].replace(f"  [default: no-{self.opts[0].removeprefix('--')}]", "")
 
 
 class SectionCommand(click.Command):
-    """A command whose help lists its options under headings, in the order of their first option."""
+    """A command whose help lists options under headings, first those that people use, and names wrong options.
+
+    What the library refuses by an option's name, the command refuses by its flag.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            for param in self.get_params(ctx):
+                if param.name == error.argument and isinstance(param, click.Option):
+                    off = param.secondary_opts and ctx.params.get(param.name) is False
+                    flag = (param.secondary_opts if off else param.opts)[0]
+                    raise InputError(flag, error.given, error.wanted) from error
+            raise
+
+    def is_common(self, param: click.Parameter) -> bool:
+        """Whether the short help shows an option."""
+        return getattr(param, "common", True)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        found = super().get_params(ctx)
+        if len(found) > _MANY and any(getattr(param, "common", False) for param in found):
+            found.append(_HELP_ALL)
+        return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        params = self.get_params(ctx)
+        short = _HELP_ALL in params and not ctx.meta.get(_ALL)
         sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
+        for param in params:
             record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
+            shown = not short or self.is_common(param)
+            if record is not None and isinstance(param, click.Option) and shown:
                 sections.setdefault(getattr(param, "section", "Run"), []).append(record)
-        for title, records in sections.items():
+        for title in sorted(sections, key=lambda title: _LAST.index(title) if title in _LAST else -1):
             with formatter.section(title):
-                formatter.write_dl(records)
+                formatter.write_dl(sections[title])
+
+
+def _show_all(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+_HELP_ALL = click.Option(
+    ["--help-all"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all,
+    help="Show all options and exit.",
+)
 
 
 class _OneOf(click.Choice):
-    """A choice among values of any type."""
+    """A choice among values of any type; says where the method of a defocus map belongs."""
 
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        self._values = {str(v): v for v in values}
+    def __init__(self, name: str, values: Collection[Any]) -> None:
+        self._name, self._values = name, {str(v): v for v in values}
         super().__init__(list(self._values))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return self._values[str(super().convert(str(value), param, ctx))]
-
-
-class _MethodName(click.Choice):
-    """A method of an operation; tells where the method of its defocus map belongs."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in PIXEL_MAP_NAMES:
+        if self._name == "method" and value in PIXEL_MAP_NAMES and value not in self._values:
             self.fail(f"{value!r} is a method of the defocus map: name it with --map-method", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-def method_option(operation: str, published: Mapping[str, Method]) -> Callable[[F], F]:
-    """`--method` of an operation: ours, which is the default, or a published one."""
-    own = OWN_METHODS[operation]
-    return option(
-        "--method",
-        type=_MethodName([own.name, *published]),
-        default=own.name,
-        show_default=True,
-        section=METHOD_SECTION,
-        help=f"How to {operation}. {own.name}: {own.text}. The others are published methods with the settings of "
-        "their papers, see `defocus methods`.",
-    )
-
-
-def refuse_settings(
-    method: str, operation: str, *, sections: tuple[str, ...], but: tuple[str, ...] = (), only: str = ""
-) -> None:
-    """Refuse options that say how one method works when another was chosen.
-
-    Parameters
-    ----------
-    method, operation : str
-        What was chosen for what.
-    sections : tuple of str
-        Headings of the options.
-    but : tuple of str
-        Names of options under them that the chosen method has too.
-    only : str
-        The method whose options they are; ours if empty.
-
-    Raises
-    ------
-    InputError
-        That names the first such option on the command line.
-    """
-    owner = only or OWN_METHODS[operation].name
-    refuse_given(f"with --method {method}", f"it only with --method {owner}", sections=sections, but=but)
-
-
-def refuse_given(
-    where: str, wanted: str, *, sections: tuple[str, ...], also: tuple[str, ...] = (), but: tuple[str, ...] = ()
-) -> None:
-    """Refuse options that the user has set where they would be ignored.
-
-    Parameters
-    ----------
-    where, wanted : str
-        For the message: "with --align off", "it only with --align".
-    sections : tuple of str
-        Headings of the options.
-    also : tuple of str
-        Names of options under other headings.
-    but : tuple of str
-        Names of options under these headings that count there too.
-
-    Raises
-    ------
-    InputError
-        That names the first such option on the command line.
-    """
-    context = click.get_current_context()
-    for param in context.command.params:
-        name = param.name or ""
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        ignored = name in also or (getattr(param, "section", "") in sections and name not in but)
-        if given and ignored:
-            off = param.secondary_opts and context.params.get(name) is False
-            raise InputError((param.secondary_opts if off else param.opts)[0], f"it {where}", wanted)
+        return self._values[str(super().convert(str(value), param, ctx))]
 
 
 def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:
@@ -140,88 +127,74 @@ def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Cal
     return click.option(*names, cls=SectionOption, section=section, **attributes)
 
 
-def params_options(group: type[Params], section: str = "", but: Collection[str] = ()) -> Callable[[F], F]:
+def params_options(group: type[Params], *, but: Collection[str] = (), only: Collection[str] = ()) -> Callable[[F], F]:
     """Add an option for every field of a group, with its help, unit, range and default.
 
     Parameters
     ----------
     group : type
-        The dataclass.
-    section : str
-        Heading in the help; by default that of the group.
-    but : collection of str
-        Fields that the command offers otherwise, or not at all.
+        The dataclass; the options of the groups within it are added, too.
+    but, only : collection of str
+        Options that the command does not offer, or the only ones that it does.
     """
 
     def decorate(function: F) -> F:
-        for field, shown in reversed(group.describe().items()):
-            if field not in but:
-                function = _field_option(field, shown, section or group.heading)(function)
+        for name, about in reversed(group.describe(whole=True).items()):
+            if about["shell"] and name not in but and (not only or name in only):
+                function = _field_option(name, about)(function)
         return function
 
     return decorate
 
 
-def _field_option(name: str, shown: Mapping[str, Any], section: str) -> Callable[[F], F]:
-    flag, default = "--" + name.replace("_", "-"), shown["default"]
-    common: dict[str, Any] = {"section": section, "help": shown["help"], "show_default": True}
-    if isinstance(default, bool):
-        off = f"--no-{flag.removeprefix('--')}"
-        return option(f"{flag}/{off}", name, default=default, **common)
-    if shown["unit"] and not shown["choices"]:
-        common["metavar"] = shown["unit"].upper()
-    if shown["choices"]:
-        kind: click.ParamType = _OneOf(shown["choices"])
-        common["help"] = shown["help"].rstrip(".") + (f", in {shown['unit']}." if shown["unit"] else ".")
-        default = str(default)
-    elif isinstance(default, int):
-        kind = click.IntRange(shown["low"], shown["high"])
-    elif isinstance(default, float):
-        least = shown["low"] if shown["above"] is None else shown["above"]
-        kind = click.FloatRange(least, shown["high"], min_open=shown["above"] is not None)
-    else:
-        kind = click.STRING
-    return option(flag, name, type=kind, default=default, **common)
+def _field_option(name: str, about: Mapping[str, Any]) -> Callable[[F], F]:
+    flag, default, choices = "--" + name.replace("_", "-"), about["default"], about["choices"]
+    common: dict[str, Any] = {"section": about["heading"], "help": about["help"], "common": about["common"]}
+    switch = f"{flag}/--no-{flag.removeprefix('--')}"
+    if any(choice is True for choice in choices):  # on, off, or as the library decides; 1 is no switch
+        return option(switch, name, default=None, **common)
+    if about["kind"] is bool:
+        return option(switch, name, default=default, show_default=True, as_written=default, **common)
+    common |= {"show_default": default not in (None, "", ()), "default": None if default is None else default}
+    if about["count"] != 1:
+        common |= {"multiple": True} if about["count"] == 0 else {"nargs": about["count"]}
+    if choices:
+        if about["unit"]:
+            common["help"] = f"{about['help'].rstrip('.')}, in {about['unit']}."
+        if default is not None:
+            common["default"] = str(default)
+        return option(flag, name, type=_OneOf(name, choices), **common)
+    if about["metavar"] or about["unit"]:
+        common["metavar"] = about["metavar"] or about["unit"].upper()
+    return option(flag, name, type=_type_of(about), **common)
 
 
-def take(group: type[P], options: dict[str, Any]) -> P:
-    """Take the options of a group, and of the groups within it, out of the parsed ones."""
-    return group.of({name: options.pop(name) for name in group.names() if name in options})
+def _type_of(about: Mapping[str, Any]) -> click.ParamType:
+    """The type of click for an option without choices."""
+    kind, low, high = about["kind"], about["low"], about["high"]
+    if kind is int:
+        return click.IntRange(low, high)
+    if kind is float:
+        open_ = about["above"] is not None
+        if low is None and high is None and not open_:
+            return click.FLOAT
+        return click.FloatRange(about["above"] if open_ else low, high, min_open=open_)
+    return click.Path(path_type=Path) if kind is Path else click.STRING
 
 
-def map_options(function: F) -> F:
-    """Options of the defocus map, and the value range."""
-    return params_options(MapParams, but=("weights",))(_weights_and_range(function))
+def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` for the first option under these headings that was given where it would be ignored."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        name, section = param.name or "", getattr(param, "section", "")
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and section in sections and name not in but:
+            raise InputError(param.opts[0], f"it {where}", wanted)
 
 
-def sigma_map_options(function: F) -> F:
-    """The same for what needs a map in pixels."""
-    return params_options(SigmaParams, but=("weights",))(_weights_and_range(function))
-
-
-def slice_map_options(function: F) -> F:
-    """The same with the defaults of the maps of a stack's slices."""
-    return params_options(SliceMapParams, but=("weights",))(_weights_and_range(function))
-
-
-def _weights_and_range(function: F) -> F:
-    function = option(
-        "--value-range",
-        "value_range",
-        nargs=2,
-        type=float,
-        metavar="LOW HIGH",
-        section="Input",
-        help="Values that count as black and white; by default the whole range of 8-bit files, 0 to 1 for "
-        "floats within it, else the 0.1 and 99.9 percentiles.",
-    )(function)
-    return option(
-        "--weights",
-        metavar="NAME|FILE",
-        section=MAP_SECTION,
-        help="Other weights: a name from `defocus models` or a .safetensors file from `defocus train`; their "
-        "network takes the place of --map-method.",
-    )(function)
+def settings_of(group: type[P], options: Mapping[str, Any]) -> P:
+    """A group, and the groups within it, from the parsed options; those that were left to the library are None."""
+    return group.of({name: value for name, value in options.items() if value is not None})
 
 
 def _set_max_pixels(context: click.Context, _param: click.Parameter, value: int | None) -> None:
@@ -252,52 +225,17 @@ max_pixels_option = option(
 """How large pictures may be."""
 
 
-def run_options(function: F) -> F:
-    """Options that every computing command has: device, JSON summary, quiet, the largest picture."""
+def show_options(function: F) -> F:
+    """Options that every computing command has: JSON summary, quiet, the largest picture."""
     for decorate in (
         max_pixels_option,
         option("--quiet", is_flag=True, section="Run", help="No progress bar and no list of what was written."),
         option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object on stdout instead."),
-        option(
-            "--device",
-            default="auto",
-            show_default=True,
-            metavar="NAME",
-            section="Run",
-            help="auto, cpu, cuda, cuda:N or mps.",
-        ),
     ):
         function = decorate(function)
     return function
 
 
-def output_options(function: F) -> F:
-    """Options that say where results go and how they look."""
-    function = option(
-        "--colours",
-        "colours",
-        nargs=2,
-        type=float,
-        default=(0.0, 19.0),
-        show_default=True,
-        metavar="LOW HIGH",
-        help="Sigma in px at the ends of the colour bar.",
-    )(function)
-    return option(
-        "--out",
-        metavar="DIR",
-        type=click.Path(path_type=Path, file_okay=True),
-        help="Folder for the results, made if absent; by default they go beside the (first) input file.",
-    )(function)
-
-
-def picture_format_option(function: F) -> F:
-    """The format of resulting pictures."""
-    return option(
-        "--format",
-        "suffix",
-        type=click.Choice(["same", "png", "jpg", "tif"]),
-        default="same",
-        show_default=True,
-        help="Format of the resulting picture; the same as that of the input keeps its bit depth.",
-    )(function)
+def run_options(function: F) -> F:
+    """The same with the device."""
+    return params_options(RunParams)(show_options(function))

@@ -22,8 +22,9 @@ from PIL import Image
 
 from defocus_backend.batch.journal import HIDDEN
 from defocus_backend.cli import main
-from defocus_backend.cli.batch_config import OPERATIONS, command_of
+from defocus_backend.cli.batch_config import command_of
 from defocus_backend.io import read_image, read_map
+from defocus_backend.pipeline.step import OPERATIONS
 
 Batch = Callable[..., Result]
 MakeStack = Callable[..., list[Path]]
@@ -167,11 +168,11 @@ class TestConfig:
         result = batch(tmp_path / "in", "--out", tmp_path / "out", "--config", config, "--radius", 6)
         assert result.exit_code == 0, result.output
         told = json.loads((tmp_path / "out" / "report.json").read_text())["parameters"]
-        assert {name: told[name] for name in ("radius", "eps", "confidence", "value-range", "refine")} == {
+        assert {name: told[name] for name in ("radius", "eps", "confidence", "value_range", "refine")} == {
             "radius": 6,
             "eps": 0.01,
             "confidence": True,
-            "value-range": [0, 65535],
+            "value_range": [0, 65535],
             "refine": False,
         }
         assert (tmp_path / "out" / "a" / "a_confidence.tif").exists()
@@ -227,8 +228,8 @@ class TestAlignment:
             assert f"{name}/found.json" in [output["path"] for output in record["outputs"]]
             assert (out / name / "found.json").exists()
             assert len(list((out / name / "frames").iterdir())) == 2
-            assert record["notes"] == ["aligning: --align translation"]
-        assert "aligning: --align translation" in (out / "report.html").read_text()
+            assert record["notes"] == ["aligning: align translation"]
+        assert "aligning: align translation" in (out / "report.html").read_text()
 
     def test_one_file_for_all_is_refused(self, batch: Batch, make_stack: MakeStack, tmp_path: Path) -> None:
         make_stack(tmp_path / "in" / "a")
@@ -240,11 +241,11 @@ class TestAlignment:
 class TestModes:
     @pytest.mark.parametrize("mode", OPERATIONS)
     def test_every_option_of_the_repeated_command_is_there_once(self, mode: str) -> None:
-        result = CliRunner().invoke(main, ["batch", "--mode", mode, "--help"])
+        result = CliRunner().invoke(main, ["batch", "--mode", mode, "--help-all"])
         assert result.exit_code == 0
         repeated = [p for p in command_of(mode).params if isinstance(p, click.Option)]
         for parameter in repeated:
-            if parameter.name not in ("name", "map_file"):
+            if parameter.name not in ("name", "map"):
                 assert len(re.findall(rf"^  .*{parameter.opts[0]}\b", result.stdout, re.M)) >= 1, parameter.opts
         flags = re.findall(r"^  (--[a-z0-9-]+)", result.stdout, re.M)
         assert len(flags) == len(set(flags))

@@ -135,17 +135,17 @@ def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--lock", "zoom"), "lock: got 'zoom'"),
+        (("--lock", "zoom"), "--lock: got 'zoom'"),
         (("--align", "off", "--transforms", "t.json"), "--align"),
-        (("--align", "off", "--apply-transforms", "t.json"), "--apply-transforms"),
-        (("--align", "affine", "--apply-transforms", "t.json"), "--apply-transforms"),
+        (("--align", "off", "--apply-transforms", "t.json"), "--align: got it with apply_transforms"),
+        (("--align", "affine", "--apply-transforms", "t.json"), "--align: got it with apply_transforms"),
         (("--lock", "scale", "--apply-transforms", "t.json"), "--lock"),
         (("--no-match-exposure", "--apply-transforms", "t.json"), "--no-match-exposure"),
         (("--apply-transforms", "absent.json"), "absent.json: cannot be read"),
         (("--method", "mean", "--border", "mark"), "--border"),
-        (("--align", "off", "--lock", "scale"), "--lock: got it with --align off"),
-        (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got it with --align off"),
-        (("--align", "off", "--border", "mark"), "--border: got it with --align off"),
+        (("--align", "off", "--lock", "scale"), "--lock: got it with align off"),
+        (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got it with align off"),
+        (("--align", "off", "--border", "mark"), "--border: got it with align off"),
     ],
 )
 def test_refusals(defocus: Invoke, moving: list[Path], options: tuple[str, ...], words: str) -> None:
@@ -216,7 +216,7 @@ def test_hot_pixels_leave_no_trail_in_what_is_aligned(defocus: Invoke, moving: l
     assert "repaired: 3 hot or dead pixels" in result.stderr
     assert json.loads(result.stdout)["repaired_pixels"] == 3
     assert read_image(tmp_path / "out" / "step_fused.png").array.max() < 160
-    kept = defocus("fuse", *moving, "--json", "--keep-pixels", "--out", tmp_path / "kept")
+    kept = defocus("fuse", *moving, "--json", "--no-repair-pixels", "--out", tmp_path / "kept")
     assert "repaired_pixels" not in json.loads(kept.stdout)
     assert read_image(tmp_path / "kept" / "step_fused.png").array.max() > 200
 

@@ -57,8 +57,8 @@ def test_choices_are_taken_and_shown(defocus: Invoke, tmp_path: Path, values: np
     path = tmp_path / "cells.ome.tif"
     write_nd(path, values, axes="TCZYX", calibration=CALIBRATION)
     done = defocus(
-        *("fuse", path, "--out", tmp_path / "out", "--times", "1", "--focus-channel", "gfp:3", "--json"),
-        *("--focus-channel", "0:1", "--format", "ome.zarr", "--confidence", "--name", "mine"),
+        *("fuse", path, "--out", tmp_path / "out", "--times", "1", "--focus-channels", "gfp:3", "--json"),
+        *("--focus-channels", "0:1", "--format", "ome.zarr", "--confidence", "--name", "mine"),
     )
     assert done.exit_code == 0, done.output
     summary = json.loads(done.output)
@@ -107,7 +107,7 @@ def test_a_single_plane_can_be_a_picture(defocus: Invoke, tmp_path: Path, values
     ("arguments", "message"),
     [
         (["--axes", "TYX"], "5 letters"),
-        (["--focus-channel", "DAPI"], "noise, GFP"),
+        (["--focus-channels", "DAPI"], "noise, GFP"),
         (["--times", "0-7"], "--times: got 0-7; expected numbers from 0 to 1"),
         (["--times", "one"], "--times"),
         (["--positions", "0"], "an axis P"),
@@ -117,7 +117,7 @@ def test_a_single_plane_can_be_a_picture(defocus: Invoke, tmp_path: Path, values
         (["--lock", "scale"], "--lock: got it with a file of several axes"),
         (["--interpolation", "lanczos"], "--interpolation: got it with a file of several axes"),
         (["--audit"], "--audit: got it with a file of several axes"),
-        (["--axes", "ZCTYX", "--focus-channel", "2"], "0 to 1"),
+        (["--axes", "ZCTYX", "--focus-channels", "2"], "0 to 1"),
     ],
 )
 def test_refusals(defocus: Invoke, tmp_path: Path, values: np.ndarray, arguments: list[str], message: str) -> None:
@@ -132,7 +132,7 @@ def test_what_is_no_stack(defocus: Invoke, tmp_path: Path, values: np.ndarray, s
     write_nd(tmp_path / "a.ome.tif", values[:, :, 0], axes="TCYX")
     done = defocus("fuse", tmp_path / "a.ome.tif", "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert "expected two or more slices along an axis Z; if another axis is that, name it with --axes" in done.output
+    assert "expected two or more slices along an axis Z; if another axis is that, name it with axes" in done.output
     done = defocus("fuse", *slices, "--axes", "ZYX")
     assert done.exit_code == 2
     assert "--axes: got 3 files" in done.output

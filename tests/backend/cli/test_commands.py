@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from click.testing import Result
 
 from defocus_backend.cli import main
 from defocus_backend.cli.interrupt import check_interrupt, remember_interrupt
-from defocus_backend.cli.run import Run
-from defocus_backend.io import WholeFiles, read_image, read_map, write_image, write_map
+from defocus_backend.cli.terminal import Terminal
+from defocus_backend.io import read_image, read_map, write_image, write_map
 from defocus_backend.params import (
     BlendParams,
     DecisionParams,
@@ -184,10 +185,21 @@ class TestHelp:
         options = {p.name: p for p in found.params}
         for group in groups:
             for field in fields(group):
-                if field.default is None or field.name == "never_above":
-                    continue  # None leaves it to the library
+                if field.default is None:  # click says in a way of its own that there is none
+                    assert field.name in options
+                    continue
                 default = options[field.name].get_default(click.Context(found))
                 assert default in (field.default, str(field.default))
+
+    @pytest.mark.parametrize("command", ["map", "sharpen", "shallow", "fuse", "batch", "qc", "surface"])
+    def test_help_shows_a_dozen_options_and_help_all_the_rest(self, defocus: Invoke, command: str) -> None:
+        shown, whole = (
+            set(re.findall(r"^  (--[a-z0-9-]+)", defocus(command, flag, weights=False).stdout, re.M))
+            for flag in ("--help", "--help-all")
+        )
+        assert len(shown) <= 14  # with --help-all itself
+        assert shown < whole
+        assert len(whole) >= 20
 
     def test_training_options_follow_the_training_parameters(self) -> None:
         from defocus_backend.cli.training import attribute_texts, train_command
@@ -277,7 +289,7 @@ def test_ctrl_c_that_a_library_swallows_ends_the_next_step() -> None:
             time.sleep(1)
         with (
             pytest.raises(KeyboardInterrupt),
-            Run("map", [], WholeFiles(), device="cpu", quiet=True, as_json=False).progress("tiles") as progress,
+            Terminal(quiet=True, as_json=False).progress("tiles") as progress,
         ):
             progress(1, 2, "tiles")
     check_interrupt()  # the next command begins anew

@@ -91,7 +91,7 @@ class TestRefusals:
         write_map(tmp_path / "mine.tif", np.zeros((64, 80)))
         for command in (("sharpen",), ("shallow",), ("shallow", "--method", "lens")):
             result = defocus(*command, picture, "--map", tmp_path / "mine.tif", *option, weights=False)
-            refused(result, f"{option[0]}: got it with --map")
+            refused(result, f"{option[0]}: got it with a map")
         assert names(picture.parent) == {"photo.png"}
 
     @pytest.mark.parametrize(

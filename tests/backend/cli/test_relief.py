@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from defocus_backend.cli.relief import ReliefOptions, without_idle_slices
 from defocus_backend.fusion import Fusion
 from defocus_backend.io import Calibration, read_image, read_map
+from defocus_backend.pipeline.options import ReliefParams
+from defocus_backend.pipeline.relief import Relief, without_idle_slices
 from defocus_backend.stacks import as_source
 
 Invoke = Callable[..., Any]
-
-NOTHING = dict.fromkeys(ReliefOptions.__dataclass_fields__)
 
 
 def test_all_that_can_be_asked_of_the_height(defocus: Invoke, slices: list[Path], tmp_path: Path) -> None:
@@ -58,11 +57,11 @@ def test_all_that_can_be_asked_of_the_height(defocus: Invoke, slices: list[Path]
 
 
 def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
-    nothing = ReliefOptions(**{**NOTHING, "height": True})
+    nothing = Relief.of(ReliefParams(height=True), None)
     known = Calibration(spacing={"Z": 0.5, "X": 0.2, "Y": 0.2}, units={"Z": "um", "X": "um", "Y": "um"})
     found = nothing.within(known)
     assert (found.z_step, found.unit, found.pixel_size) == (0.5, "um", 0.2)
-    given = ReliefOptions(**{**NOTHING, "z_step": 2.0, "pixel_size": 1.0})
+    given = Relief.of(ReliefParams(pixel_size=1.0, coverage=True), 2.0)
     assert given.within(known) == given
     assert nothing.within(Calibration()).unit == "slices"
 
@@ -77,12 +76,12 @@ def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
         (("--keep-slices", "--method", "gff"), "--keep-slices"),
         (("--confidence", "--method", "gff"), "--confidence"),
         (("--keep-slices", "--cull"), "--keep-slices"),
-        (("--mesh-step", "3"), "--mesh-step: got 3; expected it together with --mesh"),
-        (("--exaggerate", "2.5", "--shaded"), "--exaggerate: got 2.5; expected it together with --mesh"),
-        (("--z-step", "2", "--method", "gff"), "--z-step: got it with --method gff"),
-        (("--never-above", "2", "--method", "gff"), "--never-above: got it with --method gff"),
-        (("--pixel-size", "2", "--height"), "--pixel-size: got 2; expected it together with --mesh or --coverage"),
-        (("--pixel-size", "2", "--mesh", "a.ply", "--method", "gff"), "--mesh: got it with --method gff"),
+        (("--mesh-step", "3"), "--mesh-step: got 3; expected it together with mesh"),
+        (("--exaggerate", "2.5", "--shaded"), "--exaggerate: got 2.5; expected it together with mesh"),
+        (("--z-step", "2", "--method", "gff"), "--z-step: got it with the method gff"),
+        (("--never-above", "2", "--method", "gff"), "--never-above: got it with the method gff"),
+        (("--pixel-size", "2", "--height"), "--pixel-size: got 2; expected it together with mesh or coverage"),
+        (("--pixel-size", "2", "--mesh", "a.ply", "--method", "gff"), "--mesh: got it with the method gff"),
     ],
 )
 def test_what_cannot_be_had_is_refused(
@@ -118,7 +117,7 @@ def test_culling_fuses_the_slices_of_use_and_counts_all() -> None:
         return maps(np.tile(np.array([[0, 1, 2]], np.int32), (20, 30)))
 
     run: Any = Facts()
-    chosen = ReliefOptions(**{**NOTHING, "z_step": 0.5, "cull": True})
+    chosen = Relief.of(ReliefParams(cull=True), 0.5)
     again = without_idle_slices(run, as_source(stack), len(stack), first, chosen, fuse)
     assert run.facts["culled"] == [0, 3, 5]
     assert seen["slices"] == [1, 2, 4]
@@ -130,5 +129,5 @@ def test_nothing_idle_is_not_fused_again() -> None:
     first = maps(np.tile(np.array([[0, 1, 2]], np.int32), (20, 30)))
     never: Callable[..., Fusion] = lambda *_, **__: pytest.fail("fused again")  # noqa: E731
     run: Any = Facts()
-    chosen = ReliefOptions(**{**NOTHING, "cull": True})
+    chosen = Relief.of(ReliefParams(cull=True), None)
     assert without_idle_slices(run, as_source([np.zeros((20, 90))] * 3), 3, first, chosen, never) is first

@@ -1,109 +1,30 @@
-"""Alignment in the commands on focal stacks: its options, the decision whether it is needed, its files."""
+"""Alignment of the slices of one run: the decision whether it is needed, and its files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from defocus_backend.cli.options import option, refuse_given
 from defocus_backend.errors import InputError
 from defocus_backend.io.picture import JPEG_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.params import ALIGN_MODELS, AlignParams
+from defocus_backend.pipeline.options import AlignFiles
+from defocus_backend.pipeline.run import Run, refuse_changed
 
 if TYPE_CHECKING:
     from defocus_backend.align import AlignedStack, AlignmentNeed, OddFrame
-    from defocus_backend.cli.run import Run
+    from defocus_backend.fusion.brightness import MatchExposure
     from defocus_backend.io.picture import Picture
     from defocus_backend.stacks import FileStack, SliceSource
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-ALIGN_SECTION = "Alignment"
-_SHOWN = AlignParams.describe()
 _MOST_FAILED = 0.1
 """Share of frames without a reliable link above which auto leaves a stack as it is."""
 _MOST_CUT = 0.05
 """Share of the picture that may be cut off without a warning."""
-
-
-def align_options(function: F) -> F:
-    """Options of the alignment, those of `AlignParams` among them."""
-    path = click.Path(path_type=Path)
-    for decorate in (
-        option(
-            "--keep-all",
-            is_flag=True,
-            section=ALIGN_SECTION,
-            help="Also fuse frames that do not belong to the stack: of another scene, black, overexposed, bumped where "
-            "frames are not aligned, or without a reliable link where they are. Else they are named and left out.",
-        ),
-        option(
-            "--export-aligned",
-            type=path,
-            metavar="DIR",
-            section=ALIGN_SECTION,
-            help="Also write every aligned frame, NAME_aligned, into this folder.",
-        ),
-        option(
-            "--apply-transforms",
-            type=path,
-            metavar="FILE",
-            section=ALIGN_SECTION,
-            help="Align by the transforms that --transforms wrote before, instead of finding them.",
-        ),
-        option(
-            "--transforms",
-            type=path,
-            metavar="FILE",
-            section=ALIGN_SECTION,
-            help="Also write transforms, gains and quality of the alignment as JSON.",
-        ),
-        option(
-            "--interpolation",
-            type=click.Choice(_SHOWN["interpolation"]["choices"]),
-            default=AlignParams.interpolation,
-            show_default=True,
-            section=ALIGN_SECTION,
-            help=_SHOWN["interpolation"]["help"],
-        ),
-        option(
-            "--border",
-            type=click.Choice(_SHOWN["border"]["choices"]),
-            default=AlignParams.border,
-            show_default=True,
-            section=ALIGN_SECTION,
-            help=_SHOWN["border"]["help"],
-        ),
-        option(
-            "--match-exposure/--no-match-exposure",
-            "match_exposure",
-            default=None,
-            show_default="photographs",
-            section=ALIGN_SECTION,
-            help="Match the brightness of the slices. Aligned frames get a gain per channel, others a gain each; by "
-            "default not a microscope's slices (gray TIFFs without a camera's EXIF, 16-bit gray, a file with axes).",
-        ),
-        option("--lock", default="", metavar="NAMES", section=ALIGN_SECTION, help=_SHOWN["lock"]["help"]),
-        option(
-            "--align",
-            type=click.Choice(["auto", "off", *ALIGN_MODELS]),
-            default="auto",
-            show_default=True,
-            section=ALIGN_SECTION,
-            help="Whether frames are aligned, and by which motion. auto: slices in one file are not. Single pictures "
-            "are all compared at a small size. If the corners of a frame are displaced by over 0.5 px, all are "
-            f"aligned by a {AlignParams.model}. Gray TIFFs without a camera's EXIF count as a microscope's and need "
-            "more evidence. The decision is printed.",
-        ),
-    ):
-        function = decorate(function)
-    return function
 
 
 def _of_microscope(picture: Picture) -> bool:
@@ -112,67 +33,57 @@ def _of_microscope(picture: Picture) -> bool:
     return gray and (picture.path.suffix.lower() in TIFF_SUFFIXES or picture.array.dtype.itemsize > 1)
 
 
-@dataclass(frozen=True)
-class AlignOptions:
-    """What the options of `align_options` ask for."""
+class Aligner:
+    """Aligns the slices of one run as its options ask, and adds the files of the alignment.
 
-    align: str
-    params: AlignParams
-    exposure: bool | None
-    transforms: Path | None
-    known: Path | None
-    export: Path | None
-    keep_all: bool
+    Parameters
+    ----------
+    settings : AlignFiles
+    match_exposure : {"auto", True, False}
+        See `defocus_backend.fuse`.
 
-    @classmethod
-    def take(cls, options: dict[str, Any]) -> AlignOptions:
-        """Take the options out of the parsed ones."""
-        align = options.pop("align")
-        exposure = options.pop("match_exposure")
-        names = ("lock", "border", "interpolation")
-        params = AlignParams(
+    Raises
+    ------
+    InputError
+        If known transforms and options that find others were asked for together.
+    """
+
+    def __init__(self, settings: AlignFiles, match_exposure: MatchExposure) -> None:
+        self.settings, self._exposure = settings, match_exposure
+        align = settings.align
+        self.params = AlignParams(
             model=align if align in ALIGN_MODELS else AlignParams.model,
-            match_exposure=exposure is not False,
-            **{n: options.pop(n) for n in names},
+            match_exposure=match_exposure is not False,
+            lock=settings.lock,
+            border=settings.border,
+            interpolation=settings.interpolation,
         )
-        found = cls(
-            align=align,
-            params=params,
-            exposure=exposure,
-            transforms=options.pop("transforms"),
-            known=options.pop("apply_transforms"),
-            export=options.pop("export_aligned"),
-            keep_all=options.pop("keep_all"),
-        )
-        if found.known is not None:
-            own = {"--interpolation": "interpolation", "--lock": "lock", "--no-match-exposure": "match_exposure"}
-            given = [flag for flag, name in own.items() if getattr(params, name) != getattr(AlignParams, name)]
-            if align != "auto":
-                given.append(f"--align {align}")
-            if given:
-                raise InputError("--apply-transforms", f"it with {given[0]}", "it alone: its file says all of that")
-        return found
+        if settings.apply_transforms is not None:
+            given = {n: getattr(settings, n) for n in ("align", "interpolation", "lock")}
+            changed = [name for name, value in given.items() if value != getattr(AlignFiles, name)]
+            changed += ["match_exposure"] if match_exposure is False else []
+            if changed:
+                raise InputError(changed[0], "it with apply_transforms", "the file alone, which says all of that")
 
     @property
     def asked_for(self) -> bool:
         """Whether an alignment was asked for by name, so that leaving it out would be wrong."""
-        return self.align in ALIGN_MODELS or any(p is not None for p in (self.transforms, self.known, self.export))
+        one = self.settings
+        files = (one.transforms, one.apply_transforms, one.export_aligned)
+        return one.align in ALIGN_MODELS or any(path is not None for path in files)
 
     def refuse(self, reason: str) -> None:
         """Raise `InputError` if an alignment was asked for, or its settings were given, where there can be none."""
         if self.asked_for:
-            raise InputError("--align", f"an alignment {reason}", "single pictures as slices, or no --align")
-        refuse_given(
-            reason,
-            "it only where frames are aligned",
-            sections=(ALIGN_SECTION,),
-            but=("align", "match_exposure", "keep_all"),
-        )
+            raise InputError("align", f"an alignment {reason}", "single pictures as slices, or no alignment")
+        refuse_changed(self.settings, reason, "it only where frames are aligned", but=("align", "keep_all"))
 
     @property
     def folders(self) -> list[Path]:
         """Folders that results go to."""
-        return [p for p in (self.export, self.transforms.parent if self.transforms else None) if p is not None]
+        one = self.settings
+        found = (one.export_aligned, one.transforms.parent if one.transforms else None)
+        return [path for path in found if path is not None]
 
     def apply(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
         """The slices, aligned where asked for or needed, else at equal brightness; says which and adds the files.
@@ -180,14 +91,14 @@ class AlignOptions:
         `slices` are those of the stack, repaired or not. Frames that do not belong are left out of what is returned.
         """
         verdict = self._look(stack, slices)
-        if verdict is not None and verdict.odd and not self.keep_all:
+        if verdict is not None and verdict.odd and not self.settings.keep_all:
             slices = self._leave_out(run, slices, verdict.odd)
             verdict = self._look(stack, slices)
         needed, reason = self._decide(stack, verdict)
         if not needed:
             run.tell(f"not aligned: {reason}")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
-            if verdict is not None and verdict.bumped and not self.keep_all:
+            if verdict is not None and verdict.bumped and not self.settings.keep_all:
                 slices = self._leave_out(run, slices, verdict.bumped)
             return self._matched(run, stack, slices)
         run.tell(f"aligning: {reason}")
@@ -197,7 +108,7 @@ class AlignOptions:
             run.tell(f"warning: {warning}")
         if not self.asked_for and len(found.failed) > _MOST_FAILED * len(slices):
             reason = f"{len(found.failed)} of {len(slices)} frames have no reliable link"
-            run.tell(f"not aligned after all: {reason}; --align {self.params.model} does it nevertheless")
+            run.tell(f"not aligned after all: {reason}; align {self.params.model} does it nevertheless")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
             return self._matched(run, stack, slices)
         rows, columns = aligned.window
@@ -207,7 +118,7 @@ class AlignOptions:
         if cut > _MOST_CUT:
             run.tell(
                 f"warning: {cut:.0%} of the picture is cut off; {width} x {height} of {wide} x {high} px are in every "
-                "frame. --border mark keeps the size, --align off leaves the frames as they are"
+                "frame. border mark keeps the size, align off leaves the frames as they are"
             )
         run.facts["alignment"] = {
             "aligned": True,
@@ -218,9 +129,9 @@ class AlignOptions:
             "rows": [rows.start, rows.stop],
             "columns": [columns.start, columns.stop],
         }
-        if self.transforms is not None:
-            run.add("transforms", self.transforms, found.to_json().encode())
-        if self.export is not None:
+        if self.settings.transforms is not None:
+            run.add("transforms", self.settings.transforms, found.to_json().encode())
+        if self.settings.export_aligned is not None:
             for number, frame in enumerate(aligned):
                 own, place = len(stack.paths) > 1, aligned.order[number]
                 name = stack.paths[place].stem if own else f"{stack.name}_{place:04d}"
@@ -228,10 +139,10 @@ class AlignOptions:
                 pixels = _with_coverage(frame) if mark else np.asarray(frame)
                 # JPEG has no alpha, which says where a frame has no pixels.
                 suffix = "png" if mark and stack.first.path.suffix.lower() in JPEG_SUFFIXES else "same"
-                run.add_picture("aligned", self.export / name, pixels, suffix, like=stack.first)
-        if self.known is not None or self.params.match_exposure:
+                run.add_picture("aligned", self.settings.export_aligned / name, pixels, suffix, like=stack.first)
+        if self.settings.apply_transforms is not None or self.params.match_exposure:
             run.facts["gains"] = [round(float(np.mean(gains)), 4) for gains in found.gains]
-        if found.failed and not self.keep_all:
+        if found.failed and not self.settings.keep_all:
             from defocus_backend.align import OddFrame
 
             failed = tuple(OddFrame(n, "cannot be aligned") for n in found.failed)
@@ -246,15 +157,15 @@ class AlignOptions:
         if len(rest) < 2:
             return slices
         named = [replace(frame, number=slices.order[frame.number]) for frame in odd]
-        run.tell(f"left out: {', '.join(map(str, named))}; --keep-all keeps all frames")
+        run.tell(f"left out: {', '.join(map(str, named))}; keep_all keeps all frames")
         before = run.facts.setdefault("left_out", [])
         before.extend({"frame": frame.number, "reason": frame.reason} for frame in named)
         return slices.select(rest)
 
     def _look(self, stack: FileStack, slices: SliceSource) -> AlignmentNeed | None:
         """How the frames lie on each other and which do not belong, at a small size; None if nobody wants to know."""
-        auto = self.align == "auto" and not self.asked_for and len(stack.paths) > 1
-        if self.known is not None or (self.keep_all and not auto):
+        auto = self.settings.align == "auto" and not self.asked_for and len(stack.paths) > 1
+        if self.settings.apply_transforms is not None or (self.settings.keep_all and not auto):
             return None
         try:
             import cv2  # noqa: F401
@@ -269,21 +180,21 @@ class AlignOptions:
         """The slices as they lie, at equal brightness where they count as photographs or that is asked for."""
         from defocus_backend.fusion.brightness import describe_gains, match_brightness
 
-        chosen = False if self.exposure is None and _of_microscope(stack.first) else self.exposure
-        slices, gains = match_brightness(slices, "auto" if chosen is None else chosen)
+        chosen = False if self._exposure == "auto" and _of_microscope(stack.first) else self._exposure
+        slices, gains = match_brightness(slices, chosen)
         if gains is not None:
             run.tell(describe_gains(gains))
         run.facts["gains"] = None if gains is None else [round(float(gain), 4) for gain in gains]
         return slices
 
     def _decide(self, stack: FileStack, verdict: AlignmentNeed | None) -> tuple[bool, str]:
-        if self.known is not None:
-            return True, f"by {self.known}"
-        if self.align == "off":
-            self.refuse("with --align off")
-            return False, "--align off"
-        if self.align in ALIGN_MODELS:
-            return True, f"--align {self.align}"
+        if self.settings.apply_transforms is not None:
+            return True, f"by {self.settings.apply_transforms}"
+        if self.settings.align == "off":
+            self.refuse("with align off")
+            return False, "align off"
+        if self.settings.align in ALIGN_MODELS:
+            return True, f"align {self.settings.align}"
         if self.asked_for:
             return True, "its files were asked for"
         if len(stack.paths) == 1:
@@ -295,8 +206,8 @@ class AlignOptions:
     def _align(self, run: Run, slices: SliceSource) -> AlignedStack:
         from defocus_backend.align import Alignment, align_stack, apply_alignment
 
-        if self.known is not None:
-            return apply_alignment(slices, Alignment.load(self.known), border=self.params.border)
+        if self.settings.apply_transforms is not None:
+            return apply_alignment(slices, Alignment.load(self.settings.apply_transforms), border=self.params.border)
         with run.progress(f"aligning {len(slices)} frames") as progress:
             return align_stack(
                 slices,

@@ -1,81 +1,95 @@
-"""One stack or picture of a batch: the very command that a user would type, run as a step."""
+"""One stack or picture of a batch: the operation that a single command does, in the room of its job."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-
-from click.core import ParameterSource
 
 from defocus_backend.batch.engine import Order
 from defocus_backend.batch.job import state
 from defocus_backend.batch.thumbnails import THUMBNAIL_SUFFIX, thumbnail
-from defocus_backend.cli.batch_config import INTO_RESULTS, command_of
-from defocus_backend.cli.run import WITHIN, Within
 from defocus_backend.errors import DefocusError, FileError
+from defocus_backend.options import Params
+from defocus_backend.pipeline.fuse import fuse_files
+from defocus_backend.pipeline.options import FuseFiles, MapFiles, ShallowFiles, SharpenFiles
+from defocus_backend.pipeline.pictures import map_files, shallow_files, sharpen_files
+from defocus_backend.pipeline.run import Listener, Made
 from defocus_backend.progress import ProgressCallback
+
+OPERATIONS: Mapping[str, tuple[Callable[..., Made], type[Params]]] = MappingProxyType(
+    {
+        "fuse": (fuse_files, FuseFiles),
+        "map": (map_files, MapFiles),
+        "sharpen": (sharpen_files, SharpenFiles),
+        "shallow": (shallow_files, ShallowFiles),
+    }
+)
+"""What a batch can do, with the options of each."""
+
+INTO_RESULTS = ("transforms", "export_aligned", "mesh")
+"""Options that name further results; in a batch each stack has its own, below its folder."""
 
 _MAIN = {"fuse": "fused", "map": "sigma picture", "sharpen": "sharpened", "shallow": "shallow"}
 _THUMBNAILS = 4
 _WARNING = "warning: "
 
 
+class _Notes(Listener):
+    """Keeps what a run tells, and passes its progress on."""
+
+    def __init__(self, progress: ProgressCallback) -> None:
+        self.told: list[str] = []
+        self._progress = progress
+
+    def tell(self, message: str) -> None:
+        self.told.append(message)
+
+    def progress(self, text: str) -> AbstractContextManager[ProgressCallback | None]:  # noqa: ARG002
+        return contextlib.nullcontext(self._progress)
+
+
 def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
-    """Run the command of one job into its room.
+    """Do one job in its room.
 
     Returns
     -------
     dict
-        Its JSON summary, the paths of its outputs relative to its results; with ``notes`` and ``warnings``,
+        Its summary, the paths of its outputs relative to its results; with ``notes`` and ``warnings``,
         each a line, and ``thumbnails``, files in the room by their kind.
 
     Raises
     ------
     DefocusError
-        As the command does; `FileError` also if the room cannot be seen from here.
+        As the operation does; `FileError` also if the room cannot be seen from here.
     """
     job, room = order.job, order.room
     if not room.results.is_dir():
         raise FileError(f"{room.results}: not found; the workers of a cluster must see the same paths")
-    command = command_of(job.operation)
-    context = command.make_context(job.operation, ["--", *map(str, job.files)])
-    assert command.callback is not None
-    given: dict[str, Any] = {**job.options, "out": room.results, "name": job.name, "quiet": True}
-    context.params |= {name: value for name, value in given.items() if name in context.params}
-    for name in INTO_RESULTS:
-        if context.params.get(name) is not None:
-            context.params[name] = room.results / context.params[name]
-    for name in job.given:
-        context.set_parameter_source(name, ParameterSource.COMMANDLINE)
-    started = time.perf_counter()
-    with _within(progress) as within, _caught() as caught:
-        context.invoke(command.callback, **context.params)
-    summary = within.summary
+    operation, kind = OPERATIONS[job.operation]
+    given: dict[str, Any] = {**job.options, "out": room.results, "name": job.name}
+    given |= {name: room.results / given[name] for name in INTO_RESULTS if given.get(name) is not None}
+    settings = kind.of({name: value for name, value in given.items() if name in kind.names()})
+    notes, started = _Notes(progress), time.perf_counter()
+    with _caught() as caught:
+        made = operation(job.files, settings, ordered=True, listener=notes)
+    summary = made.to_dict()
     outputs = [{**o, "path": Path(o["path"]).relative_to(room.results).as_posix()} for o in summary["outputs"]]
-    warned = [text.removeprefix(_WARNING) for text in within.told if text.startswith(_WARNING)]
+    warned = [text.removeprefix(_WARNING) for text in notes.told if text.startswith(_WARNING)]
     return {
         **{key: value for key, value in summary.items() if key not in ("command", "inputs", "outputs")},
         "outputs": outputs,
         "output_bytes": sum(state(room.results / output["path"])[0] for output in outputs),
-        "notes": [text for text in within.told if not text.startswith(_WARNING)],
+        "notes": [text for text in notes.told if not text.startswith(_WARNING)],
         "warnings": list(dict.fromkeys(" ".join(text.split()) for text in (*warned, *caught))),
         "thumbnails": _draw_thumbnails(order, outputs),
         "seconds": round(time.perf_counter() - started, 3),
     }
-
-
-@contextlib.contextmanager
-def _within(progress: ProgressCallback) -> Iterator[Within]:
-    within = Within(progress)
-    token = WITHIN.set(within)
-    try:
-        yield within
-    finally:
-        WITHIN.reset(token)
 
 
 @contextlib.contextmanager

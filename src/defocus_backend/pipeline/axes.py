@@ -1,0 +1,228 @@
+"""Images of many dimensions in files: every focal stack of a file is fused, times and channels together."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from defocus_backend.errors import InputError
+from defocus_backend.io import Calibration, Channel, ImageND, create_nd, encode_image, is_nd, open_nd
+from defocus_backend.io.writing_nd import OME_TIFF, OME_ZARR, OME_ZARR_04
+from defocus_backend.pipeline.options import AxesParams, FuseFiles
+from defocus_backend.pipeline.relief import Relief, write_relief
+from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
+from defocus_backend.render import Scale, draw_map
+
+if TYPE_CHECKING:
+    from defocus_backend.fusion import Fusion
+    from defocus_backend.stacks import StackPlan
+
+
+def has_axes(files: Sequence[Path], settings: FuseFiles) -> bool:
+    """Whether the files are to be read by their axes; raise `InputError` if they must be and cannot."""
+    said = next((name for name, value in settings.axis.flat().items() if value), None)
+    said = said or ("format" if settings.format.startswith("ome") else None)
+    if said is not None and len(files) > 1:
+        raise InputError(said, f"{len(files)} files", "it only with one file that holds a whole stack")
+    return said is not None or (len(files) == 1 and is_nd(files[0]))
+
+
+def fuse_axes(path: Path, settings: FuseFiles, relief: Relief, listener: Listener | None) -> Made:
+    """Fuse all focal stacks in one file; all results appear together at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    settings : FuseFiles
+    relief : Relief
+        What is written of the height, for a file with a single stack.
+    listener : Listener or None
+    """
+    folder = path.absolute().parent if settings.out is None else settings.out
+    chosen = settings.axis
+    folders = [folder, *relief.folders]
+    with running("fuse", [path], folders, settings.flat(), device=settings.fusion.device, listener=listener) as run:
+        run.name_precision(settings.fusion.map_settings)
+        facts: list[dict[str, Any]] = []
+        for image, part, alone in _images(path, chosen):
+            if not alone and not is_stack(image):
+                run.tell(f"{path.name} {image.scene}: left out, {_shape(image)} hold no focal stack")
+                continue
+            plan = _plan(image, chosen)
+            said = describe_plan(image, plan)
+            run.tell(f"{path.name}{part.replace('_', ' ')}: {said}")
+            facts.append({"image": part.lstrip("_"), "axes": image.axes, "shape": list(image.shape), "decided": said})
+            asked = relief.within(image.calibration)
+            if relief.asked.cull or (relief.asked.any and not (alone and len(plan) == 1)):
+                relief.refuse(f"with {path.name}: {said}")
+            _fuse_one_image(run, image, plan, folder / ((settings.name or image.name) + part), asked, settings)
+        if not facts:
+            raise InputError(str(path), "no image with an axis Z", "at least one focal stack")
+        run.facts["images"] = facts
+    return made_by(run)
+
+
+def is_stack(image: ImageND) -> bool:
+    """Whether an image has two or more slices."""
+    return image.sizes.get("Z", 1) > 1
+
+
+def _images(path: Path, chosen: AxesParams) -> Iterator[tuple[ImageND, str, bool]]:
+    """Every image of a file that was chosen, without positions; what to add to its name; whether it is the only one."""
+    first = open_nd(path, scene=chosen.scene or 0, axes=chosen.axes)
+    scenes = [first.scene] if chosen.scene is not None or len(first.scenes) == 1 else list(first.scenes)
+    used: set[str] = set()
+    for number, scene in enumerate(scenes):
+        image = first if len(scenes) == 1 else open_nd(path, scene=number, axes=chosen.axes)
+        part = "" if len(first.scenes) == 1 else "_" + (re.sub(r"[^\w.-]+", "-", scene).strip("-") or str(number))
+        if part in used:
+            part = f"{part}_{number}"
+        used.add(part)
+        if chosen.times is not None:
+            image = image.take("T", _numbers("times", chosen.times, image, "T"))
+        if "P" not in image.axes:
+            if chosen.positions is not None:
+                raise InputError("positions", chosen.positions, f"an axis P; {path.name} has {image.axes}")
+            yield image, part, len(scenes) == 1
+            continue
+        listed = chosen.positions if chosen.positions is not None else f"0-{image.sizes['P'] - 1}"
+        for position in _numbers("positions", listed, image, "P"):
+            yield image.pick("P", position), f"{part}_p{position}", len(scenes) == 1
+
+
+def _numbers(name: str, text: str, image: ImageND, axis: str) -> list[int]:
+    """The numbers of a list such as ``0,2-5``, each once, in order."""
+    if axis not in image.axes:
+        raise InputError(name, text, f"an axis {axis}; {image.path.name} has {image.axes}")
+    size = image.sizes[axis]
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last >= size:
+            raise InputError(name, text, f"numbers from 0 to {size - 1}, such as 0,2-{max(2, size - 1)}")
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
+def _plan(image: ImageND, chosen: AxesParams) -> StackPlan:
+    from defocus_backend.stacks import StackPlan
+
+    if not is_stack(image):
+        raise InputError(
+            image.path.name,
+            _shape(image),
+            "two or more slices along an axis Z; if another axis is that, name it with axes",
+        )
+    return StackPlan(image, focus_channels=_focus(chosen.focus_channels))
+
+
+def _focus(texts: tuple[str, ...]) -> dict[int | str, float] | None:
+    """Channels with weights from ``NAME`` or ``NAME:WEIGHT``."""
+    found: dict[int | str, float] = {}
+    for text in texts:
+        name, colon, weight = text.rpartition(":")
+        with contextlib.suppress(ValueError):
+            found[name if colon else text] = float(weight) if colon else 1.0
+            continue
+        found[text] = 1.0
+    return found or None
+
+
+def _kind(image: ImageND, suffix: str, plan: StackPlan) -> str:
+    """The format of the results: an ending that `create_nd` knows, or that of a picture."""
+    if suffix in ("png", "jpg"):
+        if plan.result_axes not in ("YX", "YXS"):
+            raise InputError("format", suffix, f"ome.tif or ome.zarr for a result of the axes {plan.result_axes}")
+        return f".{suffix}"
+    if suffix == "ome.zarr" or (suffix == "same" and image.format.startswith("OME-Zarr")):
+        return OME_ZARR_04 if image.format == "OME-Zarr 0.4" else OME_ZARR
+    return OME_TIFF
+
+
+def _shape(image: ImageND) -> str:
+    return ", ".join(f"{n} {axis}" for axis, n in image.sizes.items())
+
+
+def describe_plan(image: ImageND, plan: StackPlan) -> str:
+    """In one line: how many stacks, what decides, what comes out."""
+    stacks = "one focal stack" if len(plan) == 1 else f"{len(plan)} focal stacks"
+    said = f"{_shape(image)}, {image.dtype}: {stacks} of {plan.sizes['Z']} slices"
+    if plan.channels > 1:
+        names = [c.name for c in image.calibration.channels] or [None] * plan.channels
+        judged = " + ".join(
+            f"{number}{f' ({names[number]})' if names[number] else ''}{f' x {w:.2g}' if len(plan.focus) > 1 else ''}"
+            for number, w in plan.focus.items()
+        )
+        said += f", focus judged on channel {judged}"
+        said += ", which has the most detail above its noise" if plan.chosen else ""
+    return f"{said}, result {plan.result_axes}"
+
+
+def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relief: Relief, settings: FuseFiles) -> None:
+    from defocus_backend.fusion import MAP_TYPES, fuse_each
+    from defocus_backend.fusion.brightness import describe_gains
+
+    kind = _kind(image, settings.format, plan)
+    names = [name for name in MAP_TYPES if settings.confidence or name != "confidence"]
+    flat = kind.removeprefix(".") in ("png", "jpg")
+    sizes = {**plan.sizes, "C": len(names)}
+    # Brightness in a file with axes may be what was measured: it is matched only if that was asked for.
+    fusion = replace(settings.fusion, device=run.device, match_exposure=settings.fusion.match_exposure is True)
+    with contextlib.ExitStack() as stack:
+
+        def created(part: str, axes: str, shape: tuple[int, ...], dtype: Any, known: Calibration) -> Any:
+            written = OME_TIFF if flat else kind
+            name = f"{stem.name}_{part}"
+            target = run.stage(part, stem.with_name(name + written.split()[0]))
+            return stack.enter_context(
+                create_nd(target, written, axes=axes, shape=shape, dtype=dtype, calibration=known, name=name)
+            )
+
+        fused = None
+        if not flat:
+            shape = plan.result_shape(plan.result_axes)
+            fused = created("fused", plan.result_axes, shape, image.dtype, image.calibration)
+        axes, known = plan.map_axes.replace("YX", "CYX"), _map_calibration(image, names, relief)
+        maps = created("maps", axes, tuple(sizes[a] for a in axes), np.dtype(np.float32), known)
+        with run.progress(f"{stem.name}, {len(plan)} x {plan.sizes['Z']} slices") as progress:
+            for index, one in fuse_each(plan, progress=progress, **fusion.arguments()):
+                at = dict(zip(plan.loop, index, strict=True))
+                maps.put(np.stack([np.asarray(getattr(one, n), np.float32) for n in names]), **at)
+                if fused is not None:
+                    fused.put(one.image, **at)
+                else:
+                    path = stem.with_name(f"{stem.name}_fused{kind}")
+                    run.add("fused", path, encode_image(one.image, kind))
+                if one.gains is not None:
+                    run.tell(describe_gains(one.gains))
+                    run.facts.setdefault("gains", []).append([round(float(gain), 4) for gain in one.gains])
+                if not any(index):
+                    _draw(run, stem, one, plan.sizes["Z"] - 1, settings)
+                    if plan.channels > 1:  # the mesh wears the channel that decided
+                        one = replace(one, image=one.image[max(plan.focus, key=plan.focus.__getitem__)])
+                    write_relief(run, stem, one, plan.sizes["Z"], relief, like=None)
+
+
+def _map_calibration(image: ImageND, names: Sequence[str], relief: Relief) -> Calibration:
+    """That of the image, with the maps as its channels."""
+    units = {"sigma": "px", "height": relief.unit, "height_error": relief.unit}
+    labels = tuple(Channel(name=f"{n} / {units[n]}" if n in units else n) for n in names)
+    # Maps are of the whole stack: what differs between its channels is no channel's of theirs.
+    return replace(image.calibration, channels=labels, acquisition=image.calibration.acquisition.over("C"))
+
+
+def _draw(run: Run, stem: Path, first: Fusion, last: int, settings: FuseFiles) -> None:
+    """Pictures of the first stack's decision and of its least sigma."""
+    low, high = settings.colours
+    scale = Scale(low=low, high=high)
+    decisions = Scale(low=0, high=last, label="sharpest slice", colormap="plasma")
+    run.add("index picture", stem.with_name(f"{stem.name}_index.png"), draw_map(first.index, decisions))
+    run.add("sigma picture", stem.with_name(f"{stem.name}_sigma.png"), draw_map(first.sigma, scale))

@@ -1,0 +1,282 @@
+"""Single pictures in files to their maps, or to pictures that were sharpened or given a shallow depth of field."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from defocus_backend.errors import FileError, InputError
+from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image, read_map
+from defocus_backend.io.folders import without_results
+from defocus_backend.io.picture import file_errors
+from defocus_backend.methods import OWN_METHODS
+from defocus_backend.params import QualityParams
+from defocus_backend.pipeline.options import MapFiles, ShallowFiles, SharpenFiles
+from defocus_backend.pipeline.run import Listener, Made, Run, made_by, refuse_changed, running
+from defocus_backend.render import Scale
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from defocus_backend.calibration import ChannelCalibration
+    from defocus_backend.defocus import DefocusMap
+
+_UNIT_SCALE = Scale(low=0, high=1, label="confidence (0 to 1)")
+
+
+class _Pictures:
+    """The pictures of one run: where results go and how maps are made."""
+
+    def __init__(
+        self,
+        command: str,
+        files: Sequence[str | Path],
+        settings: MapFiles | SharpenFiles | ShallowFiles,
+        ordered: bool,
+        listener: Listener | None,
+    ) -> None:
+        self.settings, self.maps = settings, settings.maps
+        self._command, self._listener = command, listener
+        paths = tuple(map(Path, files))
+        low, high = settings.colours
+        self.sigma_scale = Scale(low=low, high=high)
+        self._map = None if isinstance(settings, MapFiles) else settings.map
+        if self._map is not None:
+            made = "it only where a map is made"
+            refuse_changed(settings.maps, "with a map", made)
+            if settings.colours != type(settings).colours:
+                raise InputError("colours", "it with a map", made)
+            if len(paths) != 1:
+                raise InputError("map", f"{len(paths)} pictures", "one picture, to which the map belongs")
+        self._files = paths if ordered else without_results(paths)
+        self.made: Made | None = None
+
+    def each(self) -> Iterator[tuple[Run, Picture, Path]]:
+        """Every picture with the stem of its results; all files appear after the last."""
+        for path in self._files:
+            _check_exists(path)
+        given = [*self._files, *([self._map] if self._map else [])]
+        folders = {self._folder(path) for path in self._files}
+        device, parameters = self.settings.device, self.settings.flat()
+        with running(self._command, given, folders, parameters, device=device, listener=self._listener) as run:
+            for path in self._files:
+                yield run, read_image(path), self._folder(path) / path.stem
+        self.made = made_by(run)
+
+    @property
+    def result(self) -> Made:
+        """What was made, after the last picture."""
+        assert self.made is not None
+        return self.made
+
+    def _folder(self, path: Path) -> Path:
+        return path.parent if self.settings.out is None else self.settings.out
+
+    def range_of(self, picture: Picture) -> tuple[float, float] | None:
+        """The range that was given, or that of samples of fewer bits than their array's."""
+        return picture.value_range if self.settings.value_range is None else self.settings.value_range
+
+    def find_map(self, run: Run, picture: Picture) -> DefocusMap:
+        """The defocus map of a picture in the unit of the method."""
+        from defocus_backend.defocus import defocus_map
+
+        run.name_precision(self.maps)
+        with run.progress(picture.path.name) as progress:
+            return defocus_map(
+                picture.array,
+                channel_axis=picture.channel_axis,
+                **self.maps.arguments(),
+                value_range=self.range_of(picture),
+                device=run.device,
+                progress=progress,
+            )
+
+    def sigma(self, run: Run, picture: Picture, stem: Path) -> NDArray[np.float32]:
+        """The given map, or one made now, which is then among the results."""
+        if self._map is None:
+            sigma = self.find_map(run, picture).sigma
+            run.add_map("sigma", stem, sigma, self.sigma_scale, like=picture, source=picture.path)
+            return sigma
+        sigma = read_map(self._map)
+        if sigma.shape != picture.array.shape[:2]:
+            (h, w), (height, width) = sigma.shape, picture.array.shape[:2]
+            raise FileError(f"{self._map}: is {w}x{h} px; expected {width}x{height} px as {picture.path.name}")
+        return sigma
+
+    def map_scale(self, found: DefocusMap) -> Scale:
+        """Colours of a map: the given ones for pixels, its own range where it has no unit."""
+        if found.unit == "px":
+            return self.sigma_scale
+        low, high = float(np.nanmin(found.raw)), float(np.nanmax(found.raw))
+        high = high if high > low else low + 1
+        return Scale(low=low, high=high, label=f"blur, relative ({self.maps.map_method})")
+
+
+def _check_exists(path: Path) -> None:
+    """Find a missing or unknown file before hours are spent on the others."""
+    with file_errors(path):
+        kind = path.stat().st_mode
+    if not stat.S_ISREG(kind):
+        raise FileError(f"{path}: cannot be read ({'is a folder' if stat.S_ISDIR(kind) else 'no regular file'})")
+    if path.suffix.lower() not in READ_SUFFIXES:
+        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
+
+
+def map_files(
+    files: Sequence[str | Path],
+    settings: MapFiles | None = None,
+    *,
+    ordered: bool = False,
+    listener: Listener | None = None,
+) -> Made:
+    """Write the defocus map of each picture beside it, or into a folder.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Pictures.
+    settings : MapFiles or None
+        How maps are made, what is written, and where.
+    ordered : bool
+        None of the files is an earlier result; otherwise those that are are left out with a warning.
+    listener : Listener or None
+        Hears what is decided on the way, and shows progress.
+
+    Returns
+    -------
+    Made
+        The files that were written, which appear all together at the end.
+
+    Raises
+    ------
+    InputError, FileError, WeightsError, DeviceError, Cancelled
+    """
+    settings = settings or MapFiles()
+    known = None
+    if settings.calibration is not None:
+        from defocus_backend.calibration import read_calibration
+
+        known = read_calibration(settings.calibration)
+    pictures = _Pictures("map", files, settings, ordered, listener)
+    for run, picture, stem in pictures.each():
+        found = pictures.find_map(run, picture)
+        about: dict[str, Any] = {"like": picture, "source": picture.path}
+        scale = pictures.map_scale(found)
+        run.add_map("sigma" if found.unit == "px" else "blur", stem, found.sigma, scale, **about)
+        if settings.raw:
+            run.add_map("raw", stem, found.raw, scale, **about)
+        if settings.guide:
+            run.add_map("guide", stem, found.guide, None, **about)
+        if settings.confidence:
+            run.add_map("confidence", stem, found.confidence, _UNIT_SCALE, **about)
+        if known is not None:
+            if found.unit != "px":
+                given = f"it with the map method {settings.maps.map_method}"
+                raise InputError("calibration", given, "a method with maps in pixels")
+            sure = np.where(found.confidence > QualityParams.confident_above, found.sigma, np.nan)
+            add_distance(run, stem, sure, known.channel(settings.channel), known.unit, **about)
+        if settings.threshold is not None:
+            mask = encode_image(found.in_focus(settings.threshold), ".png")
+            run.add("in focus", stem.with_name(f"{stem.name}_in_focus.png"), mask, source=picture.path)
+    return pictures.result
+
+
+def add_distance(run: Run, stem: Path, sigma: Any, one: ChannelCalibration, unit: str, **about: Any) -> None:
+    """Add the distance from focus and its error to the files of a run, as ``NAME_defocus`` and its error."""
+    found = one.distance(sigma, pixels=True)
+    reach = max(one.reach_below, one.reach_above)
+    scale = Scale(low=0, high=reach, label=f"distance from focus / {unit}", colormap="viridis")
+    run.add_map("defocus", stem, found.distance, scale, **about)
+    run.add_map("defocus_error", stem, found.error, None, **about)
+    beyond = float(np.mean(np.isfinite(sigma) & ~np.isfinite(found.distance)))
+    if beyond:
+        run.tell(f"{beyond:.0%} of the pixels are blurred beyond the calibration and have no distance")
+
+
+def sharpen_files(
+    files: Sequence[str | Path],
+    settings: SharpenFiles | None = None,
+    *,
+    ordered: bool = False,
+    listener: Listener | None = None,
+) -> Made:
+    """Sharpen each picture where it is slightly soft, and write it with its gain and map; parameters as `map_files`."""
+    settings = settings or SharpenFiles()
+    own, params = OWN_METHODS["sharpen"].name, settings.sharpening
+    published = settings.method != own
+    if published:
+        for one in (params, settings.maps):
+            refuse_changed(one, f"with the method {settings.method}", f"it only with the method {own}")
+    scale = Scale(low=0, high=max(params.max_gain, 1e-3), label="gain", colormap="magma")
+    pictures = _Pictures("sharpen", files, settings, ordered, listener)
+    for run, picture, stem in pictures.each():
+        about: dict[str, Any] = {"like": picture, "source": picture.path}
+        common: dict[str, Any] = {"channel_axis": picture.channel_axis, "value_range": pictures.range_of(picture)}
+        if published:
+            from defocus_backend.compare.sharpeners import sharpen_with
+
+            run.add_picture(
+                "sharpened", stem, sharpen_with(settings.method, picture.array, **common), settings.format, **about
+            )
+            continue
+        from defocus_backend.sharpen import sharpen
+
+        sigma = pictures.sigma(run, picture, stem)
+        result = sharpen(picture.array, sigma, **common, **params.arguments(), device=run.device)
+        run.add_picture("sharpened", stem, result.image, settings.format, **about)
+        run.add_map("gain", stem, result.gain, scale, **about)
+    return pictures.result
+
+
+def shallow_files(
+    files: Sequence[str | Path],
+    settings: ShallowFiles | None = None,
+    *,
+    ordered: bool = False,
+    listener: Listener | None = None,
+) -> Made:
+    """Give each picture a shallow depth of field, and write it with its weights and map; parameters as `map_files`."""
+    settings = settings or ShallowFiles()
+    own, params = OWN_METHODS["shallow"].name, settings.depth_of_field
+    lens = settings.method != own
+    if lens:
+        wanted = f"it only with the method {own}"
+        refuse_changed(params, f"with the method {settings.method}", wanted, but=("lens_radius", "highlights"))
+    else:
+        refuse_changed(settings.lens, f"with the method {own}", "it only with the method lens")
+    scale = Scale(low=0, high=1, label="weight of the sharp picture", colormap="gray")
+    pictures = _Pictures("shallow", files, settings, ordered, listener)
+    for run, picture, stem in pictures.each():
+        about: dict[str, Any] = {"like": picture, "source": picture.path}
+        common: dict[str, Any] = {"channel_axis": picture.channel_axis, "value_range": pictures.range_of(picture)}
+        sigma = pictures.sigma(run, picture, stem)
+        if lens:
+            from defocus_backend.compare.lens import lens_blur
+
+            blurred: dict[str, Any] = {
+                "radius": params.lens_radius,
+                "highlights": params.highlights,
+                "focus": settings.focus,
+            }
+            image = lens_blur(picture.array, sigma, **blurred, **settings.lens.arguments(), **common)
+            run.add_picture("shallow", stem, image, settings.format, **about)
+            continue
+        from defocus_backend.shallow import shallow_depth_of_field
+
+        with run.progress(f"{picture.path.name}: background") as progress:
+            result = shallow_depth_of_field(
+                picture.array,
+                sigma,
+                **params.arguments(),
+                **common,
+                focus=settings.focus,
+                device=run.device,
+                progress=progress,
+            )
+        run.add_picture("shallow", stem, result.image, settings.format, **about)
+        run.add_map("weights", stem, result.weights, scale, **about)
+    return pictures.result
