@@ -56,24 +56,38 @@ class MapParams(Params):
 
     map_method: str = option(
         DEFAULT_NETWORK,
-        "Network that judges the blur, or a published method without one.",
+        "Network that estimates the blur, or a published method without a network.",
         choices=MAP_NAMES,
         common=True,
     )
-    step: int = option(8, "Distance between neighbouring 32x32 windows.", unit="px", choices=(4, 8, 16, 32))
-    refine: bool = option(True, "Refine the map with the iterated weighted guided filter.", common=True)
-    refine_radius: int = option(4, "Radius of the refining filter; 16 in the paper.", unit="px", low=1, high=512)
-    refine_eps: float = option(0.005, "Regularisation of the refining filter, on the unit range.", above=0.0)
-    refine_iterations: int = option(1, "Iterations of guide smoothing and refinement; 7 in the paper.", low=1, high=50)
+    step: int = option(
+        8,
+        "Distance between neighbouring windows of 32x32 px, for networks that look at windows. Smaller is finer and "
+        "slower.",
+        unit="px",
+        choices=(4, 8, 16, 32),
+    )
+    refine: bool = option(
+        True, "Make the map follow the edges of the picture, by the weighted guided filter.", common=True
+    )
+    refine_radius: int = option(
+        4, "Radius of the filter that refines the map; 16 in the paper.", unit="px", low=1, high=512
+    )
+    refine_eps: float = option(
+        0.005,
+        "How strong an edge must be to stop that filter; small keeps weak edges. For values from 0 to 1.",
+        above=0.0,
+    )
+    refine_iterations: int = option(1, "How often that filter is repeated; 7 times in the paper.", low=1, high=50)
     refine_subsample: int = option(
         4,
-        "Grid on which the filter's coefficients are computed; 1 is exact, 4 is fast.",
+        "Grid on which that filter is computed; 1 is exact, 4 is fast.",
         unit="px",
         low=1,
         high=16,
     )
     confidence_weighted: bool = option(
-        True, "Let confident windows decide where others cannot tell (flat, dark, saturated)."
+        True, "Where the picture is flat, dark or saturated, take the blur from confident places nearby."
     )
     precision: str = option(
         "auto",
@@ -113,7 +127,7 @@ class SigmaParams(MapParams):
 
     map_method: str = option(
         DEFAULT_NETWORK,
-        "Network that judges the blur, or a published method that gives pixels.",
+        "Network that estimates the blur, or a published method that gives it in pixels.",
         choices=PIXEL_MAP_NAMES,
         common=True,
     )
@@ -128,9 +142,12 @@ class SliceMapParams(SigmaParams):
     """
 
     pooling: int = option(
-        2, "Side of the squares of pixels that are averaged before they are judged.", unit="px", choices=(1, 2, 4)
+        2,
+        "Average squares of this many pixels a side before the blur of a slice is estimated.",
+        unit="px",
+        choices=(1, 2, 4),
     )
-    refine: bool = option(False, "Refine the map with the iterated weighted guided filter.")
+    refine: bool = option(False, "Make the map follow the edges of the picture, by the weighted guided filter.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,21 +208,22 @@ class DecisionParams(Params):
 
     sigma_weight: float = option(
         0.2,
-        "Weight of sigma, of its square over 4 px, against the logarithm of the detail's energy.",
+        "How much the blur (sigma) counts against fine detail when slices are compared.",
         low=0.0,
         high=10.0,
     )
     noise_floor: float = option(
-        15.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0
+        15.0, "Detail weaker than this many times the noise does not count when slices are compared.", above=0.0
     )
     front: str = option(
         "none",
-        "End of the stack nearest to the viewer; of two nearly equal peaks of focus the one in front is taken.",
+        "End of the stack that is nearest to the viewer. Where two slices are about equally sharp, the one in front is "
+        "taken.",
         choices=("none", "first", "last"),
     )
     never_above: float = option(
         5.0,
-        "Least sigma over all slices above which a pixel was never in focus.",
+        "A pixel was never in focus if even its sharpest slice is blurred by more than this.",
         unit="px",
         above=0.0,
         heading="Height and coverage",
@@ -220,13 +238,19 @@ class BlendParams(Params):
 
     firmness: float = option(
         5.0,
-        "Slope of the soft weights: high takes the best slice alone, low averages noise away.",
+        "How firmly the sharpest slice is preferred: high takes it alone, low averages noise away.",
         above=0.0,
         high=100.0,
     )
-    radius: int = option(7, "Radius of the guided filter on the decision maps, eq 15.", unit="px", low=1, high=256)
-    eps: float = option(1e-3, "Regularisation of that filter, on the unit range.", above=0.0)
-    delta: float = option(1e-6, "Floor added to every weight, eq 16.", above=0.0, high=0.1)
+    radius: int = option(
+        7,
+        "Radius of the filter that smooths the borders between slices, for the blend decision (eq 15).",
+        unit="px",
+        low=1,
+        high=256,
+    )
+    eps: float = option(1e-3, "How strong an edge must be to stop that filter. For values from 0 to 1.", above=0.0)
+    delta: float = option(1e-6, "Least weight of every slice (eq 16).", above=0.0, high=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,19 +261,21 @@ class FusionParams(InputParams, RunParams):
 
     decision: str = option(
         "combined",
-        "What decides between slices: sigma with the finest detail; sigma alone as in the paper; or whole regions, "
-        "for pictures made of the slices' own pixels.",
+        "How the sharpest slice is found: by fine detail and blur together (combined), by blur alone as in the paper "
+        "(sigma), or for whole regions, so that the picture is made of the slices' own pixels (region).",
         choices=DECISIONS,
     )
     blend: str = option(
         "octaves",
-        "How slices are mixed: octave by octave, which leaves no seams or mottling; by decision maps under a guided "
-        "filter, as in the paper; or every pixel from one slice.",
+        "How slices are mixed: fine and coarse detail apart, which leaves no seams (octaves); by smoothed decision "
+        "maps as in the paper (decision); or every pixel from one slice (pixels).",
         choices=BLENDS,
         common=True,
     )
     fast: bool = option(
-        False, "Judge sigma on a coarser grid, 4 px at least; details still count pixel by pixel.", common=True
+        False,
+        "Estimate the blur on a coarser grid, of 4 px at least. Detail is still compared pixel by pixel.",
+        common=True,
     )
     z: ArrayLike | None = option(
         None,

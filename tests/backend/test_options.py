@@ -67,3 +67,22 @@ def test_an_option_that_may_be_none_and_one_with_several_values() -> None:
         with pytest.raises(InputError) as caught:
             _Outer.of(bad)
         assert caught.value.argument == next(iter(bad))
+
+
+def test_an_option_of_a_group_from_outside_is_on_the_command_line() -> None:
+    """A field is all that it takes: flag, help, unit, range, default and the file of a batch follow from it."""
+    import click
+    from click.testing import CliRunner
+
+    from defocus_backend.cli.options import SectionCommand, params_options, settings_of
+
+    @click.command(cls=SectionCommand)
+    @params_options(_Outer)
+    def command(**options: object) -> None:
+        click.echo(repr(settings_of(_Outer, options)))
+
+    done = CliRunner().invoke(command, ["--depth", "3", "--size", "1", "2", "--no-mode"])
+    assert done.output.strip() == repr(_Outer(depth=3, inner=_Inner(size=(1.0, 2.0), mode=False)))
+    assert CliRunner().invoke(command, []).output.strip() == repr(_Outer())
+    assert "A number or nothing." in CliRunner().invoke(command, ["--help"]).output
+    assert CliRunner().invoke(command, ["--depth", "0"]).exit_code == 2

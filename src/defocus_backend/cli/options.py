@@ -160,7 +160,7 @@ def _field_option(name: str, about: Mapping[str, Any]) -> Callable[[F], F]:
         common |= {"multiple": True} if about["count"] == 0 else {"nargs": about["count"]}
     if choices:
         if about["unit"]:
-            common["help"] = f"{about['help'].rstrip('.')}, in {about['unit']}."
+            common["help"] = f"{about['help']} In {about['unit']}."
         if default is not None:
             common["default"] = str(default)
         return option(flag, name, type=_OneOf(name, choices), **common)

@@ -61,7 +61,7 @@ def test_choices_are_taken_and_shown(defocus: Invoke, tmp_path: Path, values: np
         *("--focus-channels", "0:1", "--format", "ome.zarr", "--confidence", "--name", "mine"),
     )
     assert done.exit_code == 0, done.output
-    summary = json.loads(done.output)
+    summary = json.loads(done.stdout)
     assert summary["images"][0]["shape"] == [1, 2, 3, 48, 64]
     assert "channel 1 (GFP) x 0.75 + 0 (noise) x 0.25" in summary["images"][0]["decided"]
     assert summary["parameters"]["times"] == "1"
