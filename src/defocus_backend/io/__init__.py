@@ -3,7 +3,7 @@
 from defocus_backend.io.atomic import WholeFiles, check_folder, write_whole
 from defocus_backend.io.ome_zarr import is_store
 from defocus_backend.io.open_nd import is_nd, open_nd
-from defocus_backend.io.picture import READ_SUFFIXES, WRITTEN_SUFFIXES, Metadata, Picture
+from defocus_backend.io.picture import FORMATS, READ_SUFFIXES, WRITTEN_SUFFIXES, Format, Metadata, Picture
 from defocus_backend.io.reading import read_image, read_map
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
 from defocus_backend.io.writing import encode_image, encode_map, write_image, write_map
@@ -11,10 +11,12 @@ from defocus_backend.io.writing_nd import create_nd, write_nd
 
 __all__ = [
     "AXES",
+    "FORMATS",
     "READ_SUFFIXES",
     "WRITTEN_SUFFIXES",
     "Calibration",
     "Channel",
+    "Format",
     "ImageND",
     "Metadata",
     "Picture",

@@ -20,9 +20,10 @@ from defocus_backend.io.picture import (
     as_path,
     check_suffix,
     file_errors,
+    function_of,
     unreadable,
 )
-from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
+from defocus_backend.io.raw import read_raw
 from defocus_backend.io.tiff import read_tiff, tiff_metadata
 from defocus_backend.io.tiff_pages import page_pixels, white_value
 from defocus_backend.io.tiff_series import decoded, images_of, only_pages, own_pages
@@ -62,17 +63,21 @@ def read_image(path: str | Path) -> Picture:
     path = as_path(path)
     suffix = check_suffix(path, READ_SUFFIXES)
     with file_errors(path):
-        if suffix in RAW_SUFFIXES:  # most of them begin as a TIFF does
-            return _raw_picture(path)
-        if is_tiff(path, suffix in TIFF_SUFFIXES):
-            return read_tiff(path, _single_picture)
-        try:
-            array, metadata = read_photo(path, path.read_bytes())
-        except DefocusError:
-            raise
-        except Exception as error:  # every decoder has its own kinds of errors
-            raise unreadable(path, error) from error
-        return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
+        picture: Picture = function_of(suffix, "read")(path)
+        return picture
+
+
+def read_by_content(path: Path) -> Picture:
+    """A picture of any format but RAW, by what the file holds."""
+    if is_tiff(path, path.suffix.lower() in TIFF_SUFFIXES):
+        return read_tiff(path, _single_picture)
+    try:
+        array, metadata = read_photo(path, path.read_bytes())
+    except DefocusError:
+        raise
+    except Exception as error:  # every decoder has its own kinds of errors
+        raise unreadable(path, error) from error
+    return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
 
 
 @names_bad_arguments
@@ -90,7 +95,8 @@ def read_map(path: str | Path) -> NDArray[np.float32]:
     return picture.array.astype(np.float32)
 
 
-def _raw_picture(path: Path) -> Picture:
+def read_raw_picture(path: Path) -> Picture:
+    """A camera's RAW file; most of them begin as a TIFF does, so that the suffix decides."""
     array, white_balance = read_raw(path)
     with path.open("rb") as file:
         exif = exif_of_tiff(file)

@@ -16,7 +16,15 @@ from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
 from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, of_size, tiff_tags
-from defocus_backend.io.picture import JPEG_SUFFIXES, PNG_SUFFIXES, Metadata, Picture, as_path, check_suffix
+from defocus_backend.io.picture import (
+    JPEG_SUFFIXES,
+    PNG_SUFFIXES,
+    Metadata,
+    Picture,
+    as_path,
+    check_suffix,
+    function_of,
+)
 from defocus_backend.io.units import escaped
 
 _JPEG_QUALITY = 95
@@ -98,10 +106,12 @@ def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) 
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     metadata = _fitting(metadata, pixels)
-    if suffix in JPEG_SUFFIXES:
-        return _jpeg(pixels, metadata)
-    if suffix in PNG_SUFFIXES:
-        return _png(pixels, metadata)
+    encoded: bytes = function_of(suffix, "encode")(pixels, metadata)
+    return encoded
+
+
+def encode_tiff(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+    """The bytes of a TIFF."""
     return _tiff(pixels, metadata, "")
 
 
@@ -116,7 +126,8 @@ def _fitting(metadata: Metadata, pixels: NDArray[Any]) -> Metadata:
     return replace(metadata, icc=icc, exif=exif)
 
 
-def _png(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+def encode_png(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+    """The bytes of a PNG."""
     import imagecodecs
 
     if pixels.dtype == np.bool_:
@@ -142,7 +153,8 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _jpeg(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+def encode_jpeg(pixels: NDArray[Any], metadata: Metadata) -> bytes:
+    """The bytes of a JPEG."""
     from PIL import Image
 
     if pixels.dtype == np.bool_:

@@ -15,6 +15,9 @@ from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.photos import exif_of, is_tiff, open_pillow, orientation_of
 from defocus_backend.io.picture import (
+    JPEG_SUFFIXES,
+    PHOTO_SUFFIXES,
+    PNG_SUFFIXES,
     READ_SUFFIXES,
     TIFF_SUFFIXES,
     Picture,
@@ -160,10 +163,10 @@ def _check_alike(path: Path, kind: _Kind, first: Path, wanted: _Kind) -> None:
 def _peek(path: Path, wanted: _Kind) -> _Kind:
     """What the header of a file says; where a header does not tell all, the rest is taken as wanted."""
     suffix = check_suffix(path, READ_SUFFIXES)
-    if suffix in TIFF_SUFFIXES:
-        return _Kind.of(read_image(path).array)
     if suffix in RAW_SUFFIXES and path.is_file():
         return wanted  # developing takes seconds; checked when it is read
+    if suffix not in (*PNG_SUFFIXES, *JPEG_SUFFIXES, *PHOTO_SUFFIXES):
+        return _Kind.of(read_image(path).array)
     try:
         with open_pillow(path) as picture:
             width, height = picture.size
