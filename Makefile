@@ -38,9 +38,11 @@ coverage: $(VENV)/.ready-test
 	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
 	$(BIN)/python -m coverage report
 
-# Damaged files of every kind through the command line; FUZZ_COUNT and FUZZ_SEED choose how many and which.
+# Damaged files through the command line, wrong arguments through the library, files by generators through the readers;
+# FUZZ_COUNT and FUZZ_SEED choose how many and which.
 fuzz: $(VENV)/.ready-test
-	FUZZ_COUNT=$${FUZZ_COUNT:-20000} $(BIN)/python -m pytest tests/backend/cli/test_mutations.py
+	FUZZ_COUNT=$${FUZZ_COUNT:-20000} $(BIN)/python -m pytest tests/backend/cli/test_mutations.py tests/backend/test_wrong_arguments.py \
+		tests/backend/io/test_generated_files.py
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

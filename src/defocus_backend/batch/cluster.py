@@ -54,9 +54,9 @@ class ClusterPool:
         if self._own:
             if isinstance(scheduler, str) and scheduler.startswith("tls://") and not tls:
                 raise InputError("scheduler", f"{scheduler} without certificates", _TLS_OPTIONS)
+            security = _security(tls) if tls else None
             try:
                 # Not the global default: arrays that scripts compute meanwhile stay where they were.
-                security = _security(tls) if tls else None
                 self._client = distributed.Client(
                     scheduler, timeout=_CONNECT_SECONDS, set_as_default=False, security=security
                 )

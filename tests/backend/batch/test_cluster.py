@@ -111,7 +111,7 @@ def test_lazy_arrays_are_computed_slice_by_slice_on_the_workers(client: Any, ran
     values = np.random.default_rng(0).integers(0, 255, (2, 3, 64, 64), np.uint8)
     lazy = da.from_array(values, chunks=(1, 1, 64, 64))
     stacks = {"first": lazy[0], "second": lazy[1], "flat": lazy[0, 0, 0]}
-    options = {"weights": random_weights["blurnet"], "refine": False}
+    options: dict[str, Any] = {"map_settings": db.SliceMapParams(weights=random_weights["blurnet"])}
     outcomes = {outcome.name: outcome for outcome in db.fuse_many(stacks, scheduler=client, **options)}
     assert set(outcomes) == set(stacks)
     assert outcomes["flat"].fusion is None
@@ -120,3 +120,51 @@ def test_lazy_arrays_are_computed_slice_by_slice_on_the_workers(client: Any, ran
         found = outcomes[name].fusion
         assert found is not None
         np.testing.assert_array_equal(found.image, db.fuse(values[n], **options).image)
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[tuple[str, dict[str, Path]]]:
+    """The address of a scheduler that takes encrypted connections alone, and the files with which it takes them."""
+    pytest.importorskip("cryptography")
+    security = distributed.Security.temporary()
+    parts = {"ca_file": security.tls_ca_file, "cert": security.tls_client_cert, "key": security.tls_client_key}
+    files = {name: tmp_path / f"{name}.pem" for name in parts}
+    for name, text in parts.items():
+        files[name].write_text(text)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, security=security, dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        yield cluster.scheduler_address, files
+
+
+def test_an_encrypted_cluster_takes_stacks_with_its_certificates_alone(
+    encrypted: tuple[str, dict[str, Path]], make_stack: MakeStack, tmp_path: Path
+) -> None:
+    address, files = encrypted
+    assert address.startswith("tls://")
+    make_stack(tmp_path / "in" / "a")
+    out = tmp_path / "out"
+    command = ["batch", tmp_path / "in", "--out", out, "--scheduler", address, "--json", "--method", "mean"]
+
+    def run(*more: Any) -> Any:
+        return CliRunner().invoke(main, [str(word) for word in (*command, *more)])
+
+    refused = run()
+    assert refused.exit_code == 2, refused.output
+    assert refused.stderr.startswith("defocus: scheduler: ")
+    partly = run("--tls-ca-file", files["ca_file"])
+    assert partly.exit_code == 2
+    assert "TLS without --tls-cert, --tls-key" in partly.stderr
+    strange = distributed.Security.temporary()
+    (tmp_path / "other.pem").write_text(strange.tls_client_cert)
+    (tmp_path / "other-key.pem").write_text(strange.tls_client_key)
+    foreign = run(
+        *("--tls-ca-file", files["ca_file"]),
+        *("--tls-cert", tmp_path / "other.pem", "--tls-key", tmp_path / "other-key.pem"),
+    )
+    assert foreign.exit_code == 2, "a certificate of another authority opened the cluster"
+    taken = run("--tls-ca-file", files["ca_file"], "--tls-cert", files["cert"], "--tls-key", files["key"])
+    assert taken.exit_code == 0, taken.output
+    events = [json.loads(line) for line in taken.stdout.splitlines()]
+    assert [event["stack"] for event in events if event["event"] == "stack-done"] == ["a"]
+    assert any((out / "a").glob("*fused*"))
