@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_defocus._fusing import Fused, FusedStack
+from napari_defocus._fusing import Fused, FusedStack, by_index_arguments
+from napari_defocus._recipe import Call, Part
+from napari_defocus._stacks import StackChoice
 
 if TYPE_CHECKING:
     from napari_defocus._widgets._repaint import Repainter
@@ -68,3 +71,41 @@ class Corrections:
         part = result[to]
         part[painted] = labels[painted]
         return result
+
+
+def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray[Any]) -> list[Call]:
+    """Calls that apply painted corrections to the result of `fusion_recipe`, for the script."""
+    import defocus_backend as db
+
+    choice, options = stack.choice, stack.options
+    calls: list[Call] = []
+    by_index = by_index_arguments(options, choice.source.channel_axis)
+    separate = bool(stack.aligned) and choice.channel_axis is not None
+    for frame in choice.frames():
+        where = stack.map_at(frame)
+        painted = np.where(labels[where] != automatic[where], choice.place_of(labels[where]), -1)
+        if not (painted >= 0).any():
+            continue
+        calls.append(Call("corrections", "unpack_corrections", (db.pack_corrections(painted),)))
+        index = Part("fusion", "index", frame)
+        for channel in range(choice.channels):
+            if separate:
+                source = Part(f"channel_{channel}")
+                image = Part("fusion", "image") if channel == choice.judge else Part(f"fused_{channel}")
+            else:
+                source = Part("stack", index=() if choice.several else choice.key(frame, channel))
+                image = Part("fusion", "image", _image_key(choice, frame, channel))
+            inputs = (source, image, index, Part("corrections"))
+            calls.append(Call("corrected", "fuse_corrected", inputs, by_index))
+            calls.append(Call(_in_place(image), "", (Part("corrected", "image"),)))
+        calls.append(Call(_in_place(index), "", (Part("corrected", "index"),)))
+    return calls
+
+
+def _image_key(choice: StackChoice, frame: Sequence[int], channel: int) -> tuple[int, ...]:
+    at = dict(zip("TP", frame, strict=False)) | {"C": channel}
+    return tuple(at[letter] for letter in choice.axes if letter in at and letter in "TPC")
+
+
+def _in_place(part: Part) -> Part:
+    return part if part.index else Part(part.name, part.attribute, (slice(None),))

@@ -83,7 +83,7 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
         calls = [Call(n, "", (Part("stack", index=choice.key((), c)),)) for c, n in enumerate(names)]
         calls += _alignment(judged, [n for n in names if n != judged], alignment, colour)
         calls.append(Call("fusion", "fuse", (Part(judged),), common))
-        by_index = _by_index(options, colour)
+        by_index = by_index_arguments(options, colour)
         saved = {}
         for number, name in enumerate(names):
             saved[f"fused_{number}"] = Part("fusion", "image") if name == judged else Part(f"fused_{number}")
@@ -106,7 +106,7 @@ def blend_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     return fuse_arguments({name: options[name] for name in names})
 
 
-def _by_index(options: Mapping[str, Any], channel_axis: int | None) -> dict[str, Any]:
+def by_index_arguments(options: Mapping[str, Any], channel_axis: int | None) -> dict[str, Any]:
     """Arguments of `fuse_by_index` and `fuse_corrected`."""
     taken = {name: options[name] for name in ("device", "value_range")}
     return {"channel_axis": channel_axis, **blend_arguments(options), **taken}
@@ -360,41 +360,3 @@ def _alignment_notes(need: Any, stack: FusedStack) -> list[str]:
     if np.ptp(found.gains) > 0.005:
         text += f"; exposure differed by {np.ptp(gains):.0%}"
     return [text + ".", *(f"Warning: {w}." for w in found.warnings)]
-
-
-def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray[Any]) -> list[Call]:
-    """Calls that apply painted corrections to the result of `fusion_recipe`, for the script."""
-    import defocus_backend as db
-
-    choice, options = stack.choice, stack.options
-    calls: list[Call] = []
-    by_index = _by_index(options, choice.source.channel_axis)
-    separate = bool(stack.aligned) and choice.channel_axis is not None
-    for frame in choice.frames():
-        where = stack.map_at(frame)
-        painted = np.where(labels[where] != automatic[where], choice.place_of(labels[where]), -1)
-        if not (painted >= 0).any():
-            continue
-        calls.append(Call("corrections", "unpack_corrections", (db.pack_corrections(painted),)))
-        index = Part("fusion", "index", frame)
-        for channel in range(choice.channels):
-            if separate:
-                source = Part(f"channel_{channel}")
-                image = Part("fusion", "image") if channel == choice.judge else Part(f"fused_{channel}")
-            else:
-                source = Part("stack", index=() if choice.several else choice.key(frame, channel))
-                image = Part("fusion", "image", _image_key(choice, frame, channel))
-            inputs = (source, image, index, Part("corrections"))
-            calls.append(Call("corrected", "fuse_corrected", inputs, by_index))
-            calls.append(Call(_in_place(image), "", (Part("corrected", "image"),)))
-        calls.append(Call(_in_place(index), "", (Part("corrected", "index"),)))
-    return calls
-
-
-def _image_key(choice: StackChoice, frame: Sequence[int], channel: int) -> tuple[int, ...]:
-    at = dict(zip("TP", frame, strict=False)) | {"C": channel}
-    return tuple(at[letter] for letter in choice.axes if letter in at and letter in "TPC")
-
-
-def _in_place(part: Part) -> Part:
-    return part if part.index else Part(part.name, part.attribute, (slice(None),))

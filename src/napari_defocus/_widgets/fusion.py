@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout
 from defocus_backend.errors import FileError
 from defocus_backend.params import BlendParams, DecisionParams, FusionParams, SliceMapParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
-from napari_defocus._corrections import Corrections
-from napari_defocus._fusing import Fused, FusedStack, correction_calls, fusion_recipe, run_fusion
+from napari_defocus._corrections import Corrections, correction_calls
+from napari_defocus._fusing import Fused, FusedStack, fusion_recipe, run_fusion
 from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
 from napari_defocus._layers import KEY, Result, identity, made_by, provenance
 from napari_defocus._maps import place_in
