@@ -80,6 +80,8 @@ def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray
     choice, options = stack.choice, stack.options
     calls: list[Call] = []
     by_index = by_index_arguments(options, choice.source.channel_axis)
+    if stack.gains:
+        by_index["gains"] = Part("fusion", "gains")
     separate = bool(stack.aligned) and choice.channel_axis is not None
     for frame in choice.frames():
         where = stack.map_at(frame)

@@ -65,8 +65,9 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     colour = choice.source.channel_axis
     z = choice.z()
     place = {} if z is None else {"z": [float(v) for v in z]}
-    # Painted corrections read the slices as they are, so they are fused as they are.
-    settings = fuse_arguments({"match_exposure": False, **options, **place})
+    # Channels of one image are not matched against each other: their brightness may be what was measured.
+    measured = {} if choice.channel_axis is None else {"match_exposure": False}
+    settings = fuse_arguments({**measured, **options, **place})
     common = {"channel_axis": colour, **settings}
     if not alignment.on and (choice.looped or choice.channel_axis is not None):
         axes: dict[str, Any] = {"axes": choice.axes}
@@ -143,12 +144,15 @@ class FusedStack:
         For every channel what `align_stack` returned; empty where nothing was aligned.
     border : str
         How these were asked for.
+    gains : tuple of float
+        What every slice was divided by to match its brightness; empty where none differed.
     """
 
     choice: StackChoice
     options: Mapping[str, Any]
     aligned: list[Any] = field(default_factory=list)
     border: str = "crop"
+    gains: tuple[float, ...] = ()
     _ranges: dict[tuple[tuple[int, ...], int], tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -158,12 +162,16 @@ class FusedStack:
         """The slices of a run that has ended."""
         names = ["stack"] if "channel_0" not in values else [f"channel_{c}" for c in range(choice.channels)]
         aligned = [values[name] for name in names if hasattr(values[name], "alignment")]
-        return cls(choice, options, aligned, str(alignment.options.get("border", "crop")))
+        gains = values["fusion"].gains
+        matched = () if gains is None or (gains == 1).all() else tuple(float(gain) for gain in gains)
+        return cls(choice, options, aligned, str(alignment.options.get("border", "crop")), matched)
 
     @classmethod
-    def again(cls, choice: StackChoice, options: Mapping[str, Any], text: str, border: str) -> FusedStack:
+    def again(
+        cls, choice: StackChoice, options: Mapping[str, Any], text: str, border: str, gains: Sequence[float] = ()
+    ) -> FusedStack:
         """The slices of an earlier run, by the alignment that it found as JSON; empty text where there was none."""
-        made = cls(choice, options, border=border)
+        made = cls(choice, options, border=border, gains=tuple(gains))
         if text:
             import defocus_backend as db
 
@@ -178,7 +186,8 @@ class FusedStack:
     def as_dict(self) -> dict[str, Any]:
         """Plain values from which `again` makes it again, for the metadata of a layer and for files."""
         choice = {**self.choice.as_dict(), "total": self.choice.total}
-        return {"choice": choice, "options": dict(self.options), "aligned": self.alignment_text, "border": self.border}
+        found = {"aligned": self.alignment_text, "border": self.border, "gains": list(self.gains)}
+        return {"choice": choice, "options": dict(self.options), **found}
 
     @property
     def offset(self) -> tuple[int, int]:
@@ -201,17 +210,26 @@ class FusedStack:
         return self.aligned[0].alignment.to_json() if self.aligned else ""
 
     def slices(self, frame: Sequence[int], channel: int) -> Any:
-        """One stack and channel, to be read slice by slice."""
+        """One stack and channel as it was fused, to be read slice by slice."""
+        if not self.gains:
+            return self._plain(frame, channel)
+        from defocus_backend.fusion.brightness import MatchedStack
+        from defocus_backend.stacks import as_source
+
+        colour, given = self.choice.source.channel_axis, self.options.get("value_range")
+        return MatchedStack(as_source(self._plain(frame, channel), channel_axis=colour, value_range=given), self.gains)
+
+    def _plain(self, frame: Sequence[int], channel: int) -> Any:
         if self.aligned:
             return self.aligned[channel]
         stack = self.choice.stack()
         return stack if isinstance(stack, list) else stack.part(self.choice.key(frame, channel))
 
     def part(self, frame: Sequence[int], channel: int, window: Window) -> Any:
-        """One window of every slice of one stack and channel."""
+        """One window of every slice of one stack and channel, before their brightness is matched by `gains`."""
         if self.aligned:
             return [slice_[window] for slice_ in self.aligned[channel]]
-        stack = self.slices(frame, channel)
+        stack = self._plain(frame, channel)
         return [view.part(window) for view in stack] if isinstance(stack, list) else stack.part((slice(None), *window))
 
     def value_range(self, frame: Sequence[int], channel: int) -> tuple[float, float]:
@@ -223,7 +241,7 @@ class FusedStack:
         if key not in self._ranges:
             from defocus_backend.stacks import as_source
 
-            slices = self.slices(frame, channel)
+            slices = self._plain(frame, channel)
             self._ranges[key] = as_source(slices, channel_axis=self.choice.source.channel_axis).value_range
         return self._ranges[key]
 
@@ -292,6 +310,10 @@ def run_fusion(
         image = fusion.image
     if alignment.on:
         notes = _alignment_notes(values.get("need"), stack)
+    if stack.gains:
+        from defocus_backend.fusion.brightness import describe_gains
+
+        notes = [*notes, f"{describe_gains(stack.gains).capitalize()}."]
     maps = {name: _laid_out(getattr(fusion, name), stack.maps().shape[:-2], 2) for name in MAPS}
     labels = np.min_scalar_type(choice.total)
     deep = choice.layout(slices=True).shape[:-2]

@@ -63,7 +63,9 @@ def find_earlier(viewer: Viewer) -> Earlier | None:
         original = made_by(image).get("original")
         try:
             choice = StackChoice.from_dict(held, sources)
-            stack = FusedStack.again(choice, about["options"], about["aligned"], about["border"])
+            stack = FusedStack.again(
+                choice, about["options"], about["aligned"], about["border"], about.get("gains", ())
+            )
         except (DefocusError, KeyError, TypeError):
             continue
         wanted = {s.identity for s in sources}

@@ -173,6 +173,7 @@ class Repainter(QObject):
                 corrections,
                 channel_axis=choice.source.channel_axis,
                 value_range=stack.value_range(frame, channel),
+                gains=stack.gains or None,
                 device=options["device"],
                 **blending,
             )
