@@ -18,6 +18,7 @@ import napari
 import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
+from superqt import QCollapsible
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1400, 900)
@@ -149,6 +150,17 @@ def fusion() -> None:
     made["index"].visible = True
     made["index"].opacity = 0.35
     take(viewer, "fusion")
+    made["index"].visible = False
+    for section in widget.findChildren(QCollapsible):
+        section.collapse(animate=False)
+    for part in (widget.profile, widget.audit):
+        section = next(s for s in widget.findChildren(QCollapsible) if s.isAncestorOf(part))
+        section.expand(animate=False)
+    widget.profile.look_at((0.0, 150.0, 300.0))
+    wait(lambda: not widget.profile.busy)
+    widget.audit.run()
+    wait(lambda: not widget.audit.busy)
+    take(viewer, "trust")
     viewer.close()
 
 
