@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 
 from defocus_backend.errors import Cancelled
 
 ProgressCallback = Callable[[int, int, str], None]
-"""Called as ``progress(done, total, what)`` with counts in the unit that `what` names (tiles, slices)."""
+"""Called as ``progress(done, total, what)`` with counts in the unit that `what` names (tiles, slices).
+
+If it has an attribute `preview`, a `PreviewCallback`, `fuse` calls that after each slice of its first pass, unless the
+slices are so large that they are fused in bands.
+"""
 
 CancelCallback = Callable[[], bool]
 """Asked between units of work; return True to stop with `Cancelled`."""
+
+
+PreviewCallback = Callable[[Callable[[], NDArray[Any]]], None]
+"""Called as ``preview(image)``; ``image()`` is the fused image so far, at half the size, to be called at once."""
 
 
 class Reporter:

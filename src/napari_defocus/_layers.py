@@ -200,7 +200,7 @@ class Layout:
         """Index of one image of the result, given the index on each leading axis of the source."""
         return tuple(0 if axis in self.collapsed else where[axis] for axis in self.axes[:-2])
 
-    def shifted(self, offset: tuple[int, int]) -> Layout:
+    def shifted(self, offset: tuple[float, float]) -> Layout:
         """The same for a result that starts at this row and column of the source."""
         if offset == (0, 0):
             return self

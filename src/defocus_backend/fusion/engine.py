@@ -7,6 +7,7 @@ In the first pass every slice is scored. A blend by scores is then finished. A b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.running import LeastSigma, RunningBest
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
+from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCallback, Reporter
 from defocus_backend.stacks import SliceSource
 
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
@@ -126,6 +127,19 @@ class FusionEngine:
                 )
             self._known.add(image)
         self._count += 1
+
+    @torch.inference_mode()
+    def so_far(self) -> NDArray[Any]:
+        """The image of the slices so far at half the size (h, w[, C]), for whoever waits; in the first pass."""
+        assert self._form is not None, "a slice was added"
+        assert isinstance(self._blend, OctaveBlend), "the first pass blends in octaves"
+        pixels = self._blend.coarse()
+        return replace(self._form, valid=None, alpha=None).restore(pixels)
+
+    @property
+    def can_show(self) -> bool:
+        """Whether `so_far` has an image."""
+        return self._form is not None and self._choice is None and isinstance(self._blend, OctaveBlend)
 
     @torch.inference_mode()
     def finish(self) -> Fusion:
@@ -252,6 +266,7 @@ def fuse_slices(
     z = z_positions(settings.z, settings.z_step, len(slices))
     reporter = Reporter(settings.passes * len(slices), "slices", progress, cancel)
     reporter.check()
+    preview: PreviewCallback | None = getattr(progress, "preview", None)
     estimator = DefocusEstimator(settings.map_settings, device=where)
     with torch.inference_mode(), device_errors(_ADVICE):
         engine = FusionEngine(
@@ -268,5 +283,7 @@ def fuse_slices(
             for image in slices.images():
                 engine.add(image)
                 del image  # before the next slice is read, not after
+                if preview is not None and engine.can_show:
+                    preview(engine.so_far)
                 reporter.advance()
         return engine.finish()

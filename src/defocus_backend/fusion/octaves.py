@@ -150,6 +150,17 @@ class OctaveSum:
             weights[rows].mul_(fade).add_(weight)
             torch.maximum(best[rows], score[rows], out=best[rows])
 
+    def coarse(self) -> Tensor:
+        """The fused image of the slices so far at half the size, (C, h, w); more can be added."""
+        fused: Tensor | None = None
+        for total, weights in zip(self._sums[:0:-1], self._weights[:0:-1], strict=True):
+            mean = total / weights.clamp(min=_LEAST)
+            if fused is not None:
+                mean += double(fused, int(mean.shape[2]), slice(0, int(mean.shape[1])))
+            fused = mean
+        assert fused is not None
+        return fused
+
     def result(self) -> Tensor:
         """The fused image (C, H, W); no slice can be added afterwards."""
         fused: Tensor | None = None
@@ -205,6 +216,10 @@ class OctaveBlend:
         self._range.add(pixels, valid)
         if self._leads is not None:
             self._leads.append(lead)
+
+    def coarse(self) -> Tensor:
+        """The fused image of the slices so far at half the size, (C, h, w)."""
+        return self._sum.coarse()
 
     def result(self) -> Tensor:
         """The fused image (C, H, W)."""

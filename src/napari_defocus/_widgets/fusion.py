@@ -16,7 +16,7 @@ from napari_defocus._fusing import Fused, FusedStack, fusion_recipe, run_fusion
 from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
 from napari_defocus._layers import KEY, Result, identity, made_by, provenance
 from napari_defocus._maps import place_in
-from napari_defocus._recipe import Recipe
+from napari_defocus._recipe import Recipe, Watched
 from napari_defocus._show import prepare_drawing, show
 from napari_defocus._stacks import StackChoice, slice_in_view
 from napari_defocus._widgets._alignbox import AlignBox
@@ -24,6 +24,7 @@ from napari_defocus._widgets._audit import AuditBox
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
 from napari_defocus._widgets._form import Form
+from napari_defocus._widgets._growing import Growing, Intake
 from napari_defocus._widgets._mapsettings import MapSettings, chosen_device
 from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled, wrapped
 from napari_defocus._widgets._profile import ProfileBox
@@ -31,7 +32,7 @@ from napari_defocus._widgets._relief import ReliefBox
 from napari_defocus._widgets._repaint import Repainter
 from napari_defocus._widgets._retouch import Retouch
 from napari_defocus._widgets._stackbox import StackBox
-from napari_defocus._worker import Preview, tell
+from napari_defocus._worker import Preview, Run, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -76,7 +77,7 @@ class FusionWidget(OperationWidget):
         self._enable()
         self.settings = MapSettings(self, group_of=SliceMapParams)
         self._build_outputs()
-        self.retouch = Retouch(self.viewer)
+        self.retouch, self.growing = Retouch(self.viewer), Growing(self.viewer, self)
         self.relief = ReliefBox(self)
         self.profile, self.audit = ProfileBox(self), AuditBox(self)
         self.add_section("Correct the decision", self.retouch, opened=True)
@@ -251,10 +252,11 @@ class FusionWidget(OperationWidget):
         options, alignment, wanted = self.options(choice), self.align.alignment, self.wanted
         recipe = fusion_recipe(self.title, choice, options, alignment)
         corrections = Corrections.of(self.repainter)
+        self._intake = intake = Intake(choice)
 
         def work(progress: ProgressCallback, cancel: CancelCallback) -> Fused:
             prepare_drawing()
-            return run_fusion(recipe, choice, options, alignment, progress, cancel)
+            return run_fusion(recipe, choice, options, alignment, Watched(progress, intake), cancel)
 
         def layers(fused: Fused) -> list[Result]:
             # The layer must not be the array that corrections are told from.
@@ -271,6 +273,16 @@ class FusionWidget(OperationWidget):
         self._kept = None
         place = choice.place
         return Job(choice.source, "fuse", self._about(choice), work, layers, place)
+
+    def start(self, job: Job) -> Run:
+        """Start a job; the image grows in a layer until its own layers are there."""
+        run = super().start(job)
+        self.growing.follow(self._intake)
+        return run
+
+    def _settle(self) -> None:
+        self.growing.stop()
+        super()._settle()
 
     def _leave_earlier(self) -> None:
         """Leave layers with corrections that do not fit the new run as they are, as results of their own."""
@@ -350,6 +362,7 @@ class FusionWidget(OperationWidget):
     def closed(self) -> None:
         """Leave the retouch mode with the dock."""
         self.retouch.mode.setChecked(False)
+        self.growing.stop()
         super().closed()
 
     # After a run
