@@ -29,6 +29,7 @@ def test_the_check_shows_what_was_lost(opened, finish, qtbot):
     assert layer.data[:64, :64].max() < 0.7 < layer.data[64:].min()
     np.testing.assert_allclose(layer.translate, (3, 4))
     assert wanted.report() in widget.audit.text.text()
+    assert widget.audit.check.isEnabled(), "again, after more was painted"
     assert layer.metadata["napari-defocus"]["soft"] == wanted.soft >= 4 / 15
     assert layer not in [widget.box.stack.layer, *widget.box.ticked()]
 

@@ -55,7 +55,7 @@ class AuditBox(QWidget):
         """Enable what can be used now."""
         repainter = self._owner.repainter
         live = repainter is not None and repainter.image in self._owner.viewer.layers
-        self.check.setEnabled(live and not self.busy)
+        self.check.setEnabled(live)
         if not live:
             self.text.setText("")
 
@@ -76,7 +76,6 @@ class AuditBox(QWidget):
             return stack, frame, image.shape[:2], audit(image, stack.slices(frame, choice.judge), **options)
 
         self.text.setText("checking ...")
-        self.check.setEnabled(False)
         self._checking.submit(work)
 
     def _show(self, found: Any) -> None:
