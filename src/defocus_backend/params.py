@@ -213,7 +213,7 @@ class DecisionParams(Params):
         high=10.0,
     )
     noise_floor: float = option(
-        15.0, "Detail weaker than this many times the noise does not count when slices are compared.", above=0.0
+        8.0, "Detail energy, in multiples of the noise's own, below which slices count as alike.", above=0.0
     )
     front: str = option(
         "none",

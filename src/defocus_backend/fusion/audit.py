@@ -18,7 +18,7 @@ from torch import Tensor
 from defocus_backend.arrays import as_image
 from defocus_backend.errors import InputError
 from defocus_backend.filters import cell_mean, laplacian
-from defocus_backend.fusion.decision import noise_level
+from defocus_backend.fusion.noise import noise_level
 from defocus_backend.stacks import StackLike, as_source
 
 BLOCK = 32

@@ -114,13 +114,17 @@ def _merge(whole: Fusion | None, part: Fusion, band: Band, height: int, image_ax
     merged: dict[str, NDArray[Any]] = {}
     known = {} if whole is None else whole.arrays()
     for name, value in part.arrays().items():
+        if name == "signal":
+            before = known[name] * band.start if whole is not None else 0.0
+            merged[name] = (before + value * (band.stop - band.start)) / band.stop
+            continue
         axis = image_axis if name == "image" else value.ndim - 2
         if whole is None:
             known[name] = np.empty((*value.shape[:axis], height, *value.shape[axis + 1 :]), value.dtype)
         fade = _FADE if name == "image" and value.dtype != np.bool_ else 0
         _put(np.moveaxis(known[name], axis, 0), np.moveaxis(value, axis, 0), band, fade)
         merged[name] = known[name]
-    return Fusion(**merged)
+    return Fusion(**merged, sections=part.sections or (whole is not None and whole.sections))
 
 
 def _put(whole: NDArray[Any], part: NDArray[Any], band: Band, fade: int) -> None:

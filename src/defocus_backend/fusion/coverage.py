@@ -101,6 +101,10 @@ class Coverage:
         Slices that add nothing.
     trim : (int, int)
         First and last slice worth keeping: those of use with one more on either side.
+    noise_only : tuple of int
+        Slices with nothing but noise.
+    sections : bool
+        Whether the slices are optical sections, see `Fusion`.
     """
 
     z: tuple[float, ...]
@@ -110,6 +114,8 @@ class Coverage:
     gaps: tuple[Gap, ...]
     idle: tuple[int, ...]
     trim: tuple[int, int]
+    noise_only: tuple[int, ...] = ()
+    sections: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dictionaries, as JSON holds them."""
@@ -127,6 +133,7 @@ class Coverage:
             else:
                 where = f"between slices {gap.before} and {gap.after}, about z = {gap.z:.4g} {unit}"
             lines.append(f"a slice is missing {where}, for {gap.share:.1%} of the picture")
+        lines += _remarks(self.noise_only, self.sections, len(self.z))
         if self.idle:
             lines.append(f"slices that add nothing: {', '.join(map(str, self.idle))}")
         first, last = self.trim
@@ -137,6 +144,36 @@ class Coverage:
             for n, (z, share) in enumerate(zip(self.z, self.shares, strict=True))
         ]
         return "\n".join(lines)
+
+
+def remarks(fusion: Fusion) -> list[str]:
+    """What a user should know of the slices of a single stack, in words: noise alone, optical sections."""
+    count = 0 if fusion.signal is None else len(fusion.signal)
+    return _remarks(fusion.noise_only, fusion.sections, count)
+
+
+def _remarks(noise_only: tuple[int, ...], sections: bool, count: int) -> list[str]:
+    lines = []
+    if noise_only:
+        which = "all slices" if len(noise_only) == count else f"slices {_runs(noise_only)}"
+        lines.append(f"nothing to judge in {which}: no detail stands out of the noise")
+    if sections:
+        lines.append(
+            "optical sections (confocal or light sheet): several depths share a pixel, the height is that of the "
+            "strongest detail and unknown where there is none; each channel is fused by its own detail"
+        )
+    return lines
+
+
+def _runs(numbers: tuple[int, ...]) -> str:
+    """Numbers in words, neighbours as a range: "0 to 3, 7"."""
+    groups: list[list[int]] = []
+    for n in numbers:
+        if groups and n == groups[-1][-1] + 1:
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    return ", ".join(f"{g[0]} to {g[-1]}" if len(g) > 1 else str(g[0]) for g in groups)
 
 
 @names_bad_arguments
@@ -189,6 +226,8 @@ def coverage(
         gaps=_gaps(fusion, positions, never, told, whole),
         idle=tuple(int(n) for n in np.flatnonzero(shares < _IDLE)) if useful.size else (),
         trim=trim,
+        noise_only=fusion.noise_only,
+        sections=fusion.sections,
     )
 
 

@@ -8,9 +8,9 @@ the same in all of them. The score of a slice is therefore
 
 Near the best focus, where the detail tells more finely than any sigma, sigma so counts for little; far from it, where
 the detail of a strong edge reaches over its surroundings, it decides.
-The floor is a multiple of the energy that the noise alone has in that octave: where a slice holds nothing but noise,
-all slices score alike there, and coarser octaves and the sigma decide. Where the map cannot tell sigma, one value
-stands for all slices.
+What noise alone has at that brightness is taken out of the energy first, so that the noisiest slice gains nothing by
+its noise. The floor is a multiple of the energy of the noise in that octave: where no slice holds more than noise, all
+score alike, and coarser octaves and the sigma decide. Where sigma is uninformative, one value stands for all slices.
 
 The height of the surface is read from a score of its own. Some pixels beside a strong edge a blurred picture of the
 edge has more detail than the sharp one, which does not reach that far; for a fused picture it hardly matters which of
@@ -20,7 +20,7 @@ slice wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,50 +29,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defocus_backend.arrays import Image
-from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur, laplacian
+from defocus_backend.filters import CellGrid, cell_mean, gaussian_blur
+from defocus_backend.fusion.noise import OCTAVES, SIGNAL_SIDE, NoiseModel, octaves_of, signal
 from defocus_backend.params import DecisionParams
 
-_OCTAVES, _OCTAVES_HEIGHT = 3, 2
+_OCTAVES, _OCTAVES_HEIGHT = OCTAVES, 2
 """Octaves of detail that decide on the picture and on the height."""
-_BEFORE, _WITHIN = 0.8, 1.0
-"""Sigmas in pixels of an octave: of the Gaussian before the Laplacian, and of the one that gathers its energy."""
+_WITHIN = 1.0
+"""Sigma in pixels of an octave of the Gaussian that gathers its energy."""
 _WITHIN_HEIGHT = 2.5
 """Sigma in pixels of the Gaussian that gathers the energies for the height."""
-_NOISE_GAIN = 0.370
-"""Variance of the Laplacian of white noise of variance 1 that was blurred by `_BEFORE`."""
-_LEAST_NOISE = 0.3 / 255
-"""Rounding to 8 bits: no stack is taken to be cleaner."""
-_MEDIAN_OF_NORMAL = 0.6745
-"""Median of the absolute value of a standard normal variable."""
 _UNTOLD = 4.0
 """Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing, and beyond which sigma
 counts for more than itself: the best of 3 to 15 on stacks with truth, and of 2 to 8 with real ones beside them."""
-
-
-def noise_level(images: Iterable[Image]) -> float:
-    """Standard deviation of the noise of a stack, in the unit range.
-
-    The median size of the finest diagonal detail (Donoho and Johnstone 1994), in the slice where it is least: what
-    is out of focus has no such detail of its own.
-
-    Parameters
-    ----------
-    images : iterable of Image
-        Some slices.
-
-    Returns
-    -------
-    float
-        At least the rounding of 8-bit values.
-    """
-    found = []
-    for image in images:
-        gray = image.gray[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
-        if gray.numel():
-            rows = gray[::2] - gray[1::2]
-            found.append(float((rows[:, ::2] - rows[:, 1::2]).abs().median()) / (2 * _MEDIAN_OF_NORMAL))
-    return max(_LEAST_NOISE, min(found, default=0.0))
 
 
 @dataclass(frozen=True)
@@ -83,41 +52,71 @@ class Detail:
     ----------
     gray : (H, W) tensor
         The slice, unit range.
-    energies : tuple of tensors
-        Of the slice, and of its means over cells of 2, 4, ... pixels a side.
+    noise : NoiseModel
+        Of the stack.
+    octaves : tuple of pairs of tensors
+        Intensity and energy of the slice, and of its means over cells of 2, 4, ... pixels a side.
+    signal, fine : (h, w) tensors
+        How far the slice stands out of the noise, see `defocus_backend.fusion.noise.signal`.
     """
 
     gray: Tensor
-    energies: tuple[Tensor, ...]
+    noise: NoiseModel
+    octaves: tuple[tuple[Tensor, Tensor], ...]
+    signal: Tensor
+    fine: Tensor
 
     @classmethod
-    def of(cls, gray: Tensor) -> Detail:
-        """Look at a slice (H, W)."""
-        cells = (cell_mean(gray, 2**octave) for octave in range(_OCTAVES))
-        return cls(gray, tuple(laplacian(gaussian_blur(c, _BEFORE)).square_() for c in cells))
+    def of(cls, gray: Tensor, noise: NoiseModel) -> Detail:
+        """Look at a slice (H, W) of a stack with this noise."""
+        octaves = tuple(octaves_of(gray, range(noise.finest + _OCTAVES)))
+        return cls(gray, noise, octaves, *signal(octaves[:_OCTAVES], noise))
 
-    def score(self, octave: int, noise: float, noise_floor: float) -> Tensor:
+    @property
+    def judged(self) -> range:
+        """The octaves that decide on the picture."""
+        return range(self.noise.finest, self.noise.finest + _OCTAVES)
+
+    def score(self, octave: int, noise_floor: float) -> Tensor:
         """Logarithm of the energy around every cell of an octave, with the octave's weight."""
-        return _weighted_log(gaussian_blur(self.energies[octave], _WITHIN), octave, noise, noise_floor)
+        intensity, energy = self.octaves[octave]
+        return self._weighted_log(gaussian_blur(energy, _WITHIN), intensity, octave, noise_floor)
 
-    def on_cells(self, octave: int, pooling: int, noise: float, noise_floor: float) -> Tensor:
+    def on_cells(self, octave: int, pooling: int, noise_floor: float) -> Tensor:
         """The same around every cell of `pooling` pixels a side, in the window for the height."""
-        energy, side = self.energies[octave], 2**octave
+        side, parts = 2**octave, self.octaves[octave]
         if side > pooling:
             rows, columns = CellGrid(int(self.gray.shape[0]), int(self.gray.shape[1]), pooling).shape
-            energy = CellGrid(rows, columns, side // pooling).interpolate(energy, 0, rows)
+            finer = CellGrid(rows, columns, side // pooling)
+            intensity, energy = (finer.interpolate(part, 0, rows) for part in parts)
         else:
-            energy = cell_mean(energy, pooling // side)
+            intensity, energy = (cell_mean(part, pooling // side) for part in parts)
         # What the cells themselves gather is part of the window.
-        within = (_WITHIN_HEIGHT**2 - (pooling**2 - 1) / 12) ** 0.5 / pooling
-        return _weighted_log(gaussian_blur(energy, within), octave, noise, noise_floor)
+        window = (_WITHIN_HEIGHT * 2**self.noise.finest) ** 2
+        within = max(0.0, window - (pooling**2 - 1) / 12) ** 0.5 / pooling
+        return self._weighted_log(gaussian_blur(energy, within), intensity, octave, noise_floor)
 
+    def signal_on_cells(self, pooling: int) -> Tensor:
+        """`signal` on the cells of `pooling` pixels a side."""
+        return self._spread(self.signal, pooling)
 
-def _weighted_log(energy: Tensor, octave: int, noise: float, noise_floor: float) -> Tensor:
-    side = 2**octave
-    # The mean of side * side pixels has as many times less noise.
-    floor = noise_floor * _NOISE_GAIN * (noise / side) ** 2
-    return energy.add_(floor).log_().div_(side)
+    def fine_on_cells(self, pooling: int) -> Tensor:
+        """`fine` on the cells of `pooling` pixels a side."""
+        return self._spread(self.fine, pooling)
+
+    def _spread(self, values: Tensor, pooling: int) -> Tensor:
+        if pooling >= SIGNAL_SIDE:
+            return cell_mean(values, pooling // SIGNAL_SIDE)
+        rows, columns = CellGrid(int(self.gray.shape[0]), int(self.gray.shape[1]), pooling).shape
+        return CellGrid(rows, columns, SIGNAL_SIDE // pooling).interpolate(values, 0, rows)
+
+    def _weighted_log(self, energy: Tensor, intensity: Tensor, octave: int, noise_floor: float) -> Tensor:
+        expected = self.noise.energy(octave, intensity)
+        excess = (energy - expected).clamp_min_(0)
+        # Half of an excess of the size of the noise may be chance.
+        excess = excess.square().div_(excess + expected)
+        floor = noise_floor * self.noise.typical_energy(octave)
+        return excess.div_(floor).log1p_().div_(2 ** (octave - self.noise.finest))
 
 
 def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
@@ -128,7 +127,7 @@ def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
 class Score(Protocol):
     """How well a slice is in focus at every pixel, larger where it is better, to be compared with the other slices."""
 
-    def __call__(self, detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:
+    def __call__(self, detail: Detail, sigma: Tensor, params: DecisionParams, pooling: int) -> Tensor:
         """Score one slice.
 
         Parameters
@@ -137,8 +136,6 @@ class Score(Protocol):
             Of the slice (H, W).
         sigma : (ceil(H / pooling), ceil(W / pooling)) tensor
             Its defocus map in pixels of the slice, or what `weighed_sigma` made of it, as the decision wants it.
-        noise : float
-            From `noise_level`.
         params : DecisionParams
             `sigma_weight` and `noise_floor`.
         pooling : int
@@ -173,7 +170,7 @@ class Decision:
     settle: Callable[[Tensor, int], Tensor] | None = None
 
 
-def sigma_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:  # noqa: ARG001
+def sigma_score(detail: Detail, sigma: Tensor, params: DecisionParams, pooling: int) -> Tensor:  # noqa: ARG001
     """Minus sigma (eq 14), see `Score`."""
     return -sigma_of_pixels(detail, sigma, pooling)
 
@@ -184,29 +181,21 @@ def sigma_of_pixels(detail: Detail, sigma: Tensor, pooling: int) -> Tensor:
     return CellGrid(height, width, pooling).interpolate(sigma, 0, height)
 
 
-def combined_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:
-    """Sigma and the detail of every octave together, see `Score` and the head of this module."""
+def combined_score(detail: Detail, sigma: Tensor, params: DecisionParams, pooling: int) -> Tensor:
+    """Sigma and the detail of every octave together, see `Score`; see the head of this module."""
     height, width = int(detail.gray.shape[0]), int(detail.gray.shape[1])
-    total: Tensor | None = None
+    total = detail.score(detail.judged[-1], params.noise_floor)
     # From coarse to fine, each sum carried over to cells of half the side.
-    for octave in reversed(range(max(_OCTAVES, pooling.bit_length()))):
-        side = 2**octave
-        parts = []
-        if total is not None:
-            finer = CellGrid(-(-height // side), -(-width // side), 2)
-            parts.append(finer.interpolate(total, 0, finer.height))
-        if octave < _OCTAVES:
-            parts.append(detail.score(octave, noise, params.noise_floor))
-        if side == pooling:
-            parts.append(sigma * -params.sigma_weight)
-        total = parts[0]
-        for part in parts[1:]:
-            total += part
-    assert total is not None
-    return total
+    for octave in reversed(range(detail.judged[-1])):
+        finer = CellGrid(-(-height // 2**octave), -(-width // 2**octave), 2)
+        total = finer.interpolate(total, 0, finer.height)
+        if octave in detail.judged:
+            total += detail.score(octave, params.noise_floor)
+    total *= detail.signal_on_cells(1)
+    return total.sub_(sigma_of_pixels(detail, sigma, pooling), alpha=params.sigma_weight)
 
 
-def height_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, *, pooling: int = 1) -> Tensor:
+def height_score(detail: Detail, sigma: Tensor, params: DecisionParams, *, pooling: int = 1) -> Tensor:
     """How well a slice is in focus around every cell of `pooling` pixels a side, for the height.
 
     Two octaves in a wider window, and sigma; whatever decides on the picture. Parameters as for `Score`.
@@ -215,10 +204,9 @@ def height_score(detail: Detail, sigma: Tensor, noise: float, params: DecisionPa
     -------
     (ceil(H / pooling), ceil(W / pooling)) tensor
     """
-    total = sigma * -params.sigma_weight
-    for octave in range(_OCTAVES_HEIGHT):
-        total += detail.on_cells(octave, pooling, noise, params.noise_floor)
-    return total
+    parts = [detail.on_cells(octave, pooling, params.noise_floor) for octave in detail.judged[:_OCTAVES_HEIGHT]]
+    total = sum(parts[1:], parts[0]).mul_(detail.signal_on_cells(pooling))
+    return total.sub_(sigma, alpha=params.sigma_weight)
 
 
 def nearest_slice(height: Tensor, z: NDArray[np.float64]) -> Tensor:

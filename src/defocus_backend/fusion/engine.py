@@ -22,16 +22,20 @@ from defocus_backend.filters import CellGrid, cell_mean
 from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.by_index import KnownBlend
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
-from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, noise_level, weighed_sigma
+from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, weighed_sigma
 from defocus_backend.fusion.height import HeightAccumulator, Relief, find_height
+from defocus_backend.fusion.noise import NoiseModel, estimate_noise
 from defocus_backend.fusion.octaves import OctaveBlend
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.running import LeastSigma, RunningBest
+from defocus_backend.fusion.sections import LightPerSlice
 from defocus_backend.fusion.settings import FusionSettings
 from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCallback, Reporter
 from defocus_backend.stacks import SliceSource
 
+_STANDS_OUT = 0.5
+"""Signal, 0 to 1, from which a cell holds more than noise."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
@@ -66,8 +70,8 @@ class FusionEngine:
         Number of its colour channels, 1 or 3.
     z : (N,) float64 array
         Position of every slice.
-    noise : float
-        Standard deviation of the noise of the slices, in the unit range, see `noise_level`.
+    noise : NoiseModel
+        Of the slices, see `estimate_noise`.
     device : torch.device
     cancel : callable or None
         Asked between the tiles of a slice.
@@ -81,7 +85,7 @@ class FusionEngine:
         shape: tuple[int, int],
         channels: int,
         z: NDArray[np.float64],
-        noise: float,
+        noise: NoiseModel,
         device: torch.device,
         cancel: CancelCallback | None = None,
     ) -> None:
@@ -105,6 +109,9 @@ class FusionEngine:
             settings.keep_slices and self.passes == 1,
         )
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._signal = torch.zeros(self._grid.shape, device=device)
+        self._shares: list[float] = []
+        self._light = LightPerSlice()
         self._gaps: dict[int, Tensor] = {}
         self._form: Image | None = None
         self._sigmas: list[NDArray[np.float32]] = []
@@ -166,6 +173,8 @@ class FusionEngine:
             sigmas=np.stack(self._sigmas) if keep else None,
             decisions=index == np.arange(len(self._z))[:, None, None] if keep else None,
             weights=weights,
+            signal=np.array(self._shares),
+            sections=self._light.sections,
         )
 
     def _judge(self, source: Image) -> None:
@@ -174,11 +183,13 @@ class FusionEngine:
         image = source.to(self._device)
         gray = image.gray
         found = self._slice_maps(image, gray)
-        detail, weighed = Detail.of(gray), weighed_sigma(found.sigma, found.confidence)
+        detail = Detail.of(gray, self._noise)
+        found = replace(found, confidence=found.confidence * detail.signal_on_cells(pooling))
+        self._take_signal(detail)
+        weighed = weighed_sigma(found.sigma, found.confidence)
         decider = self.settings.decider
-        judged = weighed if decider.weighed else found.sigma
-        score = decider.score(detail, judged, self._noise, params, pooling)
-        cell_score = height_score(detail, weighed, self._noise, params, pooling=pooling)
+        score = decider.score(detail, weighed if decider.weighed else found.sigma, params, pooling)
+        cell_score = height_score(detail, weighed, params, pooling=pooling)
         sigma = found.sigma
         if image.valid is None or found.share is None:
             self._seen.fill_(True)
@@ -197,6 +208,13 @@ class FusionEngine:
         form = self._form or replace(source, pixels=source.pixels[:, :0].clone())
         self._form = replace(form, bounded=form.bounded and source.bounded)
 
+    def _take_signal(self, detail: Detail) -> None:
+        """Where the slice has more than noise, for what is said of the stack in the end."""
+        fine = detail.fine_on_cells(self.settings.pooling)
+        torch.maximum(self._signal, fine, out=self._signal)
+        self._shares.append(float((fine > _STANDS_OUT).float().mean()))
+        self._light.add(detail.gray)
+
     def _slice_maps(self, image: Image, gray: Tensor) -> _Judged:
         pooling = self.settings.pooling
         share = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
@@ -214,7 +232,15 @@ class FusionEngine:
         never = never_in_focus(
             self._least.sigma, self._least.confidence, settings.decision_settings.never_above, subsample=pooling
         )
-        relief = find_height(self._surface, together.gray, never, self._best_cells, subsample=pooling, seen=self._seen)
+        relief = find_height(
+            self._surface,
+            together.gray,
+            never,
+            self._best_cells,
+            subsample=pooling,
+            seen=self._seen,
+            empty=self._signal < _STANDS_OUT,
+        )
         chosen = self._best.index.int()
         if settings.decider.by_height and count > 2:
             # Where a pixel's own evidence is weak, the slice nearest to the height predicted from its neighbourhood.
@@ -275,7 +301,7 @@ def fuse_slices(
             shape=slices.plane_shape,
             channels=slices.colours,
             z=z,
-            noise=noise_level(slices.sample()),
+            noise=estimate_noise(slices.sample()),
             device=where,
             cancel=cancel,
         )

@@ -136,7 +136,8 @@ def fuse_nd(
     """Fuse every focal stack of an image with time points, positions and channels.
 
     Focus is judged on one channel, or on a weighted set, and the same choice is applied to all channels, so that
-    they stay registered. One plane is read at a time.
+    they stay registered. Of optical sections each channel is fused by its own detail instead, since it shows
+    other depths, see `Fusion.sections`. One plane is read at a time.
 
     Parameters
     ----------

@@ -255,6 +255,7 @@ def find_height(
     *,
     subsample: int = 1,
     seen: Tensor | None = None,
+    empty: Tensor | None = None,
 ) -> Relief:
     """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
 
@@ -274,6 +275,9 @@ def find_height(
     seen : (H, W) bool tensor or None
         Pixels that any slice has; by default those of all cells with a sigma.
 
+    empty : (h, w) bool tensor or None
+        Cells where no slice has more fine detail than noise: their own evidence does not count.
+
     Returns
     -------
     Relief
@@ -292,6 +296,8 @@ def find_height(
     found = combine(by_score, found, step)
     # What lies out of focus must not lean on its neighbours.
     found = replace(found, height=found.height.masked_fill(never, torch.nan))
+    if empty is not None:
+        found = replace(found, height=found.height.masked_fill(empty, torch.nan), inferred=found.inferred | empty)
     smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))
     height, error = grid.interpolate(torch.stack([smooth.height, smooth.error]), 0, shape[0])
     nowhere = spread_cells(never, subsample, shape)

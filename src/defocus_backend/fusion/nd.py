@@ -64,6 +64,12 @@ def fuse_one(
         return found
     images = dict.fromkeys(range(plan.channels), found.image)
     for step, channel in enumerate(_followers(plan), start=1):
+        if found.sections:
+            # What another channel shows lies in other sections: its own detail decides.
+            images[channel] = fuse_in_bands(
+                plan.slices(index, channel, alone=alone), settings, progress=progress(step), cancel=cancel
+            ).image
+            continue
         slices, _ = match_brightness(plan.slices(index, channel, alone=alone), settings.match_exposure, cancel)
         images[channel] = fuse_by_index(
             slices,

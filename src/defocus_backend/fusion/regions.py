@@ -78,7 +78,7 @@ def without_islands(index: Tensor, count: int) -> Tensor:
     return torch.from_numpy(numbers[rows, columns]).to(index)
 
 
-def _score(detail: Detail, sigma: Tensor, noise: float, params: DecisionParams, pooling: int) -> Tensor:  # noqa: ARG001
+def _score(detail: Detail, sigma: Tensor, params: DecisionParams, pooling: int) -> Tensor:
     return region_score(detail.gray, sigma_of_pixels(detail, sigma, pooling), params.sigma_weight)
 
 

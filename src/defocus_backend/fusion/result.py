@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 _YX, _NYX = ({"axes": axes} for axes in ("YX", "NYX"))
 _FLOAT, _INT, _BOOL = ({"dtype": np.dtype(kind)} for kind in (np.float32, np.int32, np.bool_))
+_LEAST_SIGNAL = 0.001
+"""Share of the picture with detail above the noise under which a slice holds noise alone."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Fusion:
     sigmas, decisions, weights : (N, H, W) arrays or None
         Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
         every slice; None unless `keep_slices` was set. With the blend "octaves", the weight in the finest octave.
+    signal : (N,) float64 array or None
+        Share of the picture, 0 to 1, in which each slice has fine detail above its noise. See `noise_only`.
+    sections : bool
+        True if the slices are optical sections (confocal, light sheet): then several depths share a pixel, and a
+        slice without signal is not blurred.
     gains : (N,) float64 array or None
         How much brighter each slice was than the one of median brightness; it was divided by that. Of the channel on
         which focus was judged. None where brightness was not compared.
@@ -57,19 +64,27 @@ class Fusion:
     sigmas: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
     decisions: NDArray[np.bool_] | None = field(default=None, metadata=_NYX | _BOOL)
     weights: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
+    signal: NDArray[np.float64] | None = field(default=None, metadata={"axes": "N", "dtype": np.dtype(np.float64)})
+    sections: bool = False
     gains: NDArray[np.float64] | None = field(default=None, metadata={"axes": "N", "dtype": np.dtype(np.float64)})
+
+    @property
+    def noise_only(self) -> tuple[int, ...]:
+        """Slices of a single stack that hold nothing but noise, so that there is nothing to judge in them."""
+        return () if self.signal is None else tuple(int(n) for n in np.flatnonzero(self.signal < _LEAST_SIGNAL))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays that are there, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None and name != "sections"}
 
     @staticmethod
     def stacked(parts: Sequence[Fusion], shape: tuple[int, ...]) -> Fusion:
         """Fusions of several stacks as one, every array with leading axes of this shape."""
         names = parts[0].arrays()
         found = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
-        return Fusion(**{name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
+        merged = {name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()}
+        return Fusion(**merged, sections=any(part.sections for part in parts))
 
 
 MAP_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(

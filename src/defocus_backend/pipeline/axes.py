@@ -169,6 +169,7 @@ def describe_plan(image: ImageND, plan: StackPlan) -> str:
 def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relief: Relief, settings: FuseFiles) -> None:
     from defocus_backend.fusion import MAP_TYPES, fuse_each
     from defocus_backend.fusion.brightness import describe_gains
+    from defocus_backend.fusion.coverage import remarks
 
     kind = _kind(image, settings.format, plan)
     names = [name for name in MAP_TYPES if settings.confidence or name != "confidence"]
@@ -201,6 +202,11 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
                 else:
                     path = stem.with_name(f"{stem.name}_fused{kind}")
                     run.add("fused", path, encode_image(one.image, kind))
+                for line in remarks(one):
+                    where = ", ".join(f"{axis} {n}" for axis, n in at.items())
+                    run.tell(f"{where}: {line}" if where else line)
+                run.facts.setdefault("noise_only", []).append(list(one.noise_only))
+                run.facts.setdefault("optical_sections", []).append(one.sections)
                 if one.gains is not None:
                     run.tell(describe_gains(one.gains))
                     run.facts.setdefault("gains", []).append([round(float(gain), 4) for gain in one.gains])

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 RANGE_SLICES = 9
 """Most slices from which the value range is found."""
 _SAMPLE_SLICES = 3
-"""Most slices of which some rows are kept; they are among those of the value range."""
+"""Most slices of which some rows are kept, unless more fit in memory; they are among those of the value range."""
 _SAMPLE_PIXELS = 1 << 19
 """About how many pixels of each: a median of so many is settled."""
+SAMPLE_ROWS = 32
+"""Rows of the strips in which they are kept: detail of cells of several pixels shows in them too."""
 _KEPT_BYTES = 64 << 20
 """Most memory for whole slices, which the first reading then takes from here."""
 
@@ -32,27 +34,27 @@ class Samples:
     whole : bool
         Whether to keep whole slices. Of what can only be read in order, reading one less saves nothing.
 
-    Attributes
-    ----------
-    numbers : list of int
-        Slices of which rows are kept.
     """
 
     def __init__(self, count: int, *, whole: bool) -> None:
-        self.numbers = spread(count, _SAMPLE_SLICES)
-        self._whole = whole
+        self._count, self._whole = count, whole
         self._rows: dict[int, NDArray[Any]] = {}
         self._slices: dict[int, NDArray[Any]] = {}
 
+    def numbers(self, size: int) -> list[int]:
+        """Slices of which rows are kept, for slices of so many bytes: more where all of them fit in memory."""
+        small = RANGE_SLICES * size <= _KEPT_BYTES
+        return spread(self._count, RANGE_SLICES if small else _SAMPLE_SLICES)
+
     def keep(self, number: int, values: NDArray[Any], row_axis: int, width: int) -> NDArray[Any] | None:
-        """Keep of a slice what there is a use and room for; return its rows if it is one of `numbers`."""
+        """Keep of a slice what there is a use and room for; return its rows if it is one of those."""
         if self._whole and values.nbytes <= _KEPT_BYTES - sum(v.nbytes for v in self._slices.values()):
             self._slices[number] = values
-        if number not in self.numbers:
+        if number not in self.numbers(values.nbytes):
             return None
         height = values.shape[row_axis]
-        pairs = _pairs(height, max(1, _SAMPLE_PIXELS // (2 * width)))
-        return self._rows.setdefault(number, values.take(pairs, row_axis))
+        rows = _strips(height, max(1, _SAMPLE_PIXELS // (SAMPLE_ROWS * width)))
+        return self._rows.setdefault(number, values.take(rows, row_axis))
 
     def rows(self, number: int) -> NDArray[Any] | None:
         """The rows that are kept of a slice."""
@@ -67,7 +69,10 @@ class Samples:
         return {**self.__dict__, "_slices": {}}
 
 
-def _pairs(height: int, count: int) -> NDArray[np.intp]:
-    """Numbers of so many pairs of neighbouring rows, evenly spread."""
-    first = np.unique(np.linspace(0, max(0, height // 2 - 1), count).round().astype(np.intp))
-    return np.asarray(np.minimum((2 * first[:, None] + np.arange(2)).ravel(), height - 1))
+def _strips(height: int, count: int) -> NDArray[np.intp]:
+    """Numbers of the rows of so many strips, evenly spread; all rows if the strips cover them."""
+    whole = height // SAMPLE_ROWS
+    if count >= whole:
+        return np.arange(height)
+    first = SAMPLE_ROWS * np.linspace(0, whole - 1, count).round().astype(np.intp)
+    return (first[:, None] + np.arange(SAMPLE_ROWS)).ravel()

@@ -262,12 +262,12 @@ class SliceSource(Sequence[NDArray[Any]]):
         return self._range
 
     def sample(self) -> Iterator[Image]:
-        """Pairs of neighbouring rows of a few slices, both evenly spread, as `Image`s.
+        """Strips of `SAMPLE_ROWS` rows of a few slices, both evenly spread, as `Image`s.
 
         A slice that is missing in all of these rows is left out.
         """
         value_range = self.value_range
-        for number in self._samples.numbers:
+        for number in self._samples.numbers(int(np.prod(self.layout)) * self.dtype.itemsize):
             rows = self._samples.rows(number)
             if rows is None:
                 rows = self._keep(number, self.part(number))

@@ -7,17 +7,12 @@ import pytest
 import torch
 
 from defocus_backend.arrays import as_image
-from defocus_backend.filters import gaussian_blur, laplacian
-from defocus_backend.fusion.decision import (
-    SIGMA,
-    Detail,
-    combined_score,
-    height_score,
-    nearest_slice,
-    noise_level,
-    weighed_sigma,
-)
-from defocus_backend.params import DecisionParams
+from defocus_backend.filters import cell_mean, gaussian_blur, laplacian
+from defocus_backend.fusion.decision import SIGMA, Detail, combined_score, height_score, nearest_slice, weighed_sigma
+from defocus_backend.fusion.noise import NoiseModel, estimate_noise, noise_level
+from defocus_backend.params import BlendParams, DecisionParams
+
+NOISE, CLEAN = NoiseModel.white(0.01), NoiseModel.white(0.0012)
 
 
 @pytest.mark.parametrize("z", [[0.0, 1.0, 3.0, 7.0], [9.0, 4.0, 3.5, -1.0]])
@@ -39,24 +34,67 @@ def test_noise_is_found_in_a_picture_and_comes_from_its_least_textured_slice(noi
 
 
 def test_the_floor_is_a_multiple_of_the_energy_of_white_noise() -> None:
-    noise = torch.from_numpy(np.random.default_rng(3).normal(0, 0.02, (256, 256)).astype(np.float32))
-    energy = laplacian(gaussian_blur(noise, 0.8)).square().mean()
-    flat = combined_score(Detail.of(torch.zeros(64, 64)), torch.zeros(64, 64), 0.02, DecisionParams(noise_floor=1.0), 1)
-    # Octave o has 4^-o of the noise and 2^-o of the weight.
-    expected = sum(np.log(float(energy) / 4**o) / 2**o for o in range(3))
-    np.testing.assert_allclose(flat, expected, atol=0.05)
+    """An energy far above the noise, in units of the noise: octave o has 4^-o of it and 2^-o of the weight."""
+    rng = np.random.default_rng(3)
+    noise = torch.from_numpy(rng.normal(0, 0.02, (256, 256)).astype(np.float32))
+    energies = [float(laplacian(gaussian_blur(cell_mean(noise, 2**o), 0.8)).square().mean()) for o in range(3)]
+    np.testing.assert_allclose(energies, [energies[0] / 4**o for o in range(3)], rtol=0.05)
+    gray = torch.from_numpy(rng.normal(0, 0.6, (256, 256)).astype(np.float32)) + 10
+    found = combined_score(
+        Detail.of(gray, NoiseModel.white(0.02)), torch.zeros(256, 256), DecisionParams(noise_floor=2.0), 1
+    )
+    expected = sum(np.log(30**2 / 2) / 2**o for o in range(3))
+    assert float(found.mean()) == pytest.approx(expected, abs=0.3)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.7])
+def test_the_noisiest_slice_gains_nothing_by_its_noise(shared: float) -> None:
+    """Noise that grows with the light, and that neighbours share as after line averaging; nothing else is there."""
+    rng = np.random.default_rng(8)
+    lights = (0.05, 0.2, 0.6)
+    slices = [gaussian_blur(torch.from_numpy(rng.normal(0, 1, (192, 192))), shared) for _ in lights]
+    slices = [(light + 0.1 * light**0.5 * s / s.std()).float() for light, s in zip(lights, slices, strict=True)]
+    noise = estimate_noise(as_image(s.numpy(), value_range=(0, 1)) for s in slices)
+    scores = torch.stack(
+        [combined_score(Detail.of(s, noise), torch.zeros(192, 192), DecisionParams(), 1) for s in slices]
+    )
+    apart = (scores.amax(0) - scores.amin(0)).quantile(0.95)
+    assert float(apart) * BlendParams().firmness < 0.7  # the weights of pure chance stay within a factor of two
+
+
+def test_the_noise_is_found_at_every_brightness(photo: np.ndarray) -> None:
+    """Photons: variance 0.002 of the light in the unit range, on a photograph and a blurred one."""
+    rng = np.random.default_rng(9)
+    blurred = gaussian_blur(torch.from_numpy(photo.astype(np.float32)), 3.0).numpy()
+    slices = [
+        (p / 255 + rng.normal(0, 1, p.shape) * np.sqrt(0.002 * p / 255)).astype(np.float32) for p in (photo, blurred)
+    ]
+    found = estimate_noise(as_image(s, value_range=(0, 1)) for s in slices)
+    for light in (0.2, 0.5, 0.8):
+        assert found.offset + found.slope * light == pytest.approx(0.002 * light, rel=0.35)
+
+
+def test_where_only_coarse_detail_stands_out_focus_is_judged_on_coarser_cells() -> None:
+    rng = np.random.default_rng(10)
+    waves = torch.from_numpy(rng.normal(0, 1, (24, 24))).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    for contrast, finest in ((1.0, 1), (0.3, 2)):
+        slices = [
+            0.5 + contrast * gaussian_blur(waves, 2.0) + torch.from_numpy(rng.normal(0, 0.15, waves.shape))
+            for _ in range(3)
+        ]
+        assert estimate_noise(as_image(s.float().numpy(), value_range=(0, 1)) for s in slices).finest == finest
 
 
 def test_sigma_alone_is_the_papers_rule() -> None:
     sigma = torch.rand(9, 9) * 19
-    score = SIGMA.score(Detail.of(torch.rand(9, 9)), sigma, 0.01, DecisionParams(), 1)
+    score = SIGMA.score(Detail.of(torch.rand(9, 9), NOISE), sigma, DecisionParams(), 1)
     np.testing.assert_array_equal(score, -sigma)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 3)])
 def test_smallest_pictures(shape: tuple[int, int]) -> None:
     image = as_image(np.full(shape, 0.5, np.float32))
-    score = combined_score(Detail.of(image.gray), torch.zeros(shape), noise_level([image]), DecisionParams(), 1)
+    score = combined_score(Detail.of(image.gray, estimate_noise([image])), torch.zeros(shape), DecisionParams(), 1)
     assert score.shape == shape
     assert torch.isfinite(score).all()
 
@@ -64,11 +102,11 @@ def test_smallest_pictures(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("pooling", [2, 4, 8])
 def test_sigma_of_cells_counts_as_that_of_their_pixels(pooling: int) -> None:
     """On a ramp of sigma, which interpolation keeps."""
-    detail = Detail.of(torch.from_numpy(np.random.default_rng(4).random((64, 96), dtype=np.float32)))
+    detail = Detail.of(torch.from_numpy(np.random.default_rng(4).random((64, 96), dtype=np.float32)), NOISE)
     ramp = torch.linspace(0, 10, 96).expand(64, 96)
-    whole = combined_score(detail, ramp, 0.01, DecisionParams(), 1)
+    whole = combined_score(detail, ramp, DecisionParams(), 1)
     cells = combined_score(
-        detail, ramp.reshape(64 // pooling, pooling, -1, pooling).mean((1, 3)), 0.01, DecisionParams(), pooling
+        detail, ramp.reshape(64 // pooling, pooling, -1, pooling).mean((1, 3)), DecisionParams(), pooling
     )
     np.testing.assert_allclose(cells[8:-8, 8:-8], whole[8:-8, 8:-8], atol=1e-3)
 
@@ -79,10 +117,10 @@ def test_beside_a_strong_edge_the_height_is_that_of_the_edge(pooling: int) -> No
     edge = torch.where(torch.arange(96) < 48, 0.1, 0.9).expand(64, 96).contiguous()
     slices = [edge, gaussian_blur(edge, 4.0)]
     nothing = torch.zeros(64 // pooling, 96 // pooling)
-    height = [height_score(Detail.of(s), nothing, 0.0012, DecisionParams(), pooling=pooling) for s in slices]
+    height = [height_score(Detail.of(s, CLEAN), nothing, DecisionParams(), pooling=pooling) for s in slices]
     near = slice(40 // pooling, 56 // pooling)
     assert bool((height[0] > height[1])[:, near].all())
-    picture = [combined_score(Detail.of(s), torch.zeros(64, 96), 0.0012, DecisionParams(), 1) for s in slices]
+    picture = [combined_score(Detail.of(s, CLEAN), torch.zeros(64, 96), DecisionParams(), 1) for s in slices]
     assert bool((picture[1] > picture[0])[:, 41:44].any())  # what the window of the picture makes of it
 
 
@@ -91,8 +129,8 @@ def test_the_height_is_judged_alike_on_cells_of_any_size(pooling: int) -> None:
     """Of a texture that is the same everywhere the mean score hardly depends on the cells."""
     gray = torch.from_numpy(np.random.default_rng(5).random((128, 128), dtype=np.float32))
     nothing = torch.zeros(128 // pooling, 128 // pooling)
-    score = height_score(Detail.of(gray), nothing, 0.01, DecisionParams(), pooling=pooling)
-    whole = height_score(Detail.of(gray), torch.zeros(128, 128), 0.01, DecisionParams())
+    score = height_score(Detail.of(gray, NOISE), nothing, DecisionParams(), pooling=pooling)
+    whole = height_score(Detail.of(gray, NOISE), torch.zeros(128, 128), DecisionParams())
     assert score.shape == nothing.shape
     assert float(score.mean()) == pytest.approx(float(whole.mean()), abs=0.1)
 

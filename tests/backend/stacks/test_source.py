@@ -140,7 +140,7 @@ def test_an_aligned_stack_keeps_its_range_and_is_fused_by_its_axes(
     assert isinstance(aligned, SliceSource)
     assert aligned.shape == (3, *aligned.plane_shape)
     assert aligned.value_range == source.value_range == as_source(np.stack(slices)).value_range
-    options: dict[str, Any] = {"weights": random_weights["blurnet"], "device": "cpu"}
+    options: dict[str, Any] = {"map_settings": SliceMapParams(weights=random_weights["blurnet"]), "device": "cpu"}
     expected = fuse(aligned, **options)
     for found in (fuse_nd(aligned, **options), fuse_nd(aligned, axes="ZYX", **options)):
         np.testing.assert_array_equal(found.image, expected.image)
