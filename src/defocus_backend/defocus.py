@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from defocus_backend.arguments import names_bad_arguments
-from defocus_backend.arrays import Image, as_image, to_map
+from defocus_backend.arrays import GRAY_LIMITS, Image, as_image, to_map
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.predict import (
     PixelLevels,
@@ -136,7 +136,8 @@ class DefocusEstimator:
         self.params = params
         self.network: nn.Module | None = None
         self.name = params.map_method
-        if params.map_method not in MAP_METHODS:
+        self._method = MAP_METHODS.get(params.map_method)
+        if self._method is None:
             self.network, self.name = load_network(params.weights or params.map_method, device=device)
         elif params.weights is not None:
             wanted = f"None with map_method {params.map_method!r}, which has no network"
@@ -155,7 +156,7 @@ class DefocusEstimator:
     @property
     def unit(self) -> Unit:
         """Unit of the maps."""
-        return "relative" if self.network is None and MAP_METHODS[self.name].unit == "relative" else "px"
+        return "px" if self._method is None else self._method.unit or "px"
 
     @torch.inference_mode()
     def estimate(
@@ -168,7 +169,7 @@ class DefocusEstimator:
         """All maps of one image, which must be on the estimator's device."""
         gray = image.gray.contiguous()
         if self.network is None:
-            return self._compare(gray, image.valid, Reporter(1, "maps", progress, cancel))
+            return self._compare(image, gray, progress, cancel)
         tiles = count_tiles(self.name, image.shape, self.params.step, self.params.tile)
         reporter = Reporter(tiles, "tiles", progress, cancel)
         reporter.check()
@@ -182,19 +183,24 @@ class DefocusEstimator:
             sigma, guide = refine_map(levels.sigma, gray, self.params, confidence=trust)
         return Estimate(sigma, levels.sigma, guide, confidence, levels.deviation)
 
-    def _compare(self, gray: Tensor, valid: Tensor | None, reporter: Reporter) -> Estimate:
-        """The maps of a published method, refined as in Fig. 7 of the paper."""
-        from defocus_backend.compare import maps
+    def _compare(
+        self, image: Image, gray: Tensor, progress: ProgressCallback | None, cancel: CancelCallback | None
+    ) -> Estimate:
+        """The maps of a method without a network of ours, refined as in Fig. 7 of the paper."""
+        from defocus_backend.compare import maps, tiled
 
+        method = MAP_METHODS[self.name] if self._method is None else self._method
+        reporter = Reporter(tiled.count_map_tiles(method, image.shape, self.params.tile), "tiles", progress, cancel)
         reporter.check()
         picture = gray.cpu().numpy().astype(np.float64) * 255
-        raw = maps.map_with(self.name, picture)
-        reporter.check()
+        taken = picture
+        if method.colour:
+            taken = image.pixels.clamp(*GRAY_LIMITS).movedim(0, -1).cpu().numpy().astype(np.float64) * 255
+        raw = tiled.run_method(method, taken, tile=self.params.tile, reporter=reporter)
         sigma, guide = maps.refine_values(raw, picture, self.params) if self.params.refine else (raw, picture)
         confidence = maps.contrast_confidence(picture)
-        if valid is not None:
-            confidence = confidence * valid.cpu().numpy()
-        reporter.advance()
+        if image.valid is not None:
+            confidence = confidence * image.valid.cpu().numpy()
         stacked = np.stack([sigma, raw, guide / 255, confidence, np.full_like(raw, np.nan)])
         return Estimate(*torch.from_numpy(stacked.astype(np.float32)).to(gray.device))
 

@@ -2,9 +2,9 @@
 
 Nothing heavy is imported here; a method's function is looked up when it is first called.
 
-Each table is a registry, to which `add` adds a method from outside. A network that makes a whole map by itself, such
-as DMENet (Lee et al., CVPR 2019), can be added to `MAP_METHODS` with a function that loads its weights on the first
-call; it has no entry because its weights are not available.
+Each table is a registry, to which `add` adds a method from outside. An installed package adds map methods by entry
+points of the group ``defocus_backend.map_methods``, each of which leads to a `Method`. A network in ONNX format is a
+map method by its file's name, ``onnx:FILE.onnx``, see `compare.onnx_network`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,26 @@ from typing import Any, Literal
 from defocus_backend.registry import Names, Registry
 
 Unit = Literal["px", "relative"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How a map method goes through a large image tile by tile without a change of the map.
+
+    Attributes
+    ----------
+    halo : int
+        Pixels around a place on which its map depends. Each tile is read with so many more on every side; beyond the
+        border the image is mirrored.
+    multiple : int
+        Tiles begin and end at multiples of so many pixels, the total stride of a network.
+    size : (int, int) or None
+        Height and width of the only tile that the function takes; None for any.
+    """
+
+    halo: int
+    multiple: int = 1
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +59,10 @@ class Method:
         Of a map: sigma in pixels, or only an order (larger is more blurred); None for all that is no map.
     windows : bool
         Whether it classifies 32x32 windows, which have a distance.
+    colour : bool
+        Whether a map method takes RGB (H, W, 3), to which gray images are extended, in place of gray (H, W).
+    tiling : Tiling or None
+        Of a map method that may be run tile by tile; None for one that needs the whole image.
     """
 
     name: str
@@ -47,6 +71,8 @@ class Method:
     home: Any
     unit: Unit | None = None
     windows: bool = False
+    colour: bool = False
+    tiling: Tiling | None = None
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -56,10 +82,17 @@ class Method:
 
     def load(self) -> Any:
         """What lies at `home`, imported now."""
-        if not isinstance(self.home, str):
-            return self.home
-        module, _, name = self.home.partition(":")
-        return getattr(import_module(f"defocus_backend.{module}"), name)
+        return _find(self.home) if isinstance(self.home, str) else self.home
+
+
+def _find(home: str) -> Any:
+    module, _, name = home.partition(":")
+    return getattr(import_module(f"defocus_backend.{module}"), name)
+
+
+def _of_onnx(file: str) -> Method:
+    found: Method = _find("compare.onnx_network:onnx_method")(file)
+    return found
 
 
 _PAPER = "Galetto and Deng 2021"
@@ -147,8 +180,11 @@ MAP_METHODS = Registry(
         home="compare.window_measures:entropy_map",
         unit="relative",
     ),
+    entry_points="defocus_backend.map_methods",
+    fits=lambda method: method.unit is not None and ":" not in method.name and method.name not in NETWORK_METHODS,
+    files={"onnx": _of_onnx},
 )
-"""Published maps without a network of ours, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
+"""Maps without a network of ours, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
 
 SHARPEN_METHODS = Registry(
     "name",
@@ -289,5 +325,5 @@ OWN_METHODS: Mapping[str, Method] = MappingProxyType(
 MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS)
 """Names of all methods that make a map."""
 
-PIXEL_MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS, where=lambda method: method.unit == "px")
+PIXEL_MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS, where=lambda method: method.unit == "px", condition="in px")
 """Names of the methods whose map is a sigma in pixels."""

@@ -168,9 +168,12 @@ def _checked(name: str, value: Any, default: Any, about: Mapping[str, Any]) -> A
 def _checked_one(name: str, value: Any, about: Mapping[str, Any]) -> Any:
     choices, kind = about["choices"], about["kind"]
     if choices:
+        if isinstance(value, str) and value in choices:
+            return str(value)
         found = [c for c in choices if np.isscalar(value) and isinstance(c, bool) == _is_bool(value) and c == value]
         if not found:
-            raise InputError(name, repr(value), "one of " + ", ".join(map(str, choices)))
+            wanted = ", ".join(map(str, choices)) if isinstance(choices, tuple | list) else str(choices)
+            raise InputError(name, repr(value), f"one of {wanted}")
         return found[0]
     if kind is bool:
         if not _is_bool(value):

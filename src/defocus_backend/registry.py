@@ -1,11 +1,12 @@
-"""Tables of named choices that refuse an unknown name, and to which another module can add its own."""
+"""Tables of named choices that refuse an unknown name, and to which another module or package can add its own."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
-from defocus_backend.errors import InputError
+from defocus_backend.errors import InputError, note
 
 
 class Named(Protocol):
@@ -28,6 +29,14 @@ class Registry(Mapping[str, T]):
         Name of the option that chooses among the entries, for error messages.
     *entries
         The first entries.
+    entry_points : str
+        Group of entry points by which installed packages add entries. They are looked up when the entries are listed
+        or an unknown name is asked for. What cannot be loaded is named in a warning and left out.
+    fits : callable or None
+        Whether what an entry point leads to can be an entry; by default, what is of the type of the first entry.
+    files : mapping
+        Functions that make an entry of a file, by the prefix of its name: ``"onnx"`` for ``"onnx:FILE"``. Such entries
+        are not listed.
 
     Examples
     --------
@@ -40,11 +49,25 @@ class Registry(Mapping[str, T]):
     defocus_backend.errors.InputError: blend: got 'none'; expected one of octaves, decision, pixels
     """
 
-    def __init__(self, argument: str, *entries: T) -> None:
+    def __init__(
+        self,
+        argument: str,
+        *entries: T,
+        entry_points: str = "",
+        fits: Callable[[Any], bool] | None = None,
+        files: Mapping[str, Callable[[str], T]] | None = None,
+    ) -> None:
         self.argument = argument
         self._entries: dict[str, T] = {}
+        self._group, self._fits, self._files = entry_points, fits, files or {}
+        self._lock = threading.RLock()
         for entry in entries:
             self.add(entry)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """How entries made of files are named, such as ``onnx:FILE.onnx``."""
+        return tuple(f"{prefix}:FILE.{prefix}" for prefix in self._files)
 
     def add(self, entry: T) -> T:
         """Add an entry and return it; raise `InputError` if its name is taken."""
@@ -60,21 +83,53 @@ class Registry(Mapping[str, T]):
     def __getitem__(self, name: str) -> T:
         """The entry of this name; raise `InputError`, which lists the names, if there is none."""
         if name not in self:
-            raise InputError(self.argument, repr(name), f"one of {', '.join(self)}")
-        return self._entries[name]
+            raise InputError(self.argument, repr(name), f"one of {', '.join((*self, *self.hints))}")
+        return self._entries[name] if name in self._entries else self._of_file(name)
 
     def get(self, name: object, default: T | None = None) -> T | None:  # type: ignore[override]
         """The entry of this name, or the default."""
         return self[name] if isinstance(name, str) and name in self else default
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._entries
+        if not isinstance(name, str):
+            return False
+        return name in self._entries or self._names_file(name) or name in self._all()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._all())
+
+    def _names_file(self, name: str) -> bool:
+        prefix, _, file = name.partition(":")
+        return bool(file) and prefix in self._files
+
+    def _of_file(self, name: str) -> T:
+        prefix, _, file = name.partition(":")
+        return self._files[prefix](file)
+
+    def _all(self) -> dict[str, T]:
+        """The entries, those of installed packages among them."""
+        with self._lock:
+            group, self._group = self._group, ""  # once, and not again by what is loaded here
+            if group:
+                self._load(group)
+        return self._entries
+
+    def _load(self, group: str) -> None:
+        from importlib.metadata import entry_points
+
+        kind: type[Any] = type(next(iter(self._entries.values()))) if self._entries else object
+        for point in entry_points(group=group):
+            # Whatever a foreign package raises, all other entries must stay usable.
+            try:
+                entry = point.load()
+                if not isinstance(entry, kind) or not (self._fits is None or self._fits(entry)):
+                    raise InputError(point.value, repr(entry), f"a {kind.__name__} for {group}")
+                self.add(entry)
+            except Exception as error:
+                note(f"{group}: {point.name} of an installed package is left out ({type(error).__name__}: {error})")
 
 
 class Names(Collection[str]):
@@ -86,17 +141,30 @@ class Names(Collection[str]):
         In the order of their names.
     where : callable or None
         Which entries count; all by default.
+    condition : str
+        The same in words, for entries that are made of files: ``"in px"``.
     """
 
-    def __init__(self, *registries: Registry[Any], where: Callable[[Any], bool] | None = None) -> None:
-        self._registries, self._where = registries, where
+    def __init__(
+        self, *registries: Registry[Any], where: Callable[[Any], bool] | None = None, condition: str = ""
+    ) -> None:
+        self._registries, self._where, self._condition = registries, where, condition
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """How entries made of files are named; they count but are not listed."""
+        return tuple(f"{hint} {self._condition}".rstrip() for registry in self._registries for hint in registry.hints)
 
     def __iter__(self) -> Iterator[str]:
         for registry in self._registries:
             yield from (name for name, entry in registry.items() if self._where is None or self._where(entry))
 
     def __contains__(self, name: object) -> bool:
-        return any(name == known for known in self)
+        found = next((entry for entry in (registry.get(name) for registry in self._registries) if entry), None)
+        return found is not None and (self._where is None or self._where(found))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __str__(self) -> str:
+        return ", ".join((*self, *self.hints))

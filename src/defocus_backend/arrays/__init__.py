@@ -16,10 +16,11 @@ from defocus_backend.arrays.eight_bit import (
     gray_float64,
     half_up,
 )
-from defocus_backend.arrays.image import Image, as_image, as_image_and_map, as_map, to_map
+from defocus_backend.arrays.image import GRAY_LIMITS, Image, as_image, as_image_and_map, as_map, to_map
 
 __all__ = [
     "BYTE_WHITE",
+    "GRAY_LIMITS",
     "Float64",
     "Float64Stack",
     "Image",

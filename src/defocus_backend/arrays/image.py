@@ -22,7 +22,8 @@ _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000
 _DIM = 0.25
 """Floats within 0 and 1 that all lie below this are a part of a wider range, as those of 12 bits divided by 65535."""
-_GRAY_LIMITS = (-1.0, 2.0)
+GRAY_LIMITS = (-1.0, 2.0)
+"""Unit-range values to which pixels are held where one of them could drown the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +66,9 @@ class Image:
     def gray(self) -> Tensor:
         """Luma (H, W) in the unit range, held within -1 and 2 so that a hot pixel does not drown the rest."""
         if self.pixels.shape[0] == 1:
-            return self.pixels[0].clamp(*_GRAY_LIMITS)
+            return self.pixels[0].clamp(*GRAY_LIMITS)
         red, green, blue = self.pixels
-        result: Tensor = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).clamp_(*_GRAY_LIMITS)
+        result: Tensor = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).clamp_(*GRAY_LIMITS)
         return result
 
     def to(self, device: torch.device) -> Image:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from defocus_backend.arrays import Float64
 from defocus_backend.compare.checks import check_gray
+from defocus_backend.compare.tiled import run_method
 from defocus_backend.compare.window_measures import window_variance
 from defocus_backend.errors import InputError
 from defocus_backend.methods import MAP_METHODS
@@ -57,7 +58,7 @@ def map_with(
     >>> round(float(map_with("deviation", stripes)[16, 16]), 3)
     -40.0
     """
-    found: Float64 = MAP_METHODS[name].function(gray, **parameters)
+    found = run_method(MAP_METHODS[name], gray, parameters=parameters)
     return refine_values(found, gray, params)[0] if refine else found
 
 
