@@ -114,12 +114,21 @@ class _OneOf(click.Choice):
 
     def __init__(self, name: str, values: Collection[Any]) -> None:
         self._name, self._values = name, {str(v): v for v in values}
+        self._hints: tuple[str, ...] = getattr(values, "hints", ())
         super().__init__(list(self._values))
+
+    def get_metavar(self, *args: Any, **kwargs: Any) -> str | None:
+        """The choices, and how a file is named that is one."""
+        text = super().get_metavar(*args, **kwargs)
+        return text and "|".join((text[:-1], *self._hints)) + text[-1]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if self._name == "method" and value in PIXEL_MAP_NAMES and value not in self._values:
             self.fail(f"{value!r} is a method of the defocus map: name it with --map-method", param, ctx)
-        return self._values[str(super().convert(str(value), param, ctx))]
+        text = str(value)
+        if any(text.startswith(hint.partition(":")[0] + ":") for hint in self._hints):
+            return text  # the library reads the file and says what is wrong with it
+        return self._values[str(super().convert(text, param, ctx))]
 
 
 def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:

@@ -182,6 +182,43 @@ def test_everything_takes_it_where_it_takes_a_method(tmp_path: Path, photo: np.n
         SigmaParams(map_method=relative)
 
 
+def test_commands_take_it_and_name_the_flag_where_it_does_not_fit(tmp_path: Path, photo: np.ndarray) -> None:
+    from click.testing import CliRunner
+
+    from defocus_backend.cli import main
+
+    picture, out = tmp_path / "photo.png", tmp_path / "out"
+    db.write_image(picture, photo[:64, :64])
+    name = export(tmp_path, mean_filter(1, 5), GRAY | {"scale": 8, "halo": 2})
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(main, [*arguments, "--map-method", name, "--out", str(out)])
+
+    assert run("map", str(picture), "--no-refine").exit_code == 0
+    expected = 8 * ndimage.uniform_filter(photo[:64, :64] / 255, 5, mode="reflect")
+    np.testing.assert_allclose(db.io.read_map(out / "photo_sigma.tif"), expected, atol=1e-3)
+    assert run("fuse", str(picture), str(picture)).exit_code == 0
+    export(tmp_path, mean_filter(1, 5), {"channels": "gray", "unit": "relative"})
+    assert run("map", str(picture)).exit_code == 0
+    assert (out / "photo_blur.tif").exists()
+    refused = run("fuse", str(picture), str(picture))
+    assert refused.exit_code == 2
+    assert "--map-method: got 'onnx:" in refused.output
+    assert "onnx:FILE.onnx in px" in refused.output
+    assert "onnx:FILE.onnx" in CliRunner().invoke(main, ["map", "--help"]).output
+
+
+def test_a_batch_notices_another_network(tmp_path: Path) -> None:
+    from defocus_backend.batch.job import Job
+
+    name = save(tmp_path, graph([helper.make_node("Identity", ["x"], ["y"])]))
+    job = Job("a", (tmp_path / "net.onnx",), options={"map_method": name})
+    prints = {job.fingerprint("1")}
+    (tmp_path / "net.json").write_text(json.dumps(GRAY | {"scale": 2}))
+    prints.add(job.fingerprint("1"))
+    assert len(prints) == 2
+
+
 # --- refusals ---
 
 
