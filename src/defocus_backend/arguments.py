@@ -46,6 +46,7 @@ _KINDS: dict[str, tuple[_Test, str]] = {
     "int": (lambda value: _is_number(value) and value == int(value), "a whole number"),
     "float": (_is_number, "a finite number"),
     "str": (lambda value: isinstance(value, str), "a text"),
+    "slice": (lambda value: isinstance(value, slice), "a slice"),
     "Path": (lambda value: isinstance(value, os.PathLike), "a path"),
     "ArrayLike": (_is_array, "an array of numbers"),
     "NDArray": (lambda value: isinstance(value, np.ndarray) and _is_array(value), "an array of numbers"),
@@ -53,8 +54,14 @@ _KINDS: dict[str, tuple[_Test, str]] = {
     "ProgressCallback": (callable, "a function of done, total and what"),
     "CancelCallback": (callable, "a function without arguments"),
     "Reader": (callable, "a function of number and rows"),
-    "Sequence": (lambda value: isinstance(value, Sequence | np.ndarray) and not isinstance(value, str), "a sequence"),
-    "Iterable": (lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes), "several of them"),
+    "Sequence": (
+        lambda value: isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | memoryview),
+        "a sequence",
+    ),
+    "Iterable": (
+        lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes | memoryview),
+        "several of them",
+    ),
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping"),
     "tuple": (lambda value: isinstance(value, tuple | list), "a tuple"),
 }
@@ -128,8 +135,10 @@ def _fits(value: Any, kind: str, function: Callable[..., Any]) -> bool:
             return False
         inner = _split(kind[len(base) + 1 : -1], ", ") if kind != base else []
         if base in ("Sequence", "Iterable") and isinstance(value, np.ndarray):
-            return value.ndim > 0 and value.dtype.kind in "biufOU"
-        if base in ("Sequence", "Iterable") and isinstance(value, list | tuple):
+            of = set(_split(inner[0], " | ")) if inner else set()
+            kinds = "biuf" if of and of <= {"int", "float"} else "OU" if of and of <= {"str", "Path"} else "biufOU"
+            return value.ndim > 0 and value.dtype.kind in kinds
+        if base in ("Sequence", "Iterable") and isinstance(value, Sequence):
             return all(any(_fits(v, one, function) for one in _split(inner[0], " | ")) for v in value)
         if base == "tuple" and "..." not in inner:
             return len(value) == len(inner) and all(_fits(v, k, function) for v, k in zip(value, inner, strict=True))

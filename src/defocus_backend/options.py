@@ -160,6 +160,8 @@ def _checked(name: str, value: Any, default: Any, about: Mapping[str, Any]) -> A
     count = about["count"]
     if count == 1:
         return _checked_one(name, value, about)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()  # one of no axes is a single value
     if isinstance(value, str) or not isinstance(value, Collection) or (count and len(value) != count):
         raise InputError(name, repr(value), f"{count or 'any number of'} values")
     return tuple(_checked_one(name, one, about) for one in value)

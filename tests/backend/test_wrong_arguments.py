@@ -137,6 +137,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     network, _ = db.load_network("blurnet")
     card = db.ModelCard(name="n", network="blurnet", description="d")
     image = {"image": GRAY, "sigma": MAP}
+    picture, made = [folder / "a.png"], {"out": folder / "made", **QUICK}
     return {
         "AlignParams": {},
         "AlignedStack": {"frames": db.as_source(STACK), "alignment": aligned.alignment},
@@ -160,6 +161,11 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "alignment_needed": {"stack": STACK},
         "apply_alignment": {"stack": STACK, "alignment": aligned.alignment},
         "as_source": {"stack": STACK},
+        "FuseFiles": {},
+        "MapFiles": {},
+        "ShallowFiles": {},
+        "SharpenFiles": {},
+        "SurfaceFiles": {},
         "autofocus": {"snap": lambda: GRAY, "move": lambda _z: None, "calibration": known, "start": 0.0},
         "best_plane": {"blocks": [np.array([[3.0, 2.0]]), np.array([[1.0, 1.5]]), np.array([[2.0, 3.0]])]},
         "best_slice": {"height": MAP / 5, "slices": 3},
@@ -172,12 +178,14 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "fuse": {"stack": STACK, **QUICK_FUSE},
         "fuse_by_index": {"stack": STACK, "index": INDEX},
         "fuse_corrected": {"stack": STACK, "image": fused.image, "index": INDEX, "corrections": INDEX - 1},
+        "fuse_files": {"files": 2 * picture, "settings": db.FuseFiles.of(made)},
         "fuse_many": {"stacks": {"a": STACK}, **QUICK_FUSE},
         "fuse_nd": {"stack": STACK, "axes": "ZYX", **QUICK_FUSE},
         "gain_map": {"sigma": MAP},
         "in_focus": {"sigma": MAP},
         "load_network": {"weights": "blurnet"},
         "locate_focus": {"z": [0.0, 1.0, 2.0], "sigma": [2.0, 1.5, 2.0], "calibration": known.channels[0]},
+        "map_files": {"files": picture, "settings": db.MapFiles.of(made)},
         "open_nd": {"path": folder / "nd.ome.tif"},
         "open_stack": {"paths": [folder / "a.png", folder / "a.png"]},
         "pack_corrections": {"corrections": INDEX - 1},
@@ -187,6 +195,9 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "read_map": {"path": folder / "map.tif"},
         "save_network": {"module": network, "path": folder / "w.safetensors", "card": card},
         "shallow_depth_of_field": {**image, "radius": 3, "iterations": 1},
+        "shallow_files": {"files": picture, "settings": db.ShallowFiles.of(made)},
+        "sharpen_files": {"files": picture, "settings": db.SharpenFiles.of(made)},
+        "surface_files": {"height": folder / "map.tif", "settings": db.SurfaceFiles(out=folder / "made")},
         "shallow_weights": {"sigma": MAP},
         "sharpen": image,
         "shipped_weights": {},
@@ -202,7 +213,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 RESULTS = {
     *("Alignment", "AlignmentNeed", "Autofocus", "BestPlane", "Calibration", "Channel", "ChannelCalibration"),
     *("Corrected", "Coverage", "DefocusCalibration", "DefocusDistance", "DefocusMap", "Drift", "FocusQuality"),
-    *("Fusion", "ImageND", "Metadata", "ModelCard", "ObjectQuality", "Outcome", "Picture", "Plane"),
+    *("Fusion", "ImageND", "Made", "Metadata", "ModelCard", "ObjectQuality", "Outcome", "Picture", "Plane"),
     *("ShallowDepthOfField", "Sharpened"),
 }
 """What functions return: records of values, which check nothing."""

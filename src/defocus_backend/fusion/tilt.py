@@ -15,6 +15,7 @@ from defocus_backend.fusion.positions import z_positions
 _SAMPLE = 100_000
 """Pixels that settle a plane."""
 _ROUNDS = 30
+_MOST_SLICES = 10_000_000
 _TUKEY = 4.685
 """Residual in standard deviations from which a pixel has no say (Tukey's biweight, 95 % efficient)."""
 _NORMAL = 1.4826
@@ -134,6 +135,8 @@ def best_slice(height: ArrayLike, slices: int | None = None, *, z: ArrayLike | N
     """
     if (slices is None) == (z is None):
         raise InputError("slices", repr(slices), "either the number of slices or their positions z")
+    if slices is not None and not 0 < slices <= _MOST_SLICES:
+        raise InputError("slices", repr(slices), f"a number from 1 to {_MOST_SLICES}")
     positions = z_positions(z, None, slices if slices is not None else len(np.atleast_1d(np.asarray(z))))
     known = np.asarray(height, dtype=np.float64)
     known = known[np.isfinite(known)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.io import Metadata, encode_image, encode_map
 from defocus_backend.io.folders import frames
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _OWN = OWN_METHODS["fuse"].name
 
 
+@names_bad_arguments
 def fuse_files(
     files: Sequence[str | Path],
     settings: FuseFiles | None = None,
@@ -149,12 +151,17 @@ def _fuse_by_defocus(
 ) -> NDArray[Any]:
     """Fuse by our own method; add the picture and its maps, and return the picture."""
     from defocus_backend.fusion import fuse
+    from defocus_backend.fusion.coverage import remarks
 
     # Exposure is matched where slices are aligned or not.
     common = replace(settings.fusion, match_exposure=False, device=run.device).arguments()
     count = len(stack)
     with run.progress(f"{count} slices") as progress:
         result = fuse(slices, **{**common, **relief.positions(slices, count)}, progress=progress)
+    run.facts |= {"noise_only": list(result.noise_only), "optical_sections": result.sections}
+    if not settings.relief.coverage:  # whose report says it too
+        for line in remarks(result):
+            run.tell(line)
     numbers = np.asarray(slices.order, dtype=np.int32)  # of what is left of the stack
     write_relief(run, stem, replace(result, index=numbers[result.index]), count, relief, like=stack.first)
     if settings.relief.cull:

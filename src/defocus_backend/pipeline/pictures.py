@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image, read_map
 from defocus_backend.io.folders import without_results
@@ -126,6 +127,7 @@ def _check_exists(path: Path) -> None:
         raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
 
 
+@names_bad_arguments
 def map_files(
     files: Sequence[str | Path],
     settings: MapFiles | None = None,
@@ -197,6 +199,7 @@ def add_distance(run: Run, stem: Path, sigma: Any, one: ChannelCalibration, unit
         run.tell(f"{beyond:.0%} of the pixels are blurred beyond the calibration and have no distance")
 
 
+@names_bad_arguments
 def sharpen_files(
     files: Sequence[str | Path],
     settings: SharpenFiles | None = None,
@@ -232,6 +235,7 @@ def sharpen_files(
     return pictures.result
 
 
+@names_bad_arguments
 def shallow_files(
     files: Sequence[str | Path],
     settings: ShallowFiles | None = None,

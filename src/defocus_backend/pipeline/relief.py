@@ -135,18 +135,6 @@ def write_relief(run: Run, stem: Path, result: Fusion, count: int, chosen: Relie
             run.add("mesh" if path == chosen.asked.mesh else "mesh part", path, data)
     if chosen.asked.coverage:
         _write_coverage(run, stem, result, count, chosen)
-    else:
-        tell_remarks(run, result)
-
-
-def tell_remarks(run: Run, result: Fusion) -> None:
-    """Say which slices hold noise alone and whether the slices are optical sections."""
-    from defocus_backend.fusion.coverage import remarks
-
-    for line in remarks(result):
-        run.tell(line)
-    run.facts["noise_only"] = list(result.noise_only)
-    run.facts["optical_sections"] = result.sections
 
 
 def _write_coverage(run: Run, stem: Path, result: Fusion, count: int, chosen: Relief) -> None:
@@ -162,5 +150,5 @@ def _write_coverage(run: Run, stem: Path, result: Fusion, count: int, chosen: Re
         report["best_slice"] = best_slice(own, z=z_positions(None, chosen.z_step, count))
     run.add("coverage", stem.with_name(f"{stem.name}_coverage.json"), (json.dumps(report, indent=1) + "\n").encode())
     run.add("never in focus", stem.with_name(f"{stem.name}_never.png"), encode_image(result.never_in_focus, ".png"))
-    run.facts |= {"coverage": report, "noise_only": list(found.noise_only), "optical_sections": found.sections}
+    run.facts["coverage"] = report
     run.tell(found.report(chosen.unit))

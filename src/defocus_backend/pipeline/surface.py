@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import InputError
 from defocus_backend.io import Picture, encode_image, encode_map, read_image, read_map
 from defocus_backend.options import option
@@ -119,6 +120,7 @@ class SurfaceFiles(RunParams):
     )
 
 
+@names_bad_arguments
 def surface_files(
     height: str | Path, settings: SurfaceFiles | None = None, *, listener: Listener | None = None
 ) -> Made:

@@ -159,8 +159,8 @@ def _vertex(z: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
         return float(z[index])
     part = slice(first, last + 1)
     square = sigma[part] ** 2
-    bend, slope, _ = np.polyfit(z[part] - z[index], square, 2, w=1 / (square + 0.25))
+    reach = max(abs(z[first] - z[index]), abs(z[last] - z[index]))  # the unit: z may be in metres or in nanometres
+    bend, slope, _ = np.polyfit((z[part] - z[index]) / reach, square, 2, w=1 / (square + 0.25))
     if bend <= 0:
         return float(z[index])
-    reach = max(abs(z[first] - z[index]), abs(z[last] - z[index]))
-    return float(z[index] + np.clip(-slope / (2 * bend), -reach, reach))
+    return float(z[index] + reach * np.clip(-slope / (2 * bend), -1, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def as_source(
         return SliceSource(
             reader, reader.count(), channel_axis=channel_axis, value_range=value_range, argument=argument, forward=True
         )
-    if isinstance(source, str | bytes) or not hasattr(source, "__iter__"):
+    if isinstance(source, str | bytes | Mapping | Set) or not hasattr(source, "__iter__"):
         raise InputError(argument, type(source).__name__, "an array (N, H, W[, C]) or a series of slices")
     if not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
         return as_source(_Restart(source), channel_axis=channel_axis, value_range=value_range, argument=argument)

@@ -65,8 +65,13 @@ class RepairedStack(ChangedStack):
     @names_bad_arguments
     def __init__(self, slices: SliceSource, bad: NDArray[np.bool_], flat: NDArray[np.float64] | None = None) -> None:
         super().__init__(slices)
-        if np.shape(bad) != slices.plane_shape:
-            raise InputError("bad", f"shape {np.shape(bad)}", f"a pixel of each slice {slices.plane_shape}")
+        if np.shape(bad) != slices.plane_shape or np.asarray(bad).dtype != np.bool_:
+            given = f"shape {np.shape(bad)}, {np.asarray(bad).dtype}"
+            raise InputError("bad", given, f"True or False for each pixel of a slice {slices.plane_shape}")
+        if flat is not None and (np.ndim(flat) != 3 or np.shape(flat)[:2] != slices.plane_shape):
+            raise InputError(
+                "flat", f"shape {np.shape(flat)}", f"(H, W, 1) or (H, W, C) for slices {slices.plane_shape}"
+            )
         self.bad = bad
         self.spots = int(ndimage.label(bad, np.ones((3, 3)))[1])
         self._flat = flat
@@ -288,7 +293,7 @@ def _flat(flat_frame: ArrayLike, slices: SliceSource) -> tuple[NDArray[np.float6
     planes = given[..., None] if given.ndim == 2 else given
     if given.ndim == 3 and slices.channel_axis is not None and given.shape == slices.layout:
         planes = np.moveaxis(given, slices.channel_axis, -1)
-    planes = planes[..., : slices.colours] if planes.shape[-1] > slices.colours else planes
+    planes = planes[..., : slices.colours] if planes.ndim == 3 and planes.shape[-1] > slices.colours else planes
     if planes.shape[:-1] != slices.plane_shape or planes.shape[-1] not in (1, slices.colours):
         wanted = f"a picture of {slices.plane_shape}, gray or in the colours of the slices"
         raise InputError("flat_frame", f"shape {given.shape}", wanted)

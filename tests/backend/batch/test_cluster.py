@@ -151,7 +151,7 @@ def test_an_encrypted_cluster_takes_stacks_with_its_certificates_alone(
 
     refused = run()
     assert refused.exit_code == 2, refused.output
-    assert refused.stderr.startswith("defocus: scheduler: ")
+    assert refused.stderr.startswith("defocus: --scheduler: ")
     partly = run("--tls-ca-file", files["ca_file"])
     assert partly.exit_code == 2
     assert "TLS without --tls-cert, --tls-key" in partly.stderr

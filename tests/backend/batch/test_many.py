@@ -20,7 +20,7 @@ MakeStack = Callable[..., list[Path]]
 @pytest.fixture
 def options(random_weights: dict[str, Path]) -> dict[str, Any]:
     """Options of a quick fusion."""
-    return {"weights": random_weights["blurnet"], "refine": False}
+    return {"map_settings": db.SliceMapParams(weights=random_weights["blurnet"])}
 
 
 @pytest.fixture

@@ -225,8 +225,9 @@ def test_a_flat_frame_is_divided_by(defocus: Invoke, moving: list[Path], tmp_pat
     x = np.linspace(-1, 1, 128)
     flat = np.broadcast_to(200 * (1 - 0.4 * x**2), (96, 128))
     write_image(tmp_path / "flat.png", flat.astype(np.uint8))
+    still = read_image(moving[0]).array * (flat / 200)  # one picture in all frames: no decision changes the result
     for path in moving:
-        write_image(path, (read_image(path).array * (flat / 200)).astype(np.uint8))
+        write_image(path, still.astype(np.uint8))
     options = ("--align", "off", "--quiet", "--flat-frame", tmp_path / "flat.png")
     assert defocus("fuse", *moving, *options, "--out", tmp_path / "flatted").exit_code == 0
     assert defocus("fuse", *moving, *options[:3], "--out", tmp_path / "shaded").exit_code == 0
@@ -234,7 +235,7 @@ def test_a_flat_frame_is_divided_by(defocus: Invoke, moving: list[Path], tmp_pat
         read_image(tmp_path / name / "step_fused.png").array.astype(float) for name in ("flatted", "shaded")
     )
     ratio = (shaded.mean(0) / flatted.mean(0))[8:-8]
-    np.testing.assert_allclose(ratio, flat[0, 8:-8] / np.median(flat), atol=0.03)
+    np.testing.assert_allclose(ratio, flat[0, 8:-8] / np.median(flat), atol=0.01)
 
 
 def test_a_frame_that_does_not_belong_is_left_out_and_the_rest_keeps_its_numbers(

@@ -214,7 +214,7 @@ def test_parquet_holds_the_same(folder: Path, tmp_path: Path) -> None:
     [
         (("--out", "t.txt"), "--out"),
         (("--out", "t.csv", "--channels", "GFP"), ""),
-        (("--out", "t.csv", "--sharp-below", 9), "blurred_above"),
+        (("--out", "t.csv", "--sharp-below", 9), "--blurred-above"),
     ],
 )
 def test_bad_options_are_named(folder: Path, tmp_path: Path, arguments: tuple[object, ...], named: str) -> None:

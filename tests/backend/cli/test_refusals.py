@@ -157,7 +157,7 @@ class TestRefusals:
         result = defocus("map", picture, "--refine-radius", 0)
         assert result.exit_code == 2
         assert "--refine-radius" in result.stderr
-        refused(defocus("shallow", picture, "--sharp-below", 8), "sharp_below", "blur_above")
+        refused(defocus("shallow", picture, "--sharp-below", 8), "--sharp-below", "blur_above")
         refused(defocus("map", picture, "--device", "toaster"), "device", "toaster", "cuda")
         assert names(picture.parent) == {"photo.png"}
 

@@ -365,5 +365,5 @@ def test_a_method_without_network_takes_no_weights_and_a_relative_map_no_thresho
         defocus_map(strips, map_method="zhuo_sim", weights="blurnet", device="cpu")
     with pytest.raises(InputError, match=r"^sharp_below:"):
         defocus_map(strips, map_method="entropy", refine=False, device="cpu").in_focus()
-    with pytest.raises(InputError, match=r"^method:"):
+    with pytest.raises(InputError, match=r"^map_method:"):
         fuse([strips, strips], map_settings=SliceMapParams(map_method="entropy"))
