@@ -183,16 +183,33 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
         Not clipped.
     """
     deviation = level * np.sqrt(0.5 + 0.5 * np.maximum(image, 0) / 128).astype(np.float32)
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
-    if grain > 0:
-        height, width = image.shape
-        passed = transfer(height, width, grain)
-        noise = fft.idctn(spectrum(noise) * passed, norm="ortho") / np.sqrt(np.mean(passed**2))
-    return image + deviation * noise
+    return image + deviation * share_noise(rng.standard_normal(image.shape, dtype=np.float32), grain)
 
 
-def count_photons(image: Gray, photons: float, rng: np.random.Generator) -> Gray:
+def share_noise(noise: Gray, grain: float, along: float = 1.0) -> Gray:
+    """Smooth noise (H, W) so that neighbours share it; its standard deviation stays the same on average.
+
+    Parameters
+    ----------
+    noise : (H, W) float32 array
+        Independent from pixel to pixel.
+    grain : float
+        Sigma of the Gaussian in pixels; 0 returns `noise`.
+    along : float
+        Factor for the sigma along the rows: below 1 where lines were averaged, above where pixels were.
+    """
+    if grain <= 0:
+        return noise
+    height, width = noise.shape
+    passed = transfer(height, 1, grain) * transfer(1, width, grain * along)
+    return np.asarray(fft.idctn(spectrum(noise) * passed, norm="ortho") / np.sqrt(np.mean(passed**2)), dtype=np.float32)
+
+
+def count_photons(image: Gray, photons: float, rng: np.random.Generator, grain: float = 0.0) -> Gray:
     """The image as a camera counts it: Poisson noise of the signal and of an offset, and read noise.
+
+    The sum of frames, lines or neighbours that a microscope writes is a smoothed count: the photons of one pixel
+    become a spot of the size of `grain`, which must not be taken for a sharp detail.
 
     Parameters
     ----------
@@ -202,6 +219,9 @@ def count_photons(image: Gray, photons: float, rng: np.random.Generator) -> Gray
         Mean count at gray 128.
     rng : numpy.random.Generator
         Random numbers; the offset (up to half of that count) and the read noise (up to 3 photons) are drawn too.
+    grain : float
+        Sigma in pixels of the Gaussian that smooths the noise, as in `add_noise`; it is up to twice as long along
+        the rows or across them.
 
     Returns
     -------
@@ -211,6 +231,9 @@ def count_photons(image: Gray, photons: float, rng: np.random.Generator) -> Gray
     gain = photons / 128
     mean = np.maximum(image, 0) * gain + rng.uniform(0, 0.5) * photons
     counts = rng.poisson(mean) + rng.uniform(0, 3) * rng.random() * rng.standard_normal(image.shape)
+    if grain > 0:
+        noise = (counts - mean).astype(np.float32)
+        counts = mean + share_noise(noise, grain, float(np.exp2(rng.uniform(-1, 1))))
     return np.asarray((counts - (mean.mean() - image.mean() * gain)) / gain, dtype=np.float32)
 
 
@@ -223,8 +246,9 @@ def add_hot_pixels(image: Gray, rng: np.random.Generator) -> Gray:
 def _add_some_noise(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
     level = float(np.exp(rng.uniform(np.log(how.min_noise), np.log(how.max_noise))))
     if rng.random() < how.photons:
-        return count_photons(image, float(np.exp(rng.uniform(0, np.log(1000)))), rng)
-    grain = rng.uniform(0.3, 1.2) if rng.random() < how.grain else 0.0
+        grain = rng.uniform(0.3, 1.5) if rng.random() < 1.5 * how.grain else 0.0
+        return count_photons(image, float(np.exp(rng.uniform(0, np.log(1000)))), rng, grain)
+    grain = rng.uniform(0.3, 1.4) if rng.random() < how.grain else 0.0
     return add_noise(image, level, rng, grain)
 
 

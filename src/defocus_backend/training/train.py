@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -340,8 +341,10 @@ def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, params: TrainingParams) 
     if params.ranked_weight:
         loss = loss + params.ranked_weight * (ranked_score(found, target, levels) * share).sum()
     with torch.no_grad():
-        likeliest, nearest = logits.argmax(1, keepdim=True), target.argmax(1, keepdim=True)
-        accuracy = ((likeliest == nearest) * share).sum()
+        # Every 16th pixel is enough for a running mean, and the search over channels is slow.
+        some = np.s_[:, :, ::4, ::4]
+        hits = logits[some].argmax(1, keepdim=True) == target[some].argmax(1, keepdim=True)
+        accuracy = (hits * share[some]).sum() / share[some].sum().clamp_min(1e-9)
     return loss, accuracy, error
 
 
