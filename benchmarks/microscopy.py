@@ -4,8 +4,10 @@
 
 FOLDER holds `nucleus_envelope.tif`, `dna_confocal_widefield.tif` (ZCYX; channel 0 confocal, 1 widefield),
 `arabidopsis_embryo.tif` and `mitochondria.tif`. For every 32 px tile with texture, the slice of the least
-median sigma is compared with the slice of the most band-pass energy; printed is the share of tiles in which they
-lie within one slice, and the median confidence at the sharpest slice and over all slices. A tile has texture where
+median sigma is compared with the slice of the most band-pass energy. Printed is the share of tiles in which they lie
+within one slice: by maps of single pictures, and by the maps of `fuse`, which knows the noise of the whole stack and
+chooses the size of its cells. Then the median confidence of single pictures at the sharpest slice, and over all slices.
+A tile has texture where
 the band-pass energy of its sharpest slice is 1.5 times the median over the slices.
 """
 
@@ -19,6 +21,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from defocus_backend.defocus import defocus_map
+from defocus_backend.fusion import fuse
 
 TILE = 32
 CONTRAST = 1.5
@@ -37,8 +40,8 @@ def band_pass(plane: np.ndarray) -> np.ndarray:
     return by_tiles((gaussian_filter(values, 1.0) - gaussian_filter(values, 2.5)) ** 2).mean(axis=1)
 
 
-def measure(stack: np.ndarray) -> tuple[float, int, float, float]:
-    """Share of textured tiles that agree, their number, confidence where sharp, and over all slices and tiles."""
+def measure(stack: np.ndarray) -> tuple[float, float, int, float, float]:
+    """Shares of textured tiles that agree (single, fused), their number, confidence where sharp, and over all."""
     energy = np.stack([band_pass(plane) for plane in stack])
     limits = tuple(float(v) for v in np.percentile(stack, (0.1, 99.9)))
     maps = [defocus_map(plane, value_range=limits, refine=False) for plane in stack]
@@ -47,9 +50,14 @@ def measure(stack: np.ndarray) -> tuple[float, int, float, float]:
     textured = energy.max(axis=0) > CONTRAST * np.median(energy, axis=0)
     sharpest = energy.argmax(axis=0)
     agree = np.abs(sigma.argmin(axis=0) - sharpest) <= 1
+    fused = fuse(stack, keep_slices=True).sigmas
+    assert fused is not None
+    together = np.stack([np.median(by_tiles(one), axis=1) for one in fused])
+    within = np.abs(together.argmin(axis=0) - sharpest) <= 1
     there = np.take_along_axis(confidence, sharpest[None], 0)[0]
     return (
         float(agree[textured].mean()),
+        float(within[textured].mean()),
         int(textured.sum()),
         float(np.median(there[textured])),
         float(np.median(confidence)),
@@ -70,10 +78,11 @@ def main() -> None:
         "mitochondria": tifffile.imread(options.folder / "mitochondria.tif"),
         "arabidopsis_embryo": tifffile.imread(options.folder / "arabidopsis_embryo.tif")[::4],
     }
-    print("| stack | within one slice | tiles | confidence, sharpest slice | all slices |\n|---|---|---|---|---|")
+    columns = ("stack", "within one slice", "by `fuse`", "tiles", "confidence, sharpest slice", "all slices")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name, stack in stacks.items():
-        share, tiles, sharp, every = measure(stack)
-        print(f"| {name} | {share:.2f} | {tiles} | {sharp:.2f} | {every:.2f} |")
+        share, fused, tiles, sharp, every = measure(stack)
+        print(f"| {name} | {share:.2f} | {fused:.2f} | {tiles} | {sharp:.2f} | {every:.2f} |")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,8 @@ class SliceMapParams(SigmaParams):
 
     pooling: int = option(
         2,
-        "Average squares of this many pixels a side before the blur of a slice is estimated.",
+        "Average squares of at least this many pixels a side before the blur of a slice is estimated; more where noise "
+        "hides finer detail.",
         unit="px",
         choices=(1, 2, 4),
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from defocus_backend.device import give_back_freed_memory
 from defocus_backend.fusion.brightness import match_brightness
 from defocus_backend.fusion.engine import fuse_slices
+from defocus_backend.fusion.noise import estimate_noise
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
 from defocus_backend.progress import CancelCallback, ProgressCallback
@@ -69,14 +70,15 @@ def fuse_in_bands(
 ) -> Fusion:
     """Fuse one stack, band by band where its planes are large; parameters as for `fuse_slices`.
 
-    The values that count as black and white, and the gains, are found once for the whole stack. All slices are
+    The values that count as black and white, the gains and the noise are found once for the whole stack. All slices are
     read once more for every band. Maps are cut at the seams, the fused image fades over.
     """
 
     def fuse_band(rows: SliceSource, report: ProgressCallback | None) -> Fusion:
-        return fuse_slices(rows, settings, progress=report, cancel=cancel)
+        return fuse_slices(rows, settings, noise, progress=report, cancel=cancel)
 
     slices, gains = match_brightness(slices, settings.match_exposure, cancel)
+    noise = estimate_noise(slices.sample())
     # A decision that needs the whole plane is not cut.
     whole = settings.decider.settle is not None
     bands = [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape)

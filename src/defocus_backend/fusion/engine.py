@@ -24,7 +24,7 @@ from defocus_backend.fusion.by_index import KnownBlend
 from defocus_backend.fusion.coverage import never_in_focus, settle_decision
 from defocus_backend.fusion.decision import Detail, height_score, nearest_slice, weighed_sigma
 from defocus_backend.fusion.height import HeightAccumulator, Relief, find_height
-from defocus_backend.fusion.noise import NoiseModel, estimate_noise
+from defocus_backend.fusion.noise import NoiseModel
 from defocus_backend.fusion.octaves import OctaveBlend
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.fusion.result import Fusion
@@ -92,7 +92,9 @@ class FusionEngine:
         self.settings, self.passes = settings, settings.passes
         self._estimator, self._z, self._noise, self._cancel = estimator, z, noise, cancel
         self._device = device
-        self._grid = CellGrid(*shape, settings.pooling)
+        # Where noise hides finer detail, sigma is found on larger cells too: noise that neighbours share looks sharp.
+        self._pooling = max(settings.pooling, 2**noise.finest)
+        self._grid = CellGrid(*shape, self._pooling)
         # Whatever lives long is allocated here, before a network runs and frees its activations: no fragmentation.
         self._best = RunningBest(shape, device, settings.decision_settings.front, neighbours=False)
         self._best_cells = RunningBest(self._grid.shape, device, settings.decision_settings.front)
@@ -179,7 +181,7 @@ class FusionEngine:
 
     def _judge(self, source: Image) -> None:
         """First pass: score a slice and compare it with those before it."""
-        params, pooling = self.settings.decision_settings, self.settings.pooling
+        params, pooling = self.settings.decision_settings, self._pooling
         image = source.to(self._device)
         gray = image.gray
         found = self._slice_maps(image, gray)
@@ -210,13 +212,13 @@ class FusionEngine:
 
     def _take_signal(self, detail: Detail) -> None:
         """Where the slice has more than noise, for what is said of the stack in the end."""
-        fine = detail.fine_on_cells(self.settings.pooling)
+        fine = detail.fine_on_cells(self._pooling)
         torch.maximum(self._signal, fine, out=self._signal)
         self._shares.append(float((fine > _STANDS_OUT).float().mean()))
         self._light.add(detail.gray)
 
     def _slice_maps(self, image: Image, gray: Tensor) -> _Judged:
-        pooling = self.settings.pooling
+        pooling = self._pooling
         share = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
         pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=None if share is None else share > 0)
         found = self._estimator.estimate(pooled, cancel=self._cancel)
@@ -227,7 +229,7 @@ class FusionEngine:
         if self._choice is not None:
             return self._choice
         assert self._form is not None, "a slice was added"
-        settings, count, pooling = self.settings, len(self._z), self.settings.pooling
+        settings, count, pooling = self.settings, len(self._z), self._pooling
         together = replace(self._form, pixels=self._blend.result(), valid=self._seen)
         never = never_in_focus(
             self._least.sigma, self._least.confidence, settings.decision_settings.never_above, subsample=pooling
@@ -267,6 +269,7 @@ class FusionEngine:
 def fuse_slices(
     slices: SliceSource,
     settings: FusionSettings,
+    noise: NoiseModel,
     *,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -277,6 +280,8 @@ def fuse_slices(
     ----------
     slices : SliceSource
     settings : FusionSettings
+    noise : NoiseModel
+        Of the whole stack, see `estimate_noise`.
     progress, cancel : callable or None
         Called once a slice and pass, see `defocus_backend.progress`.
 
@@ -301,7 +306,7 @@ def fuse_slices(
             shape=slices.plane_shape,
             channels=slices.colours,
             z=z,
-            noise=estimate_noise(slices.sample()),
+            noise=noise,
             device=where,
             cancel=cancel,
         )
