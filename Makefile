@@ -28,14 +28,14 @@ paper: $(VENV)/.ready-run
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --ignore tests/napari
-	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
 
 test-pyside: $(VENV)/.ready-pyside
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
 
 coverage: $(VENV)/.ready-test
 	$(BIN)/python -m pytest --cov --cov-report= --ignore tests/napari
-	QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
 	$(BIN)/python -m coverage report
 
 # Damaged files through the command line, wrong arguments through the library, files by generators through the readers;
