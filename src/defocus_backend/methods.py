@@ -307,7 +307,7 @@ OWN_METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "shallow": Method(
             name="weighted",
-            text="sharp picture and blurred background weighed by the defocus map",
+            text="a blurred background under the sharp picture, mixed by the defocus map",
             citation=f"{_PAPER}, eqs 11 and 12",
             home="shallow:shallow_depth_of_field",
         ),

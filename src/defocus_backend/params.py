@@ -153,52 +153,58 @@ class SliceMapParams(SigmaParams):
 
 @dataclass(frozen=True, kw_only=True)
 class SharpenParams(Params):
-    """Adaptive unsharp masking (paper, eqs 7 to 10); betas on the map divided by 19."""
+    """Adaptive unsharp masking (paper, eqs 7 to 10): `max_gain` is lambda_max, `low_pass` the sigma of B."""
 
     heading: ClassVar[str] = "Sharpening"
 
-    max_gain: float = option(2.0, "Largest sharpening gain, lambda_max of eq 8.", low=0.0, high=20.0, common=True)
-    alpha1: float = option(30.0, "Slope at which the gain rises with blur, eq 9.", above=0.0, high=500.0)
-    beta1: float = option(0.15, "Blur / 19 px at which the gain has risen to half, eq 9.", low=0.0, high=1.0)
-    alpha2: float = option(92.0, "Slope at which the gain falls with blur, eq 10.", above=0.0, high=500.0)
-    beta2: float = option(0.4, "Blur / 19 px at which the gain has fallen to half, eq 10.", low=0.0, high=1.0)
+    max_gain: float = option(
+        2.0, "Largest gain; more sharpens slightly soft places more.", low=0.0, high=20.0, common=True
+    )
+    alpha1: float = option(30.0, "How abruptly sharpening sets in as blur grows from 0.", above=0.0, high=500.0)
+    beta1: float = option(0.15, "Blur / 19 px at which sharpening has set in by half.", low=0.0, high=1.0)
+    alpha2: float = option(92.0, "How abruptly sharpening ends as blur grows further.", above=0.0, high=500.0)
+    beta2: float = option(0.4, "Blur / 19 px at which sharpening has ended by half.", low=0.0, high=1.0)
     low_pass: float = option(
-        2.0, "Sigma of the Gaussian low pass B of eq 7.", unit="px", above=0.0, high=50.0, common=True
+        2.0, "Coarseness of the detail that is amplified, as sigma.", unit="px", above=0.0, high=50.0, common=True
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShallowParams(Params):
-    """Shallow depth of field (paper, eqs 11 and 12)."""
+    """Shallow depth of field (paper, eqs 11 and 12): c0, c1, W0 and W1 are the first four."""
 
     heading: ClassVar[str] = "Depth of field"
 
-    sharp_below: float = option(
-        1.0, "Blur up to which a pixel stays sharp, c0.", unit="px", low=0.0, high=9.9, common=True
-    )
+    sharp_below: float = option(1.0, "Blur up to which a pixel stays sharp.", unit="px", low=0.0, high=9.9, common=True)
     blur_above: float = option(
-        7.0, "Blur from which a pixel is fully blurred, c1.", unit="px", above=0.0, high=9.99, common=True
+        7.0, "Blur from which a pixel counts as background.", unit="px", above=0.0, high=9.99, common=True
     )
-    sharp_weight: float = option(0.999, "Weight of the sharp image at c0, W0.", above=0.5, high=0.999999)
-    blur_weight: float = option(0.001, "Weight of the sharp image at c1, W1.", above=0.0, high=0.499)
-    sharpen_gain: float = option(0.25, "Unsharp-mask gain of the sharp part.", low=0.0, high=20.0, common=True)
+    sharp_weight: float = option(
+        0.999, "Share of the sharp picture where the blur is sharp_below.", above=0.5, high=0.999999
+    )
+    blur_weight: float = option(
+        0.001, "Share of the sharp picture where the blur is blur_above.", above=0.0, high=0.499
+    )
+    sharpen_gain: float = option(0.25, "How much the sharp part is sharpened.", low=0.0, high=20.0, common=True)
     blur: str = option(
         "guided",
-        "How the background is blurred: iterated guided filter or lens disc.",
+        "How the background is blurred: within strong edges (guided), or by the disc of a lens (lens).",
         choices=("guided", "lens"),
         common=True,
     )
-    radius: int = option(33, "Radius of the guided filter.", unit="px", low=1, high=512)
-    eps: float = option(128.0, "Regularisation of the guided filter, on the 0..255 scale.", above=0.0)
-    iterations: int = option(5, "Iterations of the guided filter.", low=1, high=50)
-    lens_radius: float = option(12.0, "Radius of the lens disc.", unit="px", above=0.0, high=200.0)
+    radius: int = option(33, "Radius of the guided filter; more blurs more.", unit="px", low=1, high=512)
+    eps: float = option(128.0, "How strong an edge must be to stop that filter, for values from 0 to 255.", above=0.0)
+    iterations: int = option(5, "How often that filter is repeated; more blurs more.", low=1, high=50)
+    lens_radius: float = option(12.0, "Radius of the lens disc; more blurs more.", unit="px", above=0.0, high=200.0)
     highlights: float = option(
         2.2,
-        "Exponent of the tone curve undone before the lens disc; larger keeps highlights brighter.",
+        "Exponent of the tone curve that is undone before the lens blurs; larger keeps points of light brighter.",
         low=1.0,
         high=6.0,
     )
-    fill_subject: bool = option(True, "Paint the subject over before blurring, so that its colour does not bleed.")
+    fill_subject: bool = option(
+        True, "Fill the subject from its surroundings before blurring, so that no colour bleeds."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,13 +251,13 @@ class BlendParams(Params):
     )
     radius: int = option(
         7,
-        "Radius of the filter that smooths the borders between slices, for the blend decision (eq 15).",
+        "Radius of the filter that smooths the borders between slices, only for the blend decision.",
         unit="px",
         low=1,
         high=256,
     )
     eps: float = option(1e-3, "How strong an edge must be to stop that filter. For values from 0 to 1.", above=0.0)
-    delta: float = option(1e-6, "Least weight of every slice (eq 16).", above=0.0, high=0.1)
+    delta: float = option(1e-6, "Least weight of a slice, for the blends decision and pixels.", above=0.0, high=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,16 +372,16 @@ class AlignParams(Params):
         "Motion between frames; similarity has the shift, scale and rotation that focusing causes.",
         choices=tuple(ALIGN_MODELS),
     )
-    lock: str = option("", f"Degrees of freedom held fixed, with commas between: {', '.join(ALIGN_DEGREES)}.")
+    lock: str = option("", f"Motions that are not estimated, separated by commas: {', '.join(ALIGN_DEGREES)}.")
     match_exposure: bool = option(True, "Match exposure and white balance of the frames, a gain per channel.")
     border: str = option(
         "crop",
-        "Crop to the area that every frame covers, or mark what a frame does not cover as missing.",
+        "Crop to what every frame covers (crop), or mark as missing what a frame does not cover (mark).",
         choices=("crop", "mark"),
     )
     interpolation: str = option(
         "cubic",
-        "Kernel by which frames are resampled, once; lanczos is finer and slower.",
+        "How frames are resampled; lanczos keeps slightly more detail and is slower.",
         choices=("cubic", "lanczos"),
     )
 

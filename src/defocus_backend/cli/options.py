@@ -229,7 +229,7 @@ max_pixels_option = option(
     expose_value=False,
     callback=_set_max_pixels,
     help="Read pictures of up to N pixels, whatever their size in the file or in memory, and no larger ones. By "
-    "default those are refused that claim more than the file can hold or the free memory can take.",
+    "default, pictures that claim more pixels than their file can hold or the free memory can take are refused.",
 )
 """How large pictures may be."""
 

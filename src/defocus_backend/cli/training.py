@@ -225,7 +225,12 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     help="How many; 136 hold every sort of scene with every point spread function and condition once.",
 )
 @option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, section=_BENCHMARK, help="Source of all chance."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    section=_BENCHMARK,
+    help="Seed of the random numbers.",
 )
 @option(
     "--out",

@@ -60,9 +60,9 @@ def _format(choices: tuple[str, ...], more: str = "") -> str:
 
 def _method(operation: str, published: Registry[Method]) -> str:
     own = OWN_METHODS[operation]
-    text = f"How to {operation}. {own.name}: {own.text}. The others are published methods with the settings of their "
+    text = f"Which method is used. {own.name}: {own.text}. The others are published methods with the settings of their "
     choices = _WithOwn(own.name, published)
-    made: str = option(own.name, text + "papers, see `defocus methods`.", choices=choices, heading="Method")
+    made: str = option(own.name, text + "papers; `defocus methods` lists them.", choices=choices, heading="Method")
     return made
 
 
@@ -89,10 +89,10 @@ class MapFiles(InputParams, OutputParams, RunParams):
 
     raw: bool = option(False, "Also write the map before refinement, NAME_raw.", common=True)
     guide: bool = option(False, "Also write the smoothed image that guides the refinement, NAME_guide.tif.")
-    confidence: bool = option(False, "Also write how sure the map is, 0 to 1, NAME_confidence.", common=True)
+    confidence: bool = option(False, "Also write how reliable the map is, 0 to 1, NAME_confidence.", common=True)
     threshold: float | None = option(
         None,
-        "Also write what is in focus, that is below this sigma, as a black and white NAME_in_focus.png.",
+        "Also write NAME_in_focus.png: white where sigma is below this, black elsewhere.",
         kind=float,
         unit="px",
         above=0.0,
@@ -100,16 +100,16 @@ class MapFiles(InputParams, OutputParams, RunParams):
     )
     calibration: Path | None = option(
         None,
-        "Also write the distance from focus, NAME_defocus, and its error, by a file made by `defocus calibrate`.",
+        "File made by `defocus calibrate`. Also writes the distance from focus, NAME_defocus, and its error.",
         kind=Path,
         metavar="FILE.json",
         common=True,
     )
-    channel: str = option("0", "Channel of that calibration, by name or number.", metavar="NAME")
+    channel: str = option("0", "Channel of the calibration file, by name or number.", metavar="NAME")
     maps: MapParams = group(MapParams)
 
 
-_MAP_FILE = "Take this map, as `defocus map` writes it, instead of making one."
+_MAP_FILE = "Use this map, written by `defocus map`, instead of estimating one."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +131,8 @@ class LensParams(Params):
 
     reach: float | None = option(
         None,
-        "Distance from the focus, in units of the map, at which the disc has its full radius. By default the largest "
-        "in the map.",
+        "Difference from the focus, in units of the map, at which the disc has its full radius; larger blurs less. By "
+        "default the largest in the map.",
         kind=float,
         above=0.0,
         metavar="VALUE",
@@ -152,8 +152,8 @@ class ShallowFiles(InputParams, OutputParams, RunParams):
     depth_of_field: ShallowParams = group(ShallowParams)
     focus: float | None = option(
         None,
-        "Sigma that shall count as in focus instead of 0: brings another plane forward. With the method lens a value "
-        "of the map in its own unit; by default its nearest.",
+        "Sigma that counts as in focus, 0 by default; larger focuses on a plane that is blurred in the photograph. "
+        "With the method lens: a value of the map, by default the nearest.",
         kind=float,
         unit="px",
         heading="Depth of field",
@@ -173,15 +173,15 @@ class AxesParams(Params):
 
     axes: str | None = option(
         None,
-        "What the file's axes are, where it says nothing or something else: P (position), T, C, Z, Y, X, S (colour "
-        "sample), such as TZCYX. `defocus info` shows what the file says.",
+        "Order of the file's axes, if the file does not state it or states it wrongly: P (position), T, C, Z, Y, X, S "
+        "(colour sample), such as TZCYX. `defocus info` shows what the file states.",
         kind=str,
         metavar="LETTERS",
     )
     focus_channels: tuple[str, ...] = option(
         (),
-        "Channel on which focus is judged, for all channels; can be repeated. By default the one with the most fine "
-        "detail above its noise.",
+        "Channel in which focus is estimated for all channels; can be repeated, with weights. By default the one with "
+        "the most fine detail above its noise.",
         kind=str,
         count=0,
         metavar="NAME|NUMBER[:WEIGHT]",
@@ -221,7 +221,7 @@ class AlignFiles(Params):
     )
     apply_transforms: Path | None = option(
         None,
-        "Align by the transforms that `transforms` wrote before, instead of finding them.",
+        "Align by a file that the option transforms wrote in another run, instead of estimating the motion.",
         kind=Path,
         metavar="FILE",
     )
@@ -230,8 +230,8 @@ class AlignFiles(Params):
     )
     keep_all: bool = option(
         False,
-        "Also fuse frames that do not belong to the stack: of another scene, black, overexposed, bumped where frames "
-        "are not aligned, or without a reliable link where they are. Else they are named and left out.",
+        "Also fuse frames that do not belong to the stack: of another scene, black, overexposed, bumped, or not "
+        "alignable. By default they are named and left out.",
     )
 
 
@@ -243,8 +243,8 @@ class SensorParams(Params):
 
     repair_pixels: bool = option(
         True,
-        "Replace hot and dead pixels by their surroundings: those that differ from all their neighbours in every "
-        "slice. Their number is printed.",
+        "Replace hot and dead pixels, which differ from all their neighbours in every slice, by their surroundings. "
+        "Their number is printed.",
     )
     flat_frame: Path | None = option(
         None,
@@ -274,8 +274,8 @@ class ReliefParams(Params):
     shaded: bool = option(False, "Also draw the height as a lit landscape, NAME_shaded.png.")
     mesh: Path | None = option(
         None,
-        "Also write the height as a mesh: .ply with colours, or .obj with material and texture. What was never in "
-        "focus is left open.",
+        "Also write the height as a mesh: .ply with colours, or .obj with material and texture. It has holes where "
+        "nothing was in focus.",
         kind=Path,
         metavar="FILE",
         common=True,
@@ -289,16 +289,16 @@ class ReliefParams(Params):
     )
     exaggerate: float | None = option(
         None,
-        "Factor on the height of the mesh; 1 with a pixel size, otherwise such that the relief is a quarter as high as "
-        "the picture is wide.",
+        "Factor by which the mesh is stretched in height. By default 1 with a pixel size, else the relief "
+        "is a quarter as high as the picture is wide.",
         kind=float,
         above=0.0,
         metavar="FACTOR",
     )
     coverage: bool = option(
         False,
-        "Also write what the stack holds and misses: NAME_coverage.json with the share of every slice, missing and "
-        "idle slices, tilt and best single slice; NAME_never.png, white where nothing is sharp.",
+        "Also write a report on the stack: NAME_coverage.json with the share of every slice, missing or unused ones, "
+        "tilt and the best single slice; NAME_never.png, white where nothing is sharp.",
         common=True,
     )
     cull: bool = option(
@@ -340,10 +340,10 @@ class FuseFiles(OutputParams):
         metavar="NAME",
     )
     format: str = _format(STACK_FORMATS, " Files with axes become OME-TIFF or OME-Zarr.")
-    confidence: bool = option(False, "Also write the confidence of the least sigma, NAME_confidence.")
+    confidence: bool = option(False, "Also write how reliable NAME_sigma is, 0 to 1, NAME_confidence.")
     audit: bool = option(
         False,
-        "Also say how much detail the picture lost and made up against the sharpest slice; writes NAME_audit.",
+        "Also compare the picture with the sharpest slice: prints what detail was lost or made up, writes NAME_audit.",
     )
 
     def __post_init__(self) -> None:

@@ -49,13 +49,13 @@ class SurfaceFiles(RunParams):
     )
     form: str = option(
         "plane",
-        "What is taken off before: nothing, the mean, the tilt, or the tilt and a constant curvature.",
+        "What is subtracted first: nothing, the mean, the tilt, or the tilt and a constant curvature.",
         choices=_FORMS,
         common=True,
     )
     s_filter: float | None = option(
         None,
-        "Remove what is smaller: nesting index of the S-filter, such as to leave out noise.",
+        "Remove structures smaller than this, for example noise: nesting index of the S-filter.",
         kind=float,
         above=0.0,
         metavar="LENGTH",
@@ -63,7 +63,7 @@ class SurfaceFiles(RunParams):
     )
     l_filter: float | None = option(
         None,
-        "Remove what is larger: nesting index of the L-filter, such as to leave out waviness.",
+        "Remove structures larger than this, for example waviness: nesting index of the L-filter.",
         kind=float,
         above=0.0,
         metavar="LENGTH",
@@ -107,7 +107,7 @@ class SurfaceFiles(RunParams):
     )
     out: Path | None = option(None, "Folder for the results.", kind=Path, metavar="DIR", heading=_OUTPUT, common=True)
     level: bool = option(
-        False, "Also write the height of which the roughness is taken, NAME_level.tif.", heading=_OUTPUT
+        False, "Also write the height from which the roughness is computed, NAME_level.tif.", heading=_OUTPUT
     )
     profile: tuple[float, float, float, float] | None = option(
         None,

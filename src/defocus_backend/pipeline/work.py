@@ -31,9 +31,7 @@ class WorkParams(Params):
 
     heading: ClassVar[str] = "Run"
 
-    resume: bool = option(
-        False, "Keep what an earlier run has done with the same files and options; do the rest.", common=True
-    )
+    resume: bool = option(False, "Skip what an earlier run has finished with the same files and options.", common=True)
     retry: int = option(0, "Try what failed this many times more, after the others.", low=0, metavar="N")
     jobs: int | None = option(
         None,
