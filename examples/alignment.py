@@ -33,7 +33,7 @@ def main(out: Path = OUT) -> None:
 
     shift = aligned.alignment.matrices[-1][:2, 2]
     print(f"last frame against the middle one: {shift[0]:.1f} px in x, {shift[1]:.1f} px in y")
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.1), layout="constrained")
     axes[0].imshow(np.stack([moved[0], moved[2], moved[4]], axis=-1))
     axes[0].set_title("three frames as red, green and blue")
     for ax, (title, result) in zip(axes[1:], fused.items(), strict=True):
