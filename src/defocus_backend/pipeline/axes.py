@@ -107,7 +107,7 @@ def _numbers(name: str, text: str, image: ImageND, axis: str) -> list[int]:
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last >= size:
-            raise InputError(name, text, f"numbers from 0 to {size - 1}, such as 0,2-{max(2, size - 1)}")
+            raise InputError(name, text, f"numbers from 0 to {size - 1}, such as 0-{size - 1}")
         found.update(range(first, last + 1))
     return sorted(found)
 
