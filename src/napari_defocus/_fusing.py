@@ -76,13 +76,16 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
         calls = [Call("fusion", "fuse_nd", (Part("stack"),), {**axes, **settings})]
         saved = {"fused": Part("fusion", "image")}
     elif choice.channel_axis is None:
-        calls = [*_alignment("stack", [], alignment, colour), Call("fusion", "fuse", (Part("stack"),), common)]
+        calls = [
+            *_alignment("stack", [], alignment, colour, choice.calibrated),
+            Call("fusion", "fuse", (Part("stack"),), common),
+        ]
         saved = {"fused": Part("fusion", "image")}
     else:
         names = [f"channel_{c}" for c in range(choice.channels)]
         judged = names[choice.judge]
         calls = [Call(n, "", (Part("stack", index=choice.key((), c)),)) for c, n in enumerate(names)]
-        calls += _alignment(judged, [n for n in names if n != judged], alignment, colour)
+        calls += _alignment(judged, [n for n in names if n != judged], alignment, colour, choice.calibrated)
         calls.append(Call("fusion", "fuse", (Part(judged),), common))
         by_index = by_index_arguments(options, colour)
         saved = {}
@@ -113,14 +116,17 @@ def by_index_arguments(options: Mapping[str, Any], channel_axis: int | None) -> 
     return {"channel_axis": channel_axis, **blend_arguments(options), **taken}
 
 
-def _alignment(judged: str, others: Sequence[str], alignment: Alignment, colour: int | None) -> list[Call]:
+def _alignment(
+    judged: str, others: Sequence[str], alignment: Alignment, colour: int | None, calibrated: bool
+) -> list[Call]:
     """Calls that put aligned frames in the place of the frames."""
     if not alignment.on:
         return []
     calls, needed = [], None
     options = {"channel_axis": colour, **alignment.options}
     if alignment.mode == "auto":
-        calls.append(Call("need", "alignment_needed", (Part(judged),), {"channel_axis": colour}))
+        kind = {"channel_axis": colour, **({"calibrated": True} if calibrated else {})}
+        calls.append(Call("need", "alignment_needed", (Part(judged),), kind))
         needed = Part("need", "needed")
     else:
         options["model"] = alignment.mode
@@ -355,7 +361,9 @@ def _check_still(choice: StackChoice, cancel: CancelCallback) -> list[str]:
     stack = choice.stack()
     slices = stack if isinstance(stack, list) else stack.part(choice.key((), choice.judge))
     try:
-        verdict = db.alignment_needed(slices, channel_axis=choice.source.channel_axis, cancel=cancel)
+        verdict = db.alignment_needed(
+            slices, channel_axis=choice.source.channel_axis, calibrated=choice.calibrated, cancel=cancel
+        )
     except InputError:
         return []
     if not verdict.needed:

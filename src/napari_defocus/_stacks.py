@@ -128,6 +128,11 @@ class StackChoice:
         return self.sources[0]
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the slices are a microscope's z-stack: one image whose z axis has a unit of length."""
+        return not self.several and self.source.unit(self.axis) != "px"
+
+    @property
     def several(self) -> bool:
         """Whether the slices are layers."""
         return len(self.sources) > 1 or self.source.ndim == 2

@@ -110,3 +110,16 @@ def test_what_cannot_be_fused_says_why():
             StackChoice((source((4, 5)), source((4, 5), **other)))
     with pytest.raises(InputError, match="channel axis"):
         StackChoice((source((3, 2, 4, 5)),), axis=1, channel_axis=1)
+
+
+def test_a_stack_with_a_unit_along_z_is_a_microscopes():
+    """A stage does not scale or turn the picture: what grows along z there is blur, not a motion of the camera."""
+    import defocus_backend as db
+    from napari_defocus._sample_data import z_stack
+
+    values, known, _ = next(made for made in z_stack() if np.ndim(made[0]) == 3)
+    layer = Image(values, **{k: v for k, v in known.items() if k in ("scale", "units", "axis_labels")})
+    choice = StackChoice((Source.of(layer),), axis=0)
+    assert choice.calibrated
+    assert not db.alignment_needed(values, calibrated=True).needed
+    assert not StackChoice((source((3, 64, 64), tuple("zyx")),), axis=0).calibrated
