@@ -200,3 +200,13 @@ def test_an_unrefined_map_shares_no_memory_with_its_raw_form(
     found = defocus_map(photo[:64, :64], weights=random_weights["blurnet"], refine=False, device="cpu")
     np.testing.assert_array_equal(found.sigma, found.raw)
     assert not np.shares_memory(found.sigma, found.raw)
+
+
+def test_alpha_that_is_not_above_zero_is_no_coverage(run: Callable[..., Any]) -> None:
+    """Signed and float pictures may hold alpha below zero or NaN, which says nothing else."""
+    for dtype, clear in ((np.int32, -1), (np.float32, np.nan), (np.uint8, 0)):
+        image = np.full((40, 40, 2), 1, dtype)
+        image[:, :20, 1] = clear
+        missing = np.isnan(run(image, channel_axis=-1).sigma)
+        assert missing[:, :20].all()
+        assert not missing[:, 20:].any()

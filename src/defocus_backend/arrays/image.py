@@ -111,7 +111,7 @@ class Image:
         if self.valid is None:
             return alpha
         full = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else alpha.dtype.type(1)
-        return np.where((alpha == 0) & self.valid.cpu().numpy(), full, alpha).astype(alpha.dtype, copy=False)
+        return np.where(~(alpha > 0) & self.valid.cpu().numpy(), full, alpha).astype(alpha.dtype, copy=False)
 
     def _in_range(self, values: NDArray[Any]) -> NDArray[Any]:
         """One plane of values above `low`, changed in place into what the input's dtype can hold."""
@@ -179,8 +179,9 @@ def as_image(
     colours = channels[:-1] if alpha is not None else channels
     finite, missing = None, False
     hidden = hidden_pixels(image, channel_axis)
-    if alpha is not None and not alpha.all():
-        hidden = alpha == 0 if hidden is None else hidden | (alpha == 0)
+    if alpha is not None and not (alpha > 0).all():
+        clear = ~(alpha > 0)  # below zero and NaN mean nothing else
+        hidden = clear if hidden is None else hidden | clear
     if hidden is not None or np.issubdtype(array.dtype, np.floating):
         mask = np.isfinite(colours).all(axis=0)
         if hidden is not None:

@@ -84,8 +84,10 @@ def test_a_batch_whose_terminal_goes_leaves_a_report(
         make_stack(tmp_path / "in" / stack, slices=12, seed=seed)
     out = tmp_path / "out"
     command = ["batch", str(tmp_path / "in"), "--out", str(out), "--json", "--weights", str(random_weights["blurnet"])]
+    # Whoever runs the tests may ignore SIGHUP, as nohup does, and a child inherits that.
+    program = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); import defocus_backend.cli.__main__"
     running = subprocess.Popen(
-        [sys.executable, "-m", "defocus_backend.cli", *command],
+        [sys.executable, "-c", program, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
