@@ -171,7 +171,7 @@ def compose(
     pictures : SharpPictures
         Source of sharp crops.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random numbers.
     degradation : Degradation
         Applied after the blur.
     kind, psf, sigmas : optional

@@ -172,7 +172,7 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
     level : float
         Standard deviation at gray 128, in gray values.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random numbers.
     grain : float
         Sigma in pixels of the Gaussian that smooths the noise: demosaicing, denoising and alignment leave
         it correlated between neighbours. Its standard deviation stays `level`.
@@ -262,7 +262,7 @@ def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
     how : Degradation
         Shares and strengths.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random numbers.
 
     Returns
     -------

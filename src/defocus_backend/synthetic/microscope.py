@@ -112,7 +112,7 @@ def draw_phase_object(side: int, defocus: float, core: float, rng: np.random.Gen
     defocus, core : float
         As in `widefield_transfer`; the defocus is negative on one side of the focus.
     rng : numpy.random.Generator
-        Source of all chance.
+        Random numbers.
 
     Returns
     -------
