@@ -39,6 +39,8 @@ _WITHIN = 1.0
 """Sigma in pixels of an octave of the Gaussian that gathers its energy."""
 _WITHIN_HEIGHT = 2.5
 """Sigma in pixels of the Gaussian that gathers the energies for the height."""
+_CORRELATED = 1.85
+"""Cells of an octave that share one independent value of the energy of noise (its squared autocorrelation, summed)."""
 _UNTOLD = 4.0
 """Sigma in pixels that counts where the map cannot tell, so that its guesses decide nothing, and beyond which sigma
 counts for more than itself: the best of 3 to 15 on stacks with truth, and of 2 to 8 with real ones beside them."""
@@ -85,16 +87,33 @@ class Detail:
     def on_cells(self, octave: int, pooling: int, noise_floor: float) -> Tensor:
         """The same around every cell of `pooling` pixels a side, in the window for the height."""
         side, parts = 2**octave, self.octaves[octave]
-        if side > pooling:
-            rows, columns = CellGrid(int(self.gray.shape[0]), int(self.gray.shape[1]), pooling).shape
-            finer = CellGrid(rows, columns, side // pooling)
-            intensity, energy = (finer.interpolate(part, 0, rows) for part in parts)
-        else:
-            intensity, energy = (cell_mean(part, pooling // side) for part in parts)
+        intensity, energy = (self._on(part, side, pooling) for part in parts)
         # What the cells themselves gather is part of the window.
         window = (_WITHIN_HEIGHT * 2**self.noise.finest) ** 2
         within = max(0.0, window - (pooling**2 - 1) / 12) ** 0.5 / pooling
         return self._weighted_log(gaussian_blur(energy, within), intensity, octave, noise_floor)
+
+    def deviation_on_cells(self, pooling: int) -> Tensor:
+        """Standard deviation that the noise gives to `height_score` on the cells of `pooling` pixels a side.
+
+        The energy of a window with N independent values of detail S and noise n has the variance
+        (2 n^2 + 4 S n) / N; that of its logarithm follows to first order.
+        """
+        side = 2**self.noise.finest
+        intensity, energy = (self._on(part, side, pooling) for part in self.octaves[self.noise.finest])
+        window = _WITHIN_HEIGHT * side
+        energy = gaussian_blur(energy, max(0.0, window**2 - (pooling**2 - 1) / 12) ** 0.5 / pooling)
+        expected = self.noise.energy(self.noise.finest, intensity)
+        detail = (energy - expected).clamp_min_(expected * 0.1)
+        count = 4 * np.pi * _WITHIN_HEIGHT**2 / _CORRELATED
+        return (expected * (2 * expected + 4 * detail) / count).sqrt_().div_(detail)
+
+    def _on(self, values: Tensor, side: int, pooling: int) -> Tensor:
+        """Values on cells of `side` pixels as those on cells of `pooling` pixels."""
+        if side <= pooling:
+            return cell_mean(values, pooling // side)
+        rows, columns = CellGrid(int(self.gray.shape[0]), int(self.gray.shape[1]), pooling).shape
+        return CellGrid(rows, columns, side // pooling).interpolate(values, 0, rows)
 
     def signal_on_cells(self, pooling: int) -> Tensor:
         """`signal` on the cells of `pooling` pixels a side."""

@@ -112,6 +112,7 @@ class FusionEngine:
         )
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
         self._signal = torch.zeros(self._grid.shape, device=device)
+        self._deviation = torch.zeros(self._grid.shape, device=device)  # of the score, in the best slice
         self._shares: list[float] = []
         self._light = LightPerSlice()
         self._gaps: dict[int, Tensor] = {}
@@ -203,7 +204,9 @@ class FusionEngine:
             cell_score.masked_fill_(found.share < 1, torch.nan)
         lead = self._best.update(score)
         self._least.update(sigma, found.confidence)
-        self._surface.update(sigma, found.confidence, self._best_cells.update(cell_score) > 0)
+        better = self._best_cells.update(cell_score) > 0
+        self._deviation = torch.where(better, detail.deviation_on_cells(pooling), self._deviation)
+        self._surface.update(sigma, found.confidence, better)
         self._blend.add(image.pixels, score, lead)
         if self.settings.keep_slices:
             self._sigmas.append(to_map(self._grid.interpolate(found.sigma, 0, self._grid.height), image.valid))
@@ -242,6 +245,7 @@ class FusionEngine:
             subsample=pooling,
             seen=self._seen,
             empty=self._signal < _STANDS_OUT,
+            score_noise=self._deviation,
         )
         chosen = self._best.index.int()
         if settings.decider.by_height and count > 2:

@@ -256,6 +256,7 @@ def find_height(
     subsample: int = 1,
     seen: Tensor | None = None,
     empty: Tensor | None = None,
+    score_noise: Tensor | None = None,
 ) -> Relief:
     """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
 
@@ -277,6 +278,8 @@ def find_height(
 
     empty : (h, w) bool tensor or None
         Cells where no slice has more fine detail than noise: their own evidence does not count.
+    score_noise : (h, w) tensor or None
+        Standard deviation that the noise of the slices gives to the score in the best one.
 
     Returns
     -------
@@ -299,7 +302,11 @@ def find_height(
     if empty is not None:
         found = replace(found, height=found.height.masked_fill(empty, torch.nan), inferred=found.inferred | empty)
     smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))
-    height, error = grid.interpolate(torch.stack([smooth.height, smooth.error]), 0, shape[0])
+    stated = smooth.error
+    if score_noise is not None:
+        # Only what is stated: in the weights it would make the height lean on its surroundings and lose accuracy.
+        stated = stated * (score_noise / SCORE_NOISE).square().add(1).sqrt()
+    height, error = grid.interpolate(torch.stack([smooth.height, stated]), 0, shape[0])
     nowhere = spread_cells(never, subsample, shape)
     unknown = nowhere | ~(spread_cells(accumulator.seen, subsample, shape) if seen is None else seen)
     return Relief(
