@@ -58,10 +58,10 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python docs/make_results.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-examples: $(VENV)/.ready-run
+examples: $(VENV)/.ready-examples
 	MPLBACKEND=agg $(BIN)/python docs/make_gallery.py --out examples/output
 
-gallery: $(VENV)/.ready-run
+gallery: $(VENV)/.ready-examples
 	MPLBACKEND=agg $(BIN)/python docs/make_gallery.py --out docs/images/examples
 
 results:
@@ -86,6 +86,10 @@ $(BIN)/python:
 
 $(VENV)/.ready-run: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e .
+	touch $@
+
+$(VENV)/.ready-examples: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[onnx]'
 	touch $@
 
 $(VENV)/.ready-test: pyproject.toml constraints.txt | $(BIN)/python
