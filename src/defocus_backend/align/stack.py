@@ -15,6 +15,7 @@ from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.params import AlignParams
 from defocus_backend.stacks import SliceSource, StackLike, as_source
+from defocus_backend.stacks.changed import ChangedStack
 
 _A = AlignParams
 _BAND = 256
@@ -23,7 +24,7 @@ _LOST = 8
 """Pixels around a missing one that no kernel takes into account."""
 
 
-class AlignedStack(SliceSource):
+class AlignedStack(ChangedStack):
     """The frames of a stack as they lie on the reference; memory holds one at a time.
 
     Each frame is resampled once, from its original pixels, and keeps its dtype; the values that count as 0 and 1 are
@@ -46,30 +47,15 @@ class AlignedStack(SliceSource):
         if window is None:
             raise InputError("stack", "frames without a common area", "frames that overlap, or border='mark'")
         self.alignment, self.window = alignment, window
-        self._frames, self._mark = frames, border == "mark"
+        self._mark = border == "mark"
         layout = list(frames.layout)
         columns = 2 - (frames.channel_axis is None or frames.channel_axis % 3 == 2)
         layout[frames.row_axis], layout[columns] = (part.stop - part.start for part in window)
-        super().__init__(
-            None,
-            len(frames),
-            channel_axis=frames.channel_axis,
-            value_range=frames,
-            layout=tuple(layout),
-            dtype=frames.dtype,
-            argument=frames.argument,
-            order=frames.order,
-            partial=frames.partial,
-            forward=frames.forward,
-        )
-
-    def origin(self, number: int) -> str:
-        """Where the original frame came from."""
-        return self._frames.origin(number)
+        super().__init__(frames, tuple(layout))
 
     def _read(self, number: int, rows: slice) -> NDArray[Any]:
         """Resample one frame, or the rows of the window that are asked for."""
-        frame = self._frames.plane(number)
+        frame = self._slices.plane(number)
         axis = self.channel_axis
         planes = np.asarray(frame)[..., None] if axis is None else np.moveaxis(np.asarray(frame), axis, -1)
         moved, lost = self._resample(planes, hidden_pixels(frame, axis), number, rows)
@@ -99,7 +85,7 @@ class AlignedStack(SliceSource):
                 missing = ~finite if missing is None else missing | ~finite
         limits = _limits(planes if missing is None or not floats else planes[~missing])
         # Floats in the unit range stay there, as whole numbers stay in that of their dtype.
-        bound = (min(0.0, limits[0]), max(1.0, limits[1])) if self._frames.value_range == (0, 1) else None
+        bound = (min(0.0, limits[0]), max(1.0, limits[1])) if self._slices.value_range == (0, 1) else None
         if missing is not None and floats:
             planes = np.where(missing[..., None], planes.dtype.type(0), planes)
         height, width = self.plane_shape

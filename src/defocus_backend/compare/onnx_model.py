@@ -130,13 +130,13 @@ def _itemsize(onnx: Any, kind: int) -> int:
 
 def _graphs(graph: Any) -> Iterator[Any]:
     """A graph and those within its nodes."""
-    todo = [graph]
-    while todo:
-        found = todo.pop()
+    waiting = [graph]
+    while waiting:
+        found = waiting.pop()
         yield found
         for node in found.node:
             for attribute in node.attribute:
-                todo += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+                waiting += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

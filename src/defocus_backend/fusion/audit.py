@@ -33,7 +33,7 @@ _BINS = 16
 _CALM = 0.5
 """Share of the blocks of a brightness that hold noise alone: at most places most slices are out of focus."""
 _LEAST_BLOCKS = 32
-"""Blocks from which the noise of a brightness is told."""
+"""Fewest blocks that the noise at a brightness is estimated from."""
 _NOISIER = 9.0
 """Most energy of the noise at any brightness, against that of the whole slice: else it may be detail."""
 

@@ -41,7 +41,7 @@ _JUDGED = 8.0
 _STRUCTURE = 0.02
 """Share of the windows with structure that must reach it."""
 SIGNAL_SIDE = 4
-"""Side in pixels of the cells on which signal is told from noise."""
+"""Side in pixels of the cells on which signal and noise are distinguished."""
 _FINE = 1
 """Coarsest octave whose detail counts as fine, where a finer one stands out of the noise."""
 _SATURATED = 0.985

@@ -212,7 +212,7 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
                     run.facts.setdefault("gains", []).append([round(float(gain), 4) for gain in one.gains])
                 if not any(index):
                     _draw(run, stem, one, plan.sizes["Z"] - 1, settings)
-                    if plan.channels > 1:  # the mesh wears the channel that decided
+                    if plan.channels > 1:  # the mesh has the colours of the channel that decided
                         one = replace(one, image=one.image[max(plan.focus, key=plan.focus.__getitem__)])
                     write_relief(run, stem, one, plan.sizes["Z"], relief, like=None)
 

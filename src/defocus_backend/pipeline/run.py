@@ -1,4 +1,4 @@
-"""One run from files to files: the files appear together or not at all, and what was made is told at the end."""
+"""One run from files to files: the files appear together or not at all, and the run returns what it wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices whose values are changed while they are read: divided, or repaired at some pixels."""
+"""Slices whose values are changed while they are read: divided, repaired or resampled."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from defocus_backend.stacks.source import SliceSource
 
 
 class ChangedStack(SliceSource):
-    """The slices of a stack with other values: same number, size, dtype and value range. Subclasses have a `_read`.
+    """The slices of a stack with other values: same number, dtype and value range. Subclasses have a `_read`.
 
     Parameters
     ----------
     slices : SliceSource
         Those that are changed.
+    layout : tuple of int or None
+        Shape of a changed slice; that of the slices by default.
     """
 
-    def __init__(self, slices: SliceSource) -> None:
+    def __init__(self, slices: SliceSource, layout: tuple[int, ...] | None = None) -> None:
         self._slices = slices
         super().__init__(
             None,
             len(slices),
             channel_axis=slices.channel_axis,
             value_range=slices,
-            layout=slices.layout,
+            layout=layout or slices.layout,
             dtype=slices.dtype,
             argument=slices.argument,
             order=slices.order,
