@@ -21,7 +21,7 @@ from defocus_backend.evaluation.benchmark import FRAME, SCENES, draw_scenes
 from defocus_backend.evaluation.reliability import calibration_error, reliability, risk_coverage
 from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.calibration import collect
-from defocus_backend.training.train import soft_labels
+from defocus_backend.training.loss import soft_labels
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1)
 _STRIDE = 3

@@ -32,7 +32,7 @@ from defocus_backend.evaluation.reliability import calibration_error
 from defocus_backend.synthetic.compositions import SharpPictures, compose
 from defocus_backend.synthetic.degrade import CLEAN, add_noise, quantise
 from defocus_backend.synthetic.patches import list_photos, texture
-from defocus_backend.training.train import soft_labels
+from defocus_backend.training.loss import soft_labels
 
 BLURS = (1.0, 2.0, 4.0, 8.0)
 NOISES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0)

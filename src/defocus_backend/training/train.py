@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from defocus_backend.classifier.networks import LEVELS, NETWORKS, channels_last
+from defocus_backend.classifier.networks import NETWORKS, channels_last
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.device import computes_bfloat16
 from defocus_backend.errors import Cancelled, FileError, InputError
-from defocus_backend.evaluation.patch_scores import Scores, evaluate, expected_sigma
+from defocus_backend.evaluation.patch_scores import Scores, evaluate
 from defocus_backend.progress import CancelCallback
 from defocus_backend.synthetic.compositions import ComposedScenes
 from defocus_backend.synthetic.degrade import DEGRADATIONS
@@ -36,6 +34,7 @@ from defocus_backend.synthetic.patches import (
     held_out_patches,
     list_photos,
 )
+from defocus_backend.training.loss import training_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,56 +102,6 @@ class StepReport:
     loss: float
     accuracy: float
     mae: float
-
-
-WHOLE_LEVELS = tuple(float(n) for n in range(LEVELS))
-"""The paper's levels: sigmas of 0 to 19 px."""
-
-
-def soft_labels(sigma: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
-    """Distribution over the levels whose mean is sigma: shared between its two neighbours.
-
-    Parameters
-    ----------
-    sigma : (N, 1, ...) tensor
-        In pixels, 0 to 19.
-    levels : sequence of L floats
-        Sigma of each level in pixels, rising.
-
-    Returns
-    -------
-    (N, L, ...) tensor
-    """
-    centres = torch.tensor(levels, dtype=sigma.dtype, device=sigma.device)
-    low = (torch.searchsorted(centres, sigma.contiguous(), right=True) - 1).clamp(0, len(levels) - 2)
-    upper = ((sigma - centres[low]) / (centres[low + 1] - centres[low])).clamp(0, 1)
-    target = sigma.new_zeros(len(sigma), len(levels), *sigma.shape[2:])
-    target.scatter_(1, low, 1 - upper)
-    return target.scatter_(1, low + 1, upper)
-
-
-def ranked_score(found: Tensor, target: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
-    """Ranked probability score (Epstein 1969): the summed squared differences of two cumulated distributions.
-
-    Like the cross-entropy it is least on average where `found` is the truth's own distribution, but a wrong
-    level costs by its distance.
-
-    Parameters
-    ----------
-    found, target : (N, L, ...) tensor
-        Distributions over the levels.
-    levels : sequence of L floats
-        Sigma of each level in pixels, rising.
-
-    Returns
-    -------
-    (N, 1, ...) tensor
-        In pixels: the distance where both are certain.
-    """
-    centres = torch.tensor(levels, dtype=found.dtype, device=found.device)
-    squares = (found - target).cumsum(1)[:, :-1].square()
-    score: Tensor = torch.tensordot(squares, centres.diff(), dims=([1], [0]))[:, None]
-    return score
 
 
 def train(
@@ -229,7 +178,14 @@ def train(
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=mixed, dtype=torch.bfloat16):
             logits = model(pictures)
-        loss, accuracy, mae = _loss(logits.float(), sigma, trust, params)
+        loss, accuracy, mae = training_loss(
+            logits.float(),
+            sigma,
+            trust,
+            NETWORKS[params.network].levels,
+            expectation_weight=params.expectation_weight,
+            ranked_weight=params.ranked_weight,
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -326,26 +282,6 @@ def _rate_of(steps: int) -> Callable[[int], float]:
 def _falling(steps: int) -> int:
     """Number of steps at the end over which the learning rate falls."""
     return max(1, steps // 2)
-
-
-def _loss(logits: Tensor, sigma: Tensor, trust: Tensor, params: TrainingParams) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss by the recipe, accuracy of the likeliest level and error of the expectation, all weighted by trust."""
-    logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
-    sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
-    share = trust / trust.sum()
-    levels = NETWORKS[params.network].levels
-    target, found = soft_labels(sigma, levels), logits.softmax(1)
-    entropy = -(target * logits.log_softmax(1)).sum(1, keepdim=True)
-    error = ((expected_sigma(found, levels)[:, None] - sigma).abs() * share).sum()
-    loss = (entropy * share).sum() + params.expectation_weight * error
-    if params.ranked_weight:
-        loss = loss + params.ranked_weight * (ranked_score(found, target, levels) * share).sum()
-    with torch.no_grad():
-        # Every 16th pixel is enough for a running mean, and the search over channels is slow.
-        some = np.s_[:, :, ::4, ::4]
-        hits = logits[some].argmax(1, keepdim=True) == target[some].argmax(1, keepdim=True)
-        accuracy = (hits * share[some]).sum() / share[some].sum().clamp_min(1e-9)
-    return loss, accuracy, error
 
 
 def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:

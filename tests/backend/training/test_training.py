@@ -26,7 +26,8 @@ from defocus_backend.synthetic.patches import (
     load_gray,
     texture,
 )
-from defocus_backend.training.train import TrainingParams, ranked_score, score, soft_labels, train
+from defocus_backend.training.loss import ranked_score, soft_labels
+from defocus_backend.training.train import TrainingParams, score, train
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 6.0, 19.0])
