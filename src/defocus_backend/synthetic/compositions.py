@@ -33,6 +33,7 @@ KINDS = ("uniform", "ramp", "step", "layered")
 _BORDER = 32
 _TONE = 2.2
 _LARGEST_ZOOM = 1.5
+_LARGEST_SHRINK = 2.5
 _NATIVE = 0.5
 """Sigma in px of a sharp photograph itself, which counts as 0 unless the photograph is enlarged."""
 
@@ -72,19 +73,26 @@ class SharpPictures:
         """Number of photographs that are large enough."""
         return len(self._pictures)
 
-    def draw(self, rng: np.random.Generator) -> tuple[Gray, Gray]:
-        """A crop (gray values) and its trust, the more trusted of a few tries."""
+    def draw(self, rng: np.random.Generator, *, shrunk: float = 0.0) -> tuple[Gray, Gray]:
+        """A crop (gray values) and its trust, the more trusted of a few tries; a share of them is shrunk."""
         best: tuple[float, NDArray[np.uint8], NDArray[np.uint8]] | None = None
+        zoom = float(np.exp(rng.uniform(0, np.log(_LARGEST_SHRINK)))) if shrunk and rng.random() < shrunk else 1.0
         for _ in range(3):
             image, trust = self._pictures[rng.integers(len(self._pictures))]
-            y, x = (int(rng.integers(s - self.side + 1)) for s in image.shape)
-            window = np.s_[y : y + self.side, x : x + self.side]
+            side = min(round(self.side * zoom), *image.shape)
+            y, x = (int(rng.integers(s - side + 1)) for s in image.shape)
+            window = np.s_[y : y + side, x : x + side]
             share = float(trust[window][::8, ::8].mean())
             if best is None or share > best[0]:
                 best = share, image[window], trust[window]
         assert best is not None
         turn, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
         crop, share_of = (np.rot90(part, turn)[:, :: -1 if flip else 1] for part in best[1:])
+        if len(crop) > self.side:
+            crop, share_of = (
+                np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize((self.side, self.side), how))
+                for part, how in ((crop, Image.Resampling.LANCZOS), (share_of, Image.Resampling.BOX))
+            )
         return crop.astype(np.float32), share_of.astype(np.float32) / np.float32(255)
 
 
@@ -162,7 +170,6 @@ def compose(
     kind: str | None = None,
     psf: str | None = None,
     sigmas: tuple[float, float] | None = None,
-    synthetic: float = 0.0,
 ) -> Scene:
     """Compose one scene.
 
@@ -177,8 +184,6 @@ def compose(
     kind, psf, sigmas : optional
         One of `KINDS`; one of `degrade.transfer`; sigma of the front and the back layer (for a
         uniform scene the first). Drawn where not given.
-    synthetic : float
-        Share of scenes made of drawn textures instead of photographs.
 
     Returns
     -------
@@ -188,16 +193,16 @@ def compose(
         return _under_microscope(pictures.side, degradation, rng)
     psf = psf or draw_psf(degradation, rng)
     kind = kind or str(rng.choice(["uniform", "ramp", "layered"], p=[0.2, 0.25, 0.55]))
-    drawn = rng.random() < synthetic
+    drawn = rng.random() < degradation.drawn
     lens = _Lens(psf, in_light=not drawn and rng.random() < 0.3)
-    front, trust = _crop(pictures, drawn, degradation.tone, rng)
+    front, trust = _crop(pictures, drawn, degradation, rng)
     near, far = sigmas or _draw_pair(kind, rng)
     if kind == "uniform":
         light, sigma = lens.blur(lens.spectrum(front), near), np.full_like(front, near)
     elif kind == "ramp":
         light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
     else:
-        back, back_trust = _crop(pictures, drawn, degradation.tone, rng)
+        back, back_trust = _crop(pictures, drawn, degradation, rng)
         mask = half_plane(pictures.side, rng) if kind == "step" else draw_mask(pictures.side, rng)
         light, sigma, trust = _layers(lens, (front, trust), (back, back_trust), mask, near, far)
     scene = _finish(lens.develop(light), sigma, trust, degradation, rng, kind, psf)
@@ -268,12 +273,16 @@ def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
     return replace(scene, picture=picture, sigma=sigma.astype(np.float32), trust=trust)
 
 
-def _crop(pictures: SharpPictures, drawn: bool, tone: float, rng: np.random.Generator) -> tuple[Gray, Gray]:
+def _crop(pictures: SharpPictures, drawn: bool, how: Degradation, rng: np.random.Generator) -> tuple[Gray, Gray]:
     if drawn:
         picture = draw_texture(pictures.side, rng)
         return picture, np.ones_like(picture)
-    picture, trust = pictures.draw(rng)
-    return retone(picture, tone, rng), trust
+    picture, trust = pictures.draw(rng, shrunk=how.shrunk)
+    if how.blended and rng.random() < how.blended:
+        other, other_trust = pictures.draw(rng, shrunk=how.shrunk)
+        share = np.float32(rng.uniform(0.3, 0.7))
+        picture, trust = picture * share + other * (1 - share), np.minimum(trust, other_trust)
+    return retone(picture, how.tone, rng), trust
 
 
 def retone(picture: Gray, share: float, rng: np.random.Generator) -> Gray:
@@ -341,21 +350,20 @@ class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
         side: int,
         degradation: Degradation,
         seed: int,
-        synthetic: float = 0.08,
     ) -> None:
         self.pictures = SharpPictures(photos, side)
         if not len(self.pictures):
             wanted = f"pictures of {self.pictures.side} px or more a side, after the large ones are halved"
             raise InputError("photos", f"{len(photos)} pictures, none large enough", wanted)
         self._batches, self._size, self._seed = batches, batch_size, seed
-        self._degradation, self._synthetic = degradation, synthetic
+        self._degradation = degradation
 
     def __len__(self) -> int:
         return self._batches
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng((self._seed, index))
-        scenes = [compose(self.pictures, rng, self._degradation, synthetic=self._synthetic) for _ in range(self._size)]
+        scenes = [compose(self.pictures, rng, self._degradation) for _ in range(self._size)]
 
         def stacked(parts: list[NDArray[np.float32]]) -> Tensor:
             return torch.from_numpy(np.stack(parts)[:, None].astype(np.float32))

@@ -54,6 +54,12 @@ class Degradation:
         Share of scenes that are enlarged, see `compositions.enlarge`.
     specimens : float
         Share of scenes that are drawn specimens under a microscope, see `microscope`.
+    shrunk : float
+        Share of photographs that are made smaller first, up to 2.5 times: other textures, and surely sharp.
+    blended : float
+        Share of photographs that are the weighted mean of two.
+    drawn : float
+        Share of the sharp pictures that are drawn instead of photographed, see `drawn.draw_texture`.
     """
 
     disc: float = 0.45
@@ -73,6 +79,9 @@ class Degradation:
     deep: float = 0.3
     resampled: float = 0.08
     specimens: float = 0.16
+    shrunk: float = 0.55
+    blended: float = 0.15
+    drawn: float = 0.2
 
 
 CLEAN = Degradation(
@@ -90,8 +99,11 @@ CLEAN = Degradation(
     deep=0.0,
     resampled=0.0,
     specimens=0.0,
+    shrunk=0.0,
+    blended=0.0,
+    drawn=0.0,
 )
-LIGHT = replace(CLEAN, disc=0.3, contrast=0.35, min_contrast=0.15, noise=0.35, max_noise=5.0, jpeg=0.1)
+LIGHT = replace(CLEAN, drawn=0.08, disc=0.3, contrast=0.35, min_contrast=0.15, noise=0.35, max_noise=5.0, jpeg=0.1)
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}

@@ -38,9 +38,51 @@ def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
     return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
 
 
+def draw_leaves(side: int, rng: np.random.Generator) -> Gray:
+    """Textured ellipses of all sizes that hide each other (side, side), gray values.
+
+    The dead leaves model (Matheron 1968; Lee, Mumford and Huang 2001): it has the edges and the scaling of natural
+    pictures, without end and sharp to the pixel.
+    """
+    grain = _power_noise(side, rng.uniform(1, 1.6), rng)
+    picture = np.asarray(128 + rng.uniform(5, 40) * grain, dtype=np.float32)
+    smallest = rng.uniform(2, 6)
+    for _ in range(int(rng.integers(100, 600))):
+        # The number of leaves falls with the cube of their size.
+        radius = min(smallest / np.sqrt(max(rng.random(), 1e-4)), 0.4 * side)
+        flat, angle = rng.uniform(0.3, 1), rng.uniform(0, np.pi)
+        y, x = rng.uniform(0, side, 2)
+        top, left = (max(0, int(c - radius - 1)) for c in (y, x))
+        bottom, right = (min(side, int(c + radius + 2)) for c in (y, x))
+        yy, xx = np.ogrid[top:bottom, left:right]
+        along = (xx - x) * np.cos(angle) + (yy - y) * np.sin(angle)
+        across = ((yy - y) * np.cos(angle) - (xx - x) * np.sin(angle)) / flat
+        # The rim falls within a pixel: a pixel is the mean of the light on it.
+        cover = np.clip((radius - np.hypot(along, across)) * flat + 0.5, 0, 1).astype(np.float32)
+        shift = rng.integers(side - max(bottom - top, right - left) + 1, size=2)
+        texture = grain[shift[0] : shift[0] + bottom - top, shift[1] : shift[1] + right - left]
+        colour = rng.uniform(10, 245) + rng.uniform(0, 40) * texture + rng.normal(0, 0.3) * along
+        part = picture[top:bottom, left:right]
+        part += cover * (colour.astype(np.float32) - part)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.float32)
+
+
+def _power_noise(side: int, power: float, rng: np.random.Generator) -> Gray:
+    """Noise (side, side) whose amplitude falls with that power of the frequency; deviation 1."""
+    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side)))
+    frequency[0, 0] = 1
+    spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / frequency**power
+    spectrum[0, 0] = 0
+    noise = np.fft.irfft2(spectrum, s=(side, side))
+    return np.asarray(noise / noise.std(), dtype=np.float32)
+
+
 def draw_texture(side: int, rng: np.random.Generator) -> Gray:
-    """A drawn picture of microscopy, fluorescence or phase contrast alike (side, side), gray values."""
-    return draw_filaments(side, rng) if rng.random() < 0.5 else draw_phase_contrast(side, rng)
+    """A drawn picture (side, side), gray values: dead leaves, fluorescence or phase contrast."""
+    chance = rng.random()
+    if chance < 0.5:
+        return draw_leaves(side, rng)
+    return draw_filaments(side, rng) if chance < 0.75 else draw_phase_contrast(side, rng)
 
 
 def draw_blob(side: int, rng: np.random.Generator) -> Gray:
