@@ -72,13 +72,19 @@ class PixelNet(EncoderDecoder):
         self.coarse = EncoderDecoder(widths)
         self.head = nn.Sequential(*conv_bn_relu(2 * self.channels, hidden, 1, 1), nn.Conv2d(hidden, levels, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits at half resolution; shapes as in the class docstring."""
+    def forward(self, x: Tensor, every: int = 1, first: tuple[int, int] = (0, 0)) -> Tensor:
+        """Logits at half resolution; shapes as in the class docstring.
+
+        Training needs no head at every place: with `every` it is applied to every n-th row and column from `first` on.
+        """
         fine = self.features(x)
         coarse = self.coarse.features(functional.avg_pool2d(x, 2))
         up = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        both = torch.cat([fine, up], dim=1)
+        if every > 1:
+            both = both[:, :, first[0] :: every, first[1] :: every]
         with torch.autocast(x.device.type, enabled=False):
-            return self._classify(torch.cat([fine, up], dim=1).float())
+            return self._classify(both.float())
 
     def _classify(self, features: Tensor) -> Tensor:
         """The head. Its 1x1 convolutions run as matrix products: torch has no fast ones for a single thread."""

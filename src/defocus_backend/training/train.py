@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -104,6 +105,10 @@ class StepReport:
     mae: float
 
 
+_EVERY = 2
+"""A per-pixel network learns from the places of every second row and column."""
+
+
 def train(
     photos: Path,
     params: TrainingParams,
@@ -177,7 +182,13 @@ def train(
         pictures = pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=mixed, dtype=torch.bfloat16):
-            logits = model(pictures)
+            if isinstance(model, PixelNet):
+                # Neighbours are alike: a quarter of the places, another one in each step, saves a third of the time.
+                first_place = (step % _EVERY, step // _EVERY % _EVERY)
+                logits = model(pictures, _EVERY, first_place)
+                sigma, trust = (_at_places(t, first_place) for t in (sigma, trust))
+            else:
+                logits = model(pictures)
         loss, accuracy, mae = training_loss(
             logits.float(),
             sigma,
@@ -282,6 +293,11 @@ def _rate_of(steps: int) -> Callable[[int], float]:
 def _falling(steps: int) -> int:
     """Number of steps at the end over which the learning rate falls."""
     return max(1, steps // 2)
+
+
+def _at_places(labels: Tensor, first: tuple[int, int]) -> Tensor:
+    """Labels (N, 1, H, W) at the places of a per-pixel network's logits, from `first` on."""
+    return functional.avg_pool2d(labels, 2)[:, :, first[0] :: _EVERY, first[1] :: _EVERY]
 
 
 def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
