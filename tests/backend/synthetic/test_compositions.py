@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
+from skimage import data
 
 from defocus_backend.arrays import as_image
 from defocus_backend.synthetic import degrade
@@ -21,7 +23,7 @@ from defocus_backend.synthetic.compositions import (
     retone,
     trust_map,
 )
-from defocus_backend.synthetic.drawn import draw_filaments, draw_phase_contrast
+from defocus_backend.synthetic.drawn import draw_filaments, draw_leaves, draw_phase_contrast
 from defocus_backend.synthetic.patches import list_photos
 
 
@@ -128,3 +130,26 @@ def test_drawn_microscopy_is_dark_with_bright_threads_or_gray_with_halos() -> No
         # Beyond a dark rim there is a bright one, and the other way round.
         assert phase.max() > ground + 10
         assert phase.min() < ground - 10
+
+
+def test_dead_leaves_are_sharp_to_the_pixel_and_differ() -> None:
+    first, second = (draw_leaves(160, np.random.default_rng(n)) for n in (1, 2))
+    assert np.abs(first - second).mean() > 10
+    fine = [ndimage.laplace(ndimage.gaussian_filter(first, s)).var() for s in (0, 1)]
+    assert fine[0] > 10 * fine[1]
+    assert first.min() >= 0
+    assert first.max() <= 255
+
+
+def test_a_shrunk_photograph_has_the_size_asked_for_and_more_fine_detail(tmp_path: Path) -> None:
+    soft = ndimage.gaussian_filter(data.astronaut()[..., 1], 1)
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    pictures = SharpPictures(list_photos(tmp_path), 64)
+
+    def detail(shrunk: float) -> float:
+        rng = np.random.default_rng(5)
+        crops = [pictures.draw(rng, shrunk=shrunk) for _ in range(30)]
+        assert all(crop.shape == trust.shape == (128, 128) for crop, trust in crops)
+        return float(np.median([ndimage.laplace(crop).var() / crop.var() for crop, _ in crops]))
+
+    assert detail(1.0) > 1.5 * detail(0.0)
