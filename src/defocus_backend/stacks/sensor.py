@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, sparse
 
 from defocus_backend.arguments import names_bad_arguments
-from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
 from defocus_backend.progress import CancelCallback, Reporter
 from defocus_backend.stacks.changed import ChangedStack
@@ -203,6 +202,8 @@ def find_hot_pixels(slices: SliceSource, cancel: CancelCallback | None = None) -
 
 def _planes(slices: SliceSource, number: int) -> NDArray[Any]:
     """Colours of a slice (C, H, W), NaN where it has none if anything is missing."""
+    from defocus_backend.arrays import hidden_pixels  # it imports torch, which describing a stack does not need
+
     values = slices.plane(number)
     hidden = hidden_pixels(values, slices.channel_axis)
     planes = np.asarray(values)[None] if slices.channel_axis is None else np.moveaxis(values, slices.channel_axis, 0)
