@@ -83,7 +83,7 @@ def correction_calls(stack: FusedStack, automatic: NDArray[Any], labels: NDArray
     if stack.gains:
         by_index["gains"] = Part("fusion", "gains")
     separate = bool(stack.aligned) and choice.channel_axis is not None
-    for frame in choice.frames():
+    for frame in choice.plan:
         where = stack.map_at(frame)
         painted = np.where(labels[where] != automatic[where], choice.place_of(labels[where]), -1)
         if not (painted >= 0).any():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._layers import Layout
 from napari_defocus._recipe import Call, Part, Recipe
 from napari_defocus._stacks import StackChoice, Window
+
+if TYPE_CHECKING:
+    from defocus_backend.stacks import SliceSource
 
 MAPS = ("index", "sigma", "confidence", "height", "height_error", "never_in_focus")
 ALIGN_MODES = ("off", "auto", *ALIGN_MODELS)
@@ -60,7 +63,7 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     """
     if alignment.on and choice.looped:
         raise InputError(
-            "alignment", f"{len(list(choice.frames()))} positions", "one: choose the position in view, or no alignment"
+            "alignment", f"{len(choice.plan)} positions", "one: choose the position in view, or no alignment"
         )
     colour = choice.source.channel_axis
     z = choice.z()
@@ -159,7 +162,7 @@ class FusedStack:
     aligned: list[Any] = field(default_factory=list)
     border: str = "crop"
     gains: tuple[float, ...] = ()
-    _ranges: dict[tuple[tuple[int, ...], int], tuple[float, float]] = field(default_factory=dict, repr=False)
+    _sources: dict[tuple[tuple[int, ...], int], SliceSource] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -183,9 +186,7 @@ class FusedStack:
 
             known, aligned = db.Alignment.from_json(text), []
             for channel in range(choice.channels):
-                slices = made.slices((), channel)
-                colour = choice.source.channel_axis
-                aligned.append(db.apply_alignment(slices, known, channel_axis=colour, border=border))
+                aligned.append(db.apply_alignment(choice.plan.slices((), channel), known, border=border))
             made.aligned = aligned
         return made
 
@@ -215,41 +216,31 @@ class FusedStack:
         """The alignment as JSON; empty where there is none."""
         return self.aligned[0].alignment.to_json() if self.aligned else ""
 
-    def slices(self, frame: Sequence[int], channel: int) -> Any:
+    def slices(self, frame: Sequence[int], channel: int) -> SliceSource:
         """One stack and channel as it was fused, to be read slice by slice."""
+        found = self._unmatched(frame, channel)
         if not self.gains:
-            return self._plain(frame, channel)
+            return found
         from defocus_backend.fusion.brightness import MatchedStack
-        from defocus_backend.stacks import as_source
 
-        colour, given = self.choice.source.channel_axis, self.options.get("value_range")
-        return MatchedStack(as_source(self._plain(frame, channel), channel_axis=colour, value_range=given), self.gains)
+        return MatchedStack(found, self.gains)
 
-    def _plain(self, frame: Sequence[int], channel: int) -> Any:
-        if self.aligned:
-            return self.aligned[channel]
-        stack = self.choice.stack()
-        return stack if isinstance(stack, list) else stack.part(self.choice.key(frame, channel))
+    def _unmatched(self, frame: Sequence[int], channel: int) -> SliceSource:
+        """The same before the brightness is matched; with the values that count as 0 and 1 once they are known."""
+        key = (tuple(frame), channel)
+        if key not in self._sources:
+            found = self.aligned[channel] if self.aligned else self.choice.plan.slices(key[0], channel)
+            self._sources[key] = found.on_range(self.options.get("value_range"))
+        return self._sources[key]
 
-    def part(self, frame: Sequence[int], channel: int, window: Window) -> Any:
+    def part(self, frame: Sequence[int], channel: int, window: Window) -> list[NDArray[Any]]:
         """One window of every slice of one stack and channel, before their brightness is matched by `gains`."""
-        if self.aligned:
-            return [slice_[window] for slice_ in self.aligned[channel]]
-        stack = self._plain(frame, channel)
-        return [view.part(window) for view in stack] if isinstance(stack, list) else stack.part((slice(None), *window))
+        rows, columns = window
+        return [piece[:, columns] for piece in self._unmatched(frame, channel).rows(rows.start, rows.stop)]
 
     def value_range(self, frame: Sequence[int], channel: int) -> tuple[float, float]:
-        """Values that count as 0 and 1 in one stack and channel, as `fuse` found them; kept."""
-        given = self.options.get("value_range")
-        if given is not None:
-            return float(given[0]), float(given[1])
-        key = (tuple(frame), channel)
-        if key not in self._ranges:
-            from defocus_backend.stacks import as_source
-
-            slices = self._plain(frame, channel)
-            self._ranges[key] = as_source(slices, channel_axis=self.choice.source.channel_axis).value_range
-        return self._ranges[key]
+        """Values that count as 0 and 1 in one stack and channel, as `fuse` found them."""
+        return self._unmatched(frame, channel).value_range
 
     def maps(self) -> Layout:
         """Where maps of the result lie."""
@@ -358,12 +349,9 @@ def _check_still(choice: StackChoice, cancel: CancelCallback) -> list[str]:
         return []
     import defocus_backend as db
 
-    stack = choice.stack()
-    slices = stack if isinstance(stack, list) else stack.part(choice.key((), choice.judge))
+    slices = choice.plan.slices((), choice.judge)
     try:
-        verdict = db.alignment_needed(
-            slices, channel_axis=choice.source.channel_axis, calibrated=choice.calibrated, cancel=cancel
-        )
+        verdict = db.alignment_needed(slices, calibrated=choice.calibrated, cancel=cancel)
     except InputError:
         return []
     if not verdict.needed:

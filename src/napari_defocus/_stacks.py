@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from napari_defocus._view import Key, View
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+    from defocus_backend.stacks import StackPlan
 
 Where = dict[int, int]
 """Index on some of the leading axes, by axis."""
@@ -177,16 +179,14 @@ class StackChoice:
 
     @property
     def axes(self) -> str:
-        """A letter for each axis of `stack`, as `fuse` takes them."""
+        """A letter for each axis of `stack`, as `fuse_nd` takes them."""
+        if self.several:
+            return "ZYX" + ("S" if self.source.rgb else "")
         names = {self.axis: "Z", **dict(zip(self.looped, "TP", strict=False))}
         if self.channel_axis is not None:
             names[self.channel_axis] = "C"
         kept = [a for a in range(self.source.ndim - 2) if a in names]
         return "".join(names[a] for a in kept) + "YX" + ("S" if self.source.rgb else "")
-
-    def frames(self) -> Iterator[tuple[int, ...]]:
-        """Index along the looped axes of every stack that is fused."""
-        return product(*(range(self.source.shape[a]) for a in self.looped))
 
     def stack(self) -> View | list[View]:
         """What is fused, not read yet: one view, or one a slice where these are layers."""
@@ -198,9 +198,21 @@ class StackChoice:
         key = [numbers if a == self.axis else fixed.get(a, slice(None)) for a in leading]
         return View(self.source, [*key, *window])
 
+    @cached_property
+    def plan(self) -> StackPlan:
+        """How what is fused falls into focal stacks, by the library; nothing is read."""
+        from defocus_backend.stacks import SliceSource, StackPlan
+
+        stack, colour = self.stack(), self.source.channel_axis
+        image: Any = stack
+        if isinstance(stack, list):
+            first, read = stack[0], lambda number, rows: stack[number][rows]
+            image = SliceSource(read, len(stack), channel_axis=colour, layout=first.shape, dtype=first.dtype)
+        return StackPlan(image, self.axes, focus_channels=None if self.channel_axis is None else self.judge)
+
     def key(self, frame: Sequence[int], channel: int) -> tuple[Any, ...]:
-        """Index of one stack and channel in `stack`."""
-        at: dict[str, Any] = dict(zip("TP", frame, strict=False)) | {"C": channel}
+        """Index of one stack and channel in `stack`, for scripts."""
+        at: dict[str, Any] = dict(zip(self.plan.loop, frame, strict=True)) | {"C": channel}
         found = [at.get(letter, slice(None)) for letter in self.axes[: self.axes.index("Y")]]
         while found and isinstance(found[-1], slice):
             found.pop()

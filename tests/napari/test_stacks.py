@@ -42,11 +42,13 @@ def test_slices_of_one_time_and_channel():
     stack = source((2, 3, 2, 4, 5), ("t", "z", "c", "y", "x"))
     choice = StackChoice((stack,), axis=1, channel_axis=2)
     assert choice.axes == "TZCYX"
-    assert [*choice.frames()] == [(0,), (1,)]
-    slices = choice.stack().part(choice.key((1,), 1))
+    assert [*choice.plan] == [(0,), (1,)]
+    assert choice.plan.focus == {0: 1.0}
+    slices = choice.plan.slices((1,), 1)
     assert len(slices) == 3
     np.testing.assert_array_equal(slices[2], stack.data[1, 2, 1])
-    np.testing.assert_array_equal(slices.part((0, slice(1, 3), slice(0, 2))), stack.data[1, 0, 1, 1:3, :2])
+    np.testing.assert_array_equal(slices.rows(1, 3)[0], stack.data[1, 0, 1, 1:3])
+    np.testing.assert_array_equal(choice.stack().part(choice.key((1,), 1)), slices, err_msg="as the script has it")
     assert choice.layout(channels=True).shape == (2, 1, 2, 4, 5)
     assert choice.layout().shape == (2, 1, 1, 4, 5)
     one = StackChoice((stack,), axis=1, channel_axis=2, fixed={0: 1})
@@ -93,6 +95,7 @@ def test_several_layers():
     layers = tuple(source((4, 5), scale=(2, 3), units=("um", "um")) for _ in range(3))
     plan = StackChoice(layers)
     assert len(plan) == 3
+    np.testing.assert_array_equal(plan.plan.slices(()), [layer.data for layer in layers])
     assert plan.layout().shape == (4, 5)
     deep = plan.layout(slices=True)
     stacked = Image(np.zeros(deep.shape), **deep.spatial)

@@ -136,7 +136,7 @@ class Repainter(QObject):
         if data.shape != self._fused.shape:
             return
         self._give_back(data)
-        for frame in self.stack.choice.frames():
+        for frame in self.stack.choice.plan:
             where = self.stack.map_at(frame)
             changed = np.nonzero(data[where] != self._fused[where])
             if not changed[0].size:
