@@ -21,10 +21,19 @@ from paper.inputs import Pixels, RenderedScene
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
 _LEVELS = 19.0
-_FIG10: dict[str, float] = {"max_gain": 1.0, "alpha1": 50.0, "beta1": 0.1, "alpha2": 25.0}
+
+
+def of_paper(alpha1: float, beta1: float, alpha2: float, beta2: float) -> dict[str, float]:
+    """The options of `sharpen` for the symbols of eqs 9 and 10, whose blur is divided by 19 px."""
+    span = 2 * math.log(9) * _LEVELS
+    found = {"rise_at": _LEVELS * beta1, "rise_width": span / alpha1}
+    return found | {"fall_at": _LEVELS * beta2, "fall_width": span / alpha2}
+
+
+_FIG10 = (50.0, 0.1, 25.0)
 _FIG10_BETA2 = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
-_FIG11: dict[str, Any] = {"max_gain": 2.0, "alpha1": 30.0, "beta1": 0.15, "alpha2": 92.0, "beta2": 0.4}
-_FIG12: dict[str, Any] = {"radius": 33, "eps": 128.0, "iterations": 5, "sharpen_gain": 0.25}
+_FIG11: dict[str, Any] = {"max_gain": 2.0, **of_paper(30.0, 0.15, 92.0, 0.4)}
+_FIG12: dict[str, Any] = {"radius": 33, "edge_tolerance": 128.0, "iterations": 5, "sharpen_gain": 0.25}
 _LOW_PASS = SharpenParams.low_pass
 _C0, _C1, _W0, _W1 = 1.0, 7.0, 0.999, 0.001
 
@@ -38,10 +47,13 @@ def make_figure10(context: Context) -> ItemResult:
     """The gain over the normalised blur for several beta2."""
     context.check()
     share = np.linspace(0, 1, 201, dtype=np.float32)
-    curves = {f"beta2 = {beta2}": gain_map(share[None] * _LEVELS, **_FIG10, beta2=beta2)[0] for beta2 in _FIG10_BETA2}
+    curves = {
+        f"beta2 = {beta2}": gain_map(share[None] * _LEVELS, max_gain=1.0, **of_paper(*_FIG10, beta2))[0]
+        for beta2 in _FIG10_BETA2
+    }
     rows: list[tuple[Cell, ...]] = []
     for beta2 in _FIG10_BETA2:
-        at = gain_map(np.array([[0.1, beta2]], dtype=np.float32) * _LEVELS, **_FIG10, beta2=beta2)[0]
+        at = gain_map(np.array([[0.1, beta2]], dtype=np.float32) * _LEVELS, max_gain=1.0, **of_paper(*_FIG10, beta2))[0]
         rows.append((beta2, round(float(at[0]), 4), 0.5, round(float(at[1]), 4), 0.5))
     chart = draw_curves(
         share.tolist(),

@@ -14,7 +14,7 @@ from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_score
 from paper.inputs import Pair
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
-_PAPER = BlendParams(radius=7, eps=1e-3)
+_PAPER = BlendParams(radius=7, edge_tolerance=1e-3)
 _SIGMA = Scale(low=0, high=6)
 _WEIGHT = Scale(low=0, high=1, label="weight", colormap="gray")
 _SECOND_LYTRO = 13

@@ -43,7 +43,7 @@ COOKIE = 3
 
 PAIRS = range(1, 21)
 _PAPER_MAPS: dict[str, Any] = {"step": 4, **PAPER_REFINEMENT}
-_PAPER_WEIGHTS = BlendParams(radius=7, eps=1e-3)
+_PAPER_WEIGHTS = BlendParams(radius=7, edge_tolerance=1e-3)
 
 
 def paper_maps(pair: Pair, method: str, context: Context) -> list[DefocusMap]:

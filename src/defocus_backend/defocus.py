@@ -223,7 +223,7 @@ def defocus_map(
     step: int = _D.step,
     refine: bool = _D.refine,
     refine_radius: int = _D.refine_radius,
-    refine_eps: float = _D.refine_eps,
+    refine_edge_tolerance: float = _D.refine_edge_tolerance,
     refine_iterations: int = _D.refine_iterations,
     refine_subsample: int = _D.refine_subsample,
     confidence_weighted: bool = _D.confidence_weighted,
@@ -254,7 +254,7 @@ def defocus_map(
         Distance between neighbouring windows in pixels; the per-pixel network has none.
     refine : bool
         Refine the map by the iterated weighted guided filter.
-    refine_radius, refine_eps, refine_iterations : int, float, int
+    refine_radius, refine_edge_tolerance, refine_iterations : int, float, int
         Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper, which suit window
         networks; 4 and 1 leave the edges of the per-pixel network where they are.
     refine_subsample : int
@@ -302,7 +302,7 @@ def defocus_map(
         step=step,
         refine=refine,
         refine_radius=refine_radius,
-        refine_eps=refine_eps,
+        refine_edge_tolerance=refine_edge_tolerance,
         refine_iterations=refine_iterations,
         refine_subsample=refine_subsample,
         confidence_weighted=confidence_weighted,

@@ -73,7 +73,7 @@ class MapParams(Params):
     refine_radius: int = option(
         4, "Radius of the filter that refines the map; 16 in the paper.", unit="px", low=1, high=512
     )
-    refine_eps: float = option(
+    refine_edge_tolerance: float = option(
         0.005,
         "How strong an edge must be to stop that filter; small keeps weak edges. For values from 0 to 1.",
         above=0.0,
@@ -114,7 +114,7 @@ class MapParams(Params):
 
 PAPER_REFINEMENT: Mapping[str, Any] = {
     "refine_radius": 16,
-    "refine_eps": 0.005,
+    "refine_edge_tolerance": 0.005,
     "refine_iterations": 7,
     "refine_subsample": 1,
 }
@@ -153,17 +153,46 @@ class SliceMapParams(SigmaParams):
 
 @dataclass(frozen=True, kw_only=True)
 class SharpenParams(Params):
-    """Adaptive unsharp masking (paper, eqs 7 to 10): `max_gain` is lambda_max, `low_pass` the sigma of B."""
+    """Adaptive unsharp masking (paper, eqs 7 to 10).
+
+    In the paper's symbols: `max_gain` is lambda_max, `low_pass` the sigma of B, `rise_at` 19 beta1, `fall_at` 19 beta2,
+    and a width is 19 * 2 ln(9) / alpha. The defaults are those of its Fig. 11 (alpha1 30, alpha2 92), rounded to
+    0.01 px.
+    """
 
     heading: ClassVar[str] = "Sharpening"
 
     max_gain: float = option(
         2.0, "Largest gain; more sharpens slightly soft places more.", low=0.0, high=20.0, common=True
     )
-    alpha1: float = option(30.0, "How abruptly sharpening sets in as blur grows from 0.", above=0.0, high=500.0)
-    beta1: float = option(0.15, "Blur / 19 px at which sharpening has set in by half.", low=0.0, high=1.0)
-    alpha2: float = option(92.0, "How abruptly sharpening ends as blur grows further.", above=0.0, high=500.0)
-    beta2: float = option(0.4, "Blur / 19 px at which sharpening has ended by half.", low=0.0, high=1.0)
+    rise_at: float = option(
+        2.85,
+        "Blur at which half of the gain is reached; larger spares more of what is nearly sharp.",
+        unit="px",
+        low=0.0,
+        high=19.0,
+    )
+    rise_width: float = option(
+        2.78,
+        "Range of blur over which the gain rises from a tenth to nine tenths; larger is more gradual.",
+        unit="px",
+        low=0.1,
+        high=200.0,
+    )
+    fall_at: float = option(
+        7.6,
+        "Blur at which half of the gain is left; larger also sharpens what is far out of focus.",
+        unit="px",
+        low=0.0,
+        high=19.0,
+    )
+    fall_width: float = option(
+        0.91,
+        "Range of blur over which the gain falls from nine tenths to a tenth; larger is more gradual.",
+        unit="px",
+        low=0.1,
+        high=200.0,
+    )
     low_pass: float = option(
         2.0, "Coarseness of the detail that is amplified, as sigma.", unit="px", above=0.0, high=50.0, common=True
     )
@@ -171,7 +200,7 @@ class SharpenParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class ShallowParams(Params):
-    """Shallow depth of field (paper, eqs 11 and 12): c0, c1, W0 and W1 are the first four."""
+    """Shallow depth of field (paper, eqs 11 and 12): c0, c1, W0 and W1 are the first four, eps is `edge_tolerance`."""
 
     heading: ClassVar[str] = "Depth of field"
 
@@ -193,7 +222,9 @@ class ShallowParams(Params):
         common=True,
     )
     radius: int = option(33, "Radius of the guided filter; more blurs more.", unit="px", low=1, high=512)
-    eps: float = option(128.0, "How strong an edge must be to stop that filter, for values from 0 to 255.", above=0.0)
+    edge_tolerance: float = option(
+        128.0, "How strong an edge must be to stop that filter, for values from 0 to 255.", above=0.0
+    )
     iterations: int = option(5, "How often that filter is repeated; more blurs more.", low=1, high=50)
     lens_radius: float = option(12.0, "Radius of the lens disc; more blurs more.", unit="px", above=0.0, high=200.0)
     highlights: float = option(
@@ -239,7 +270,10 @@ class DecisionParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class BlendParams(Params):
-    """How the slices are mixed, by their scores or by the finished decision (paper, eqs 15 and 16)."""
+    """How the slices are mixed, by their scores or by the finished decision (paper, eqs 15 and 16).
+
+    In the paper's symbols: `edge_tolerance` is the eps of its guided filter, `least_weight` is delta.
+    """
 
     heading: ClassVar[str] = "Fusion"
 
@@ -256,8 +290,12 @@ class BlendParams(Params):
         low=1,
         high=256,
     )
-    eps: float = option(1e-3, "How strong an edge must be to stop that filter. For values from 0 to 1.", above=0.0)
-    delta: float = option(1e-6, "Least weight of a slice, for the blends decision and pixels.", above=0.0, high=0.1)
+    edge_tolerance: float = option(
+        1e-3, "How strong an edge must be to stop that filter. For values from 0 to 1.", above=0.0
+    )
+    least_weight: float = option(
+        1e-6, "Least weight of a slice, for the blends decision and pixels.", above=0.0, high=0.1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def refine_map(
     gray : (H, W) tensor
         The image, unit range.
     params : MapParams
-        `refine_radius`, `refine_eps`, `refine_iterations` and `refine_subsample`.
+        `refine_radius`, `refine_edge_tolerance`, `refine_iterations` and `refine_subsample`.
     confidence : (H, W) tensor or None
         Between 0 and 1.
 
@@ -42,7 +42,7 @@ def refine_map(
         The refined map, within the range of the input map, and the guide in the unit range.
     """
     grid = CellGrid(int(gray.shape[0]), int(gray.shape[1]), params.refine_subsample)
-    radius, eps, iterations = params.refine_radius, params.refine_eps, params.refine_iterations
+    radius, eps, iterations = params.refine_radius, params.refine_edge_tolerance, params.refine_iterations
     origin = gray.mean()
     cells = cell_mean(gray - origin, params.refine_subsample)
     smoother = smooth_guide_model(cells, grid, radius=radius, eps=eps, iterations=iterations)

@@ -129,7 +129,7 @@ def shallow_depth_of_field(
     sharpen_gain: float = _P.sharpen_gain,
     blur: str = _P.blur,
     radius: int = _P.radius,
-    eps: float = _P.eps,
+    edge_tolerance: float = _P.edge_tolerance,
     iterations: int = _P.iterations,
     lens_radius: float = _P.lens_radius,
     highlights: float = _P.highlights,
@@ -158,7 +158,7 @@ def shallow_depth_of_field(
         Iterated self-guided filter as in the paper, or the disc of a lens. From a radius of 16 on the filter works
         on means over cells of an eighth of the radius, whose variance is less: fine texture is blurred more than by
         the paper's.
-    radius, eps, iterations : int, float, int
+    radius, edge_tolerance, iterations : int, float, int
         Of the guided filter: pixels, squared gray values of the 0..255 scale, repetitions.
     lens_radius, highlights : float
         Of the lens: radius in pixels; exponent from gray value to light.
@@ -188,7 +188,7 @@ def shallow_depth_of_field(
         sharpen_gain=sharpen_gain,
         blur=blur,
         radius=radius,
-        eps=eps,
+        edge_tolerance=edge_tolerance,
         iterations=iterations,
         lens_radius=lens_radius,
         highlights=highlights,
@@ -312,7 +312,9 @@ class _Kept:
 def _background_key(params: ShallowParams, focus: float | None) -> tuple[Any, Any]:
     """What the background depends on: the blur, and what is painted over."""
     lens = params.blur == "lens"
-    kernel = (params.lens_radius, params.highlights) if lens else (params.radius, params.eps, params.iterations)
+    kernel = (
+        (params.lens_radius, params.highlights) if lens else (params.radius, params.edge_tolerance, params.iterations)
+    )
     how = (params.blur, params.fill_subject, *kernel)
     weights = (params.sharp_below, params.blur_above, params.sharp_weight, params.blur_weight, focus)
     return how, weights if params.fill_subject else None
@@ -332,7 +334,9 @@ def _blur_background(
     # Coefficients vary on the scale of the radius: an eighth of it samples them finely enough.
     subsample = max(1, params.radius // 8)
     for _ in range(params.iterations):
-        pixels = guided_filter(pixels, pixels, radius=params.radius, eps=params.eps / 255**2, subsample=subsample)
+        pixels = guided_filter(
+            pixels, pixels, radius=params.radius, eps=params.edge_tolerance / 255**2, subsample=subsample
+        )
         reporter.advance()
     return pixels
 

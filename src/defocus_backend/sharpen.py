@@ -5,6 +5,7 @@ Equations 7 to 10 of Galetto and Deng (2021).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from defocus_backend.params import SharpenParams
 _P = SharpenParams
 _ADVICE = "sharpen a part of the image or use device='cpu'"
 MAX_SIGMA = LEVELS - 1
+_TENTHS = 2 * math.log(9)  # between the arguments at which a logistic curve is at 0.1 and at 0.9
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class Sharpened:
 
 
 def gain_curve(sigma: Tensor, params: SharpenParams) -> Tensor:
-    """Eqs 8 to 10 on sigma in pixels, any shape; the betas refer to sigma / 19. NaN gives gain 0."""
-    level = torch.nan_to_num(sigma, nan=float(MAX_SIGMA)) / MAX_SIGMA
+    """Eqs 8 to 10 on sigma in pixels, any shape. NaN gives gain 0."""
+    known = torch.nan_to_num(sigma, nan=float(MAX_SIGMA))
     # In place: this is what a live preview repeats.
-    gain = (level - params.beta1).mul_(params.alpha1).sigmoid_()
+    gain = (known - params.rise_at).mul_(_TENTHS / params.rise_width).sigmoid_()
     # 1 - sigmoid(t) is sigmoid(-t), without the rounding of the subtraction.
-    falling = level.sub_(params.beta2).mul_(-params.alpha2).sigmoid_()
+    falling = known.sub_(params.fall_at).mul_(-_TENTHS / params.fall_width).sigmoid_()
     return gain.mul_(params.max_gain).mul_(falling).masked_fill_(sigma.isnan(), 0.0)
 
 
@@ -59,23 +61,25 @@ def gain_map(
     sigma: ArrayLike,
     *,
     max_gain: float = _P.max_gain,
-    alpha1: float = _P.alpha1,
-    beta1: float = _P.beta1,
-    alpha2: float = _P.alpha2,
-    beta2: float = _P.beta2,
+    rise_at: float = _P.rise_at,
+    rise_width: float = _P.rise_width,
+    fall_at: float = _P.fall_at,
+    fall_width: float = _P.fall_width,
 ) -> NDArray[np.float32]:
     """Sharpening gain at every pixel from its blur (eqs 8 to 10).
 
     Parameters
     ----------
     sigma : (H, W) array_like
-        Defocus map in pixels of Gaussian sigma. It is divided by 19, never by its own maximum.
+        Defocus map in pixels of Gaussian sigma. It is never scaled by its own maximum.
     max_gain : float
-        Gain lambda_max that the curve approaches between its two flanks.
-    alpha1, alpha2 : float
-        Slopes of the rising and the falling flank.
-    beta1, beta2 : float
-        Values of sigma / 19 at which the flanks are at one half.
+        Gain that the curve approaches between its two flanks; lambda_max in the paper.
+    rise_at, fall_at : float
+        Blur in pixels at which the gain is half on its rising and on its falling flank: 19 times the paper's beta1 and
+        beta2.
+    rise_width, fall_width : float
+        Blur in pixels between a tenth and nine tenths of either flank: 19 * 2 ln(9) / alpha, with the paper's alpha1
+        and alpha2.
 
     Returns
     -------
@@ -87,7 +91,9 @@ def gain_map(
     InputError
         For a parameter out of its range or a map that is not two-dimensional.
     """
-    params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2)
+    params = SharpenParams(
+        max_gain=max_gain, rise_at=rise_at, rise_width=rise_width, fall_at=fall_at, fall_width=fall_width
+    )
     return to_map(gain_curve(as_map(sigma), params))
 
 
@@ -98,10 +104,10 @@ def sharpen(
     *,
     channel_axis: int | None = None,
     max_gain: float = _P.max_gain,
-    alpha1: float = _P.alpha1,
-    beta1: float = _P.beta1,
-    alpha2: float = _P.alpha2,
-    beta2: float = _P.beta2,
+    rise_at: float = _P.rise_at,
+    rise_width: float = _P.rise_width,
+    fall_at: float = _P.fall_at,
+    fall_width: float = _P.fall_width,
     low_pass: float = _P.low_pass,
     value_range: tuple[float, float] | None = None,
     device: str | torch.device = "auto",
@@ -116,7 +122,7 @@ def sharpen(
         Its defocus map in pixels, as from `defocus_map`.
     channel_axis : int or None
         Axis of the colour channels.
-    max_gain, alpha1, beta1, alpha2, beta2 : float
+    max_gain, rise_at, rise_width, fall_at, fall_width : float
         Gain curve, see `gain_map`.
     low_pass : float
         Sigma in pixels of the Gaussian low pass B.
@@ -134,7 +140,14 @@ def sharpen(
     ------
     InputError, DeviceError
     """
-    params = SharpenParams(max_gain=max_gain, alpha1=alpha1, beta1=beta1, alpha2=alpha2, beta2=beta2, low_pass=low_pass)
+    params = SharpenParams(
+        max_gain=max_gain,
+        rise_at=rise_at,
+        rise_width=rise_width,
+        fall_at=fall_at,
+        fall_width=fall_width,
+        low_pass=low_pass,
+    )
     return Sharpener(image, sigma, channel_axis=channel_axis, value_range=value_range, device=device).apply(params)
 
 

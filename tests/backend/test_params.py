@@ -59,7 +59,7 @@ def test_values_outside_their_range_are_refused_by_name(group: type[Params]) -> 
 def test_numbers_of_numpy_and_whole_floats_become_plain_ones() -> None:
     found = MapParams(
         refine_radius=np.int64(3),
-        refine_eps=np.float32(0.25),
+        refine_edge_tolerance=np.float32(0.25),
         refine_iterations=2.0,
         step=8.0,
         refine=np.bool_(False),
@@ -67,11 +67,11 @@ def test_numbers_of_numpy_and_whole_floats_become_plain_ones() -> None:
     )
     kinds = [
         type(getattr(found, n))
-        for n in ("refine_radius", "refine_eps", "refine_iterations", "step", "refine", "map_method")
+        for n in ("refine_radius", "refine_edge_tolerance", "refine_iterations", "step", "refine", "map_method")
     ]
     assert kinds == [int, float, int, int, bool, str]
     assert found == MapParams(
-        refine_radius=3, refine_eps=0.25, refine_iterations=2, step=8, refine=False, map_method="lbp"
+        refine_radius=3, refine_edge_tolerance=0.25, refine_iterations=2, step=8, refine=False, map_method="lbp"
     )
     for bad in ({"refine_radius": np.float64(2.5)}, {"refine_radius": np.bool_(True)}, {"step": np.array([8])}):
         with pytest.raises(InputError, match=next(iter(bad))):

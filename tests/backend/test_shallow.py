@@ -54,7 +54,9 @@ def halves(shape: tuple[int, int] = (96, 128)) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("blur", ["guided", "lens"])
 def test_result_is_eq_11(blur: str) -> None:
     image, sigma = halves()
-    found = shallow_depth_of_field(image, sigma, channel_axis=-1, blur=blur, radius=8, lens_radius=5, eps=9000)
+    found = shallow_depth_of_field(
+        image, sigma, channel_axis=-1, blur=blur, radius=8, lens_radius=5, edge_tolerance=9000
+    )
     weights = found.weights[..., None]
     expected = weights * found.sharpened + (1 - weights) * found.background.astype(float)
     assert found.image.dtype == np.uint8
@@ -66,7 +68,7 @@ def test_result_is_eq_11(blur: str) -> None:
 def test_the_blurred_half_loses_its_texture_and_the_sharp_half_does_not(blur: str) -> None:
     image, sigma = halves()
     found = shallow_depth_of_field(
-        image, sigma, channel_axis=-1, blur=blur, radius=8, lens_radius=5, eps=9000, sharpen_gain=0
+        image, sigma, channel_axis=-1, blur=blur, radius=8, lens_radius=5, edge_tolerance=9000, sharpen_gain=0
     )
     assert np.array_equal(found.image[:, :60], image[:, :60])
     assert found.image[:, 70:].std() < 0.4 * image[:, 70:].std()
@@ -78,7 +80,14 @@ def test_the_subject_does_not_bleed_into_the_background(blur: str) -> None:
     image = np.zeros((64, 64), np.uint8)
     image[16:48, 16:48] = 255
     sigma = np.where(image > 0, 0.0, 12.0)
-    settings = {"blur": blur, "radius": 12, "eps": 60000.0, "lens_radius": 8, "sharpen_gain": 0, "highlights": 1.0}
+    settings = {
+        "blur": blur,
+        "radius": 12,
+        "edge_tolerance": 60000.0,
+        "lens_radius": 8,
+        "sharpen_gain": 0,
+        "highlights": 1.0,
+    }
     bled, filled = (
         shallow_depth_of_field(image, sigma, fill_subject=fill, **settings).image[image == 0] for fill in (False, True)
     )

@@ -20,21 +20,33 @@ def gain(level: np.ndarray, a1: float, b1: float, a2: float, b2: float, most: fl
     return most * rising * falling
 
 
+def of_paper(alpha1: float, beta1: float, alpha2: float, beta2: float) -> dict[str, float]:
+    """A logistic curve of slope alpha goes from 0.1 to 0.9 over 2 ln(9) / alpha."""
+    widths = [19 * 2 * np.log(9) / alpha for alpha in (alpha1, alpha2)]
+    return {"rise_at": 19 * beta1, "rise_width": widths[0], "fall_at": 19 * beta2, "fall_width": widths[1]}
+
+
+def test_the_defaults_are_those_of_fig_11() -> None:
+    sigma = np.linspace(0, 19, 400)[None]
+    np.testing.assert_allclose(gain_map(sigma), gain_map(sigma, **of_paper(30, 0.15, 92, 0.4)), atol=0.0015)
+
+
 @pytest.mark.parametrize("values", [(50, 0.1, 25, 0.3, 1), (30, 0.15, 92, 0.4, 2)])
 def test_gain_is_the_printed_equation(values: tuple[float, ...]) -> None:
     level = np.linspace(0, 1, 101)[None]
     a1, b1, a2, b2, most = values
-    found = gain_map(19 * level, alpha1=a1, beta1=b1, alpha2=a2, beta2=b2, max_gain=most)
+    found = gain_map(19 * level, max_gain=most, **of_paper(a1, b1, a2, b2))
     np.testing.assert_allclose(found, gain(level, *values), atol=1e-5)
 
 
-def test_flanks_are_at_half_where_the_betas_say() -> None:
-    found = gain_map(np.array([[0.15 * 19, 0.4 * 19]]), max_gain=2, alpha1=100, beta1=0.15, alpha2=100, beta2=0.4)
-    np.testing.assert_allclose(found, [[1, 1]], atol=1e-4)
+def test_flanks_are_at_half_and_at_a_tenth_where_the_options_say() -> None:
+    options = {"rise_at": 4.0, "rise_width": 1.0, "fall_at": 12.0, "fall_width": 2.0}
+    at = [[4.0, 3.5, 4.5, 12.0, 11.0, 13.0]]
+    np.testing.assert_allclose(gain_map(at, max_gain=2, **options), [[1, 0.2, 1.8, 1, 1.8, 0.2]], atol=1e-4)
 
 
 def test_scale_does_not_depend_on_the_map() -> None:
-    """Divided by 19, never by the map's own maximum: a part has the gain that it has in the whole."""
+    """Never divided by the map's own maximum: a part has the gain that it has in the whole."""
     sigma = np.random.default_rng(0).uniform(0, 19, (20, 20))
     np.testing.assert_allclose(gain_map(sigma)[:5, :5], gain_map(sigma[:5, :5]), rtol=1e-5)
 
@@ -64,7 +76,7 @@ def test_nan_gets_no_gain() -> None:
     assert gain_map(np.array([[np.nan, 4.0]])).tolist()[0][0] == 0
 
 
-@pytest.mark.parametrize("argument", ["max_gain", "alpha1", "beta1", "alpha2", "beta2", "low_pass"])
+@pytest.mark.parametrize("argument", ["max_gain", "rise_at", "rise_width", "fall_at", "fall_width", "low_pass"])
 def test_bad_parameters_are_named(argument: str) -> None:
     with pytest.raises(InputError) as caught:
         sharpen(np.zeros((4, 4)), np.zeros((4, 4)), **{argument: -1})
@@ -84,7 +96,7 @@ def test_a_prepared_image_gives_the_same_numbers_whatever_came_before(colour_pho
     sigma = np.random.default_rng(0).uniform(0, 10, image.shape[:2])
     sigma[3, 4] = np.nan
     ready = Sharpener(image, sigma, channel_axis=-1)
-    for options in ({"max_gain": 4.0}, {"beta2": 0.6}, {"low_pass": 1.0}, {"max_gain": 0.5, "low_pass": 3.0}, {}):
+    for options in ({"max_gain": 4.0}, {"fall_at": 11.4}, {"low_pass": 1.0}, {"max_gain": 0.5, "low_pass": 3.0}, {}):
         found, wanted = ready.apply(SharpenParams(**options)), sharpen(image, sigma, channel_axis=-1, **options)
         np.testing.assert_array_equal(found.image, wanted.image)
         np.testing.assert_array_equal(found.gain, wanted.gain)

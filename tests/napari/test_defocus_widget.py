@@ -245,7 +245,7 @@ def test_reset(opened, gray):
     before = widget.settings.main.values() | widget.settings.refinement.values()
     widget.settings.main["step"].value = 32
     widget.settings.refinement["refine_radius"].value = 3
-    widget.settings.refinement["refine_eps"].value = 0.5
+    widget.settings.refinement["refine_edge_tolerance"].value = 0.5
     widget.sharp_below.setValue(9)
     widget.reset()
     assert widget.settings.main.values() | widget.settings.refinement.values() == before

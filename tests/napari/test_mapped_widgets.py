@@ -57,13 +57,13 @@ def test_run_gives_what_the_library_gives(sharpen, gray, sigma, finish):
 def test_preview_and_curve_follow_the_controls(sharpen, viewer, gray, sigma, qtbot):
     assert sharpen.plot.counts.sum() == sigma.size
     sharpen.params["max_gain"].value = 4.0
-    sharpen.advanced["beta2"].value = 0.5
+    sharpen.advanced["fall_at"].value = 9.5
     settle(sharpen, qtbot)
-    wanted = db.sharpen(gray, sigma, max_gain=4.0, beta2=0.5)
+    wanted = db.sharpen(gray, sigma, max_gain=4.0, fall_at=9.5)
     np.testing.assert_array_equal(viewer.layers["cells sharpened"].data, wanted.image)
     at, values, top = sharpen.plot.curve
     assert top == 4
-    np.testing.assert_allclose(values, db.gain_map(at[None], max_gain=4.0, beta2=0.5)[0])
+    np.testing.assert_allclose(values, db.gain_map(at[None], max_gain=4.0, fall_at=9.5)[0])
     layers = len(viewer.layers)
     sharpen.params["max_gain"].value = 1.0
     settle(sharpen, qtbot)
@@ -351,14 +351,14 @@ def test_settings_that_changed_after_a_run_are_told(sharpen, finish):
     assert "settings have changed" in sharpen.notice.text()
 
 
-def test_the_handles_are_the_papers_numbers_in_pixels(sharpen):
+def test_the_handles_are_the_ends_of_the_curve(sharpen):
     from defocus_backend.params import SharpenParams
 
     sharpen.range.setValue((1.9, 9.5))
     arguments = sharpen.arguments()
-    assert (arguments["beta1"], arguments["beta2"]) == (0.1, 0.5)
+    assert (arguments["rise_at"], arguments["fall_at"]) == (1.9, 9.5)
     sharpen.reset()
-    assert sharpen.range.value() == pytest.approx((19 * SharpenParams.beta1, 19 * SharpenParams.beta2), abs=0.01)
+    assert sharpen.range.value() == pytest.approx((SharpenParams.rise_at, SharpenParams.fall_at), abs=0.01)
 
 
 def test_previews_of_one_slice_go_with_the_dock(gray, sigma, show_widget, qtbot):

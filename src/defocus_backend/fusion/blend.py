@@ -108,7 +108,7 @@ class WeightedSum:
 
 
 def guided_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tensor:
-    """Weight of a slice by eqs 15 and 16: the guided filter of its decision, clamped to [0, 1], plus `delta`.
+    """Weight of a slice by eqs 15 and 16: the guided filter of its decision, clamped to [0, 1], plus `least_weight`.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def guided_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tenso
     guide : (H, W) tensor
         The slice itself, gray, unit range.
     params : BlendParams
-        `radius`, `eps` and `delta`.
+        `radius`, `edge_tolerance` and `least_weight`.
 
     Returns
     -------
@@ -125,16 +125,16 @@ def guided_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tenso
     """
     if not bool(decision.any()):
         # The filter of an all-zero map is zero: most slices of a long stack, tile by tile.
-        return torch.full_like(guide, params.delta)
-    filtered = guided_filter(guide, decision.to(guide), radius=params.radius, eps=params.eps)
-    return filtered.clamp(0, 1) + params.delta
+        return torch.full_like(guide, params.least_weight)
+    filtered = guided_filter(guide, decision.to(guide), radius=params.radius, eps=params.edge_tolerance)
+    return filtered.clamp(0, 1) + params.least_weight
 
 
 def blurred_weight(decision: Tensor, guide: Tensor, params: BlendParams) -> Tensor:
-    """Weight of a slice by its decision smoothed with a Gaussian of 1 px, plus `delta`; parameters as above."""
+    """Weight of a slice by its decision smoothed with a Gaussian of 1 px, plus `least_weight`; parameters as above."""
     if not bool(decision.any()):
-        return torch.full_like(guide, params.delta)
-    return gaussian_blur(decision.to(guide), _SOFT_EDGE).add_(params.delta)
+        return torch.full_like(guide, params.least_weight)
+    return gaussian_blur(decision.to(guide), _SOFT_EDGE).add_(params.least_weight)
 
 
 PIXELS = Blend(weigh=blurred_weight, known=WeightedSum, reach=lambda _: round(4 * _SOFT_EDGE))

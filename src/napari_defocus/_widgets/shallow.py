@@ -104,7 +104,7 @@ class ShallowWidget(MappedWidget):
         lens = self.params["blur"].value == "lens"
         self.params["radius"].enabled = not lens
         self.params["lens_radius"].enabled = lens
-        for name in ("eps", "iterations"):
+        for name in ("edge_tolerance", "iterations"):
             self.advanced[name].enabled = not lens
         self.advanced["highlights"].enabled = lens
 

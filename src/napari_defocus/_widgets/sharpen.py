@@ -19,7 +19,7 @@ from napari_defocus._widgets._mapsettings import chosen_device
 from napari_defocus._widgets._panel import LABEL_WIDTH, name_handles, wrapped
 from napari_defocus._widgets._plot import SIGMA_MAX
 
-_CURVE = ("max_gain", "alpha1", "beta1", "alpha2", "beta2")
+_CURVE = ("max_gain", "rise_at", "rise_width", "fall_at", "fall_width")
 _MAIN = ("max_gain", "low_pass")
 
 
@@ -46,7 +46,7 @@ class SharpenWidget(MappedWidget):
         name_handles(self.range, ["sharpen from blur [px]", "sharpen to blur [px]"])
         self.range.setToolTip(
             "Left: blur at which half of the gain is reached. Right: blur at which half of it is left. "
-            f"Unit: px. Defaults: {SharpenParams.beta1 * SIGMA_MAX:g} and {SharpenParams.beta2 * SIGMA_MAX:g}."
+            f"Unit: px. Defaults: {SharpenParams.rise_at:g} and {SharpenParams.fall_at:g}."
         )
         self.add(wrapped("sharpen from ... to blur [px]"))
         self.add(self.range)
@@ -60,13 +60,13 @@ class SharpenWidget(MappedWidget):
         return [self.advanced.panel(LABEL_WIDTH)]
 
     def _take_ends(self, ends: tuple[float, float]) -> None:
-        """The slider's handles are the two numbers of the paper times 19 px."""
-        for name, value in zip(("beta1", "beta2"), ends, strict=True):
-            self.advanced[name].value = round(value / SIGMA_MAX, 6)
+        """Set both ends of the curve to the handles of the slider."""
+        for name, value in zip(("rise_at", "fall_at"), ends, strict=True):
+            self.advanced[name].value = value
 
     def _show_ends(self, *_: Any) -> None:
         with QSignalBlocker(self.range):
-            low, high = (self.advanced[name].value * SIGMA_MAX for name in ("beta1", "beta2"))
+            low, high = (self.advanced[name].value for name in ("rise_at", "fall_at"))
             self.range.setValue((min(low, high), max(low, high)))
 
     def arguments(self) -> dict[str, Any]:

@@ -163,14 +163,15 @@ class TestConfig:
         make_stack(tmp_path / "in" / "a")
         config = tmp_path / "mine.toml"
         config.write_text(
-            "radius = 4\neps = 0.01\nconfidence = true\nvalue_range = [0, 65535]\nrefine = false\nretry = 2\n"
+            "radius = 4\nedge_tolerance = 0.01\nconfidence = true\nvalue_range = [0, 65535]\n"
+            "refine = false\nretry = 2\n"
         )
         result = batch(tmp_path / "in", "--out", tmp_path / "out", "--config", config, "--radius", 6)
         assert result.exit_code == 0, result.output
         told = json.loads((tmp_path / "out" / "report.json").read_text())["parameters"]
-        assert {name: told[name] for name in ("radius", "eps", "confidence", "value_range", "refine")} == {
+        assert {name: told[name] for name in ("radius", "edge_tolerance", "confidence", "value_range", "refine")} == {
             "radius": 6,
-            "eps": 0.01,
+            "edge_tolerance": 0.01,
             "confidence": True,
             "value_range": [0, 65535],
             "refine": False,

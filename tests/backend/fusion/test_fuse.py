@@ -39,7 +39,14 @@ def run(random_weights: dict[str, Path]) -> Callable[..., Any]:
 
 
 def test_result_is_eqs_13_to_16(run: Callable[..., Any], stack: np.ndarray) -> None:
-    options = {"decision": "sigma", "pooling": 1, "blend": "decision", "radius": 5, "eps": 1e-2, "delta": 1e-3}
+    options = {
+        "decision": "sigma",
+        "pooling": 1,
+        "blend": "decision",
+        "radius": 5,
+        "edge_tolerance": 1e-2,
+        "least_weight": 1e-3,
+    }
     found = run(stack, keep_slices=True, **options)
     np.testing.assert_array_equal(found.index, found.sigmas.argmin(0))
     # Eq 14, with ties given to the lowest slice, as argmin does.
