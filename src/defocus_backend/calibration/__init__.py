@@ -1,6 +1,7 @@
 """Defocus in micrometres: sigma calibrated against a stack with known z."""
 
 from defocus_backend.calibration.autofocus import Autofocus, Focused, autofocus, locate_focus
+from defocus_backend.calibration.distance import defocus_distance
 from defocus_backend.calibration.fit import calibrate_defocus, fit_calibration
 from defocus_backend.calibration.model import (
     ChannelCalibration,
@@ -18,6 +19,7 @@ __all__ = [
     "Focused",
     "autofocus",
     "calibrate_defocus",
+    "defocus_distance",
     "fit_calibration",
     "locate_focus",
     "read_calibration",

@@ -247,7 +247,8 @@ def autofocus(
     near = one.depth_of_field / 2 if tolerance is None else tolerance
     if not near > 0:
         raise InputError("tolerance", repr(tolerance), "more than 0")
-    maps = SigmaParams(map_method=calibration.method.split(",")[0], weights=weights, refine=False)
+    calibration.check_method(calibration.map_method, weights)
+    maps = SigmaParams(map_method=calibration.map_method, weights=weights, refine=False)
     driver = _Driver(snap, move, QualityEstimator(QualityParams(), maps, device=device), channel_axis)
     driver.go(start)
     first = driver.look()

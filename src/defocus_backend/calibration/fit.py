@@ -110,7 +110,8 @@ def calibrate_defocus(
         pixel_size=pixel_size,
         refractive_index=refractive_index,
         shape=shape,
-        method=map_method if weights is None else f"{map_method}, {Path(weights).name}",
+        map_method=map_method,
+        weights="" if weights is None else Path(weights).name,
         channels=(channel,),
     )
 

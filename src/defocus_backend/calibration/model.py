@@ -25,7 +25,7 @@ from defocus_backend.io.picture import as_path
 Side = Literal["both", "below", "above"]
 
 _FORMAT = "defocus-calibration"
-_VERSION = 1
+_VERSION = 2
 _SOFT = math.sqrt(2)
 """Sigma over that in focus at the ends of the depth of field: twice the area of the blur."""
 
@@ -181,8 +181,10 @@ class DefocusCalibration:
         Of the immersion medium.
     shape : (int, int)
         Height and width of the field in pixels.
-    method : str
-        Of the defocus map, with the weights where they were not the method's own.
+    map_method : str
+        Of the defocus map.
+    weights : str
+        Name of the file of weights; empty if they were the method's own.
     channels : tuple of ChannelCalibration
     """
 
@@ -190,8 +192,23 @@ class DefocusCalibration:
     pixel_size: float | None
     refractive_index: float = 1.0
     shape: tuple[int, int]
-    method: str
+    map_method: str
+    weights: str = ""
     channels: tuple[ChannelCalibration, ...]
+
+    def check_method(self, map_method: str, weights: str | Path | None) -> None:
+        """Refuse maps by another network than the calibration's: each has its own bias, so that distances differ.
+
+        Raises
+        ------
+        InputError
+        """
+        if (map_method, _name_of(weights)) != (self.map_method, self.weights):
+            made, given = (
+                method + (f" with the weights {name}" if name else "")
+                for method, name in ((self.map_method, self.weights), (map_method, _name_of(weights)))
+            )
+            raise InputError("calibration", f"one made by {made}", f"one made by {given}, as the map is")
 
     def channel(self, name: str | int = 0) -> ChannelCalibration:
         """A channel by its name or number; the only one answers to every name.
@@ -269,9 +286,11 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
         raise FileError(f"{path}: is no JSON ({reason(error)})") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FileError(f"{path}: is no calibration of defocus; `defocus calibrate` makes one")
-    if content.get("version") != _VERSION:
+    if content.get("version") not in (1, _VERSION):
         raise FileError(f"{path}: is version {content.get('version')!r} of the format; expected {_VERSION}")
     try:
+        if content["version"] == 1:  # both in one text
+            content["map_method"], _, content["weights"] = content["method"].partition(", ")
         channels = tuple(_channel(one) for one in content["channels"])
         rest = {f.name: content[f.name] for f in fields(DefocusCalibration) if f.name != "channels"}
         rest["shape"] = _pair(rest["shape"])
@@ -280,6 +299,11 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
         return DefocusCalibration(**rest, channels=channels)
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path}: lacks a part of a calibration ({reason(error)})") from error
+
+
+def _name_of(weights: str | Path | None) -> str:
+    """What a calibration keeps of weights: a name that holds on another machine too."""
+    return "" if weights is None else Path(weights).name
 
 
 def _channel(content: dict[str, Any]) -> ChannelCalibration:

@@ -28,7 +28,7 @@ def calibrate_command(files: tuple[Path, ...], out: Path, quiet: bool, as_json: 
 
     STACK is one file with the planes, and perhaps channels, or one file a plane, in order. Fits a hyperbola to
     sigma(z) for every channel, with the tilt and the bowl of the focal surface over the field, and reports the depth of
-    field and the effective aperture. `defocus map --calibration FILE` and `defocus qc --calibration FILE` then give the
+    field and the effective aperture. The option `--calibration FILE` of `defocus map`, `qc` and `fuse` then gives the
     distance from focus with its error.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)

@@ -14,6 +14,7 @@ import numpy as np
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Channel, ImageND, create_nd, encode_image, is_nd, open_nd
 from defocus_backend.io.writing_nd import OME_TIFF, OME_ZARR, OME_ZARR_04
+from defocus_backend.pipeline.distance import KINDS, Distance
 from defocus_backend.pipeline.options import AxesParams, FuseFiles
 from defocus_backend.pipeline.relief import Relief, write_relief
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
@@ -172,7 +173,9 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
     from defocus_backend.fusion.coverage import remarks
 
     kind = _kind(image, settings.format, plan)
+    distance = Distance.of(settings.distance, settings.fusion.map_settings, _judged(image, plan))
     names = [name for name in MAP_TYPES if settings.confidence or name != "confidence"]
+    names += [] if distance is None else KINDS
     flat = kind.removeprefix(".") in ("png", "jpg")
     sizes = {**plan.sizes, "C": len(names)}
     # Brightness in a file with axes may be what was measured: it is matched only if that was asked for.
@@ -191,12 +194,16 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
         if not flat:
             shape = plan.result_shape(plan.result_axes)
             fused = created("fused", plan.result_axes, shape, image.dtype, image.calibration)
-        axes, known = plan.map_axes.replace("YX", "CYX"), _map_calibration(image, names, relief)
+        axes, known = plan.map_axes.replace("YX", "CYX"), _map_calibration(image, names, relief, distance)
         maps = created("maps", axes, tuple(sizes[a] for a in axes), np.dtype(np.float32), known)
         with run.progress(f"{stem.name}, {len(plan)} x {plan.sizes['Z']} slices") as progress:
             for index, one in fuse_each(plan, progress=progress, **fusion.arguments()):
                 at = dict(zip(plan.loop, index, strict=True))
-                maps.put(np.stack([np.asarray(getattr(one, n), np.float32) for n in names]), **at)
+                values = one.arrays()
+                if distance is not None:
+                    away = distance.from_focus(run, one)
+                    values |= dict(zip(KINDS, (away.distance, away.error), strict=True))
+                maps.put(np.stack([np.asarray(values[n], np.float32) for n in names]), **at)
                 if fused is not None:
                     fused.put(one.image, **at)
                 else:
@@ -217,9 +224,17 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
                     write_relief(run, stem, one, plan.sizes["Z"], relief, like=None)
 
 
-def _map_calibration(image: ImageND, names: Sequence[str], relief: Relief) -> Calibration:
+def _judged(image: ImageND, plan: StackPlan) -> str | int:
+    """Name or number of the channel that decides most on focus."""
+    number = max(plan.focus, key=plan.focus.__getitem__, default=0)
+    channels = image.calibration.channels
+    return (channels[number].name if number < len(channels) else None) or number
+
+
+def _map_calibration(image: ImageND, names: Sequence[str], relief: Relief, distance: Distance | None) -> Calibration:
     """That of the image, with the maps as its channels."""
     units = {"sigma": "px", "height": relief.unit, "height_error": relief.unit}
+    units |= {} if distance is None else dict.fromkeys(KINDS, distance.unit)
     labels = tuple(Channel(name=f"{n} / {units[n]}" if n in units else n) for n in names)
     # Maps are of the whole stack: what differs between its channels is no channel's of theirs.
     return replace(image.calibration, channels=labels, acquisition=image.calibration.acquisition.over("C"))

@@ -17,6 +17,7 @@ from defocus_backend.io.folders import frames
 from defocus_backend.methods import OWN_METHODS
 from defocus_backend.pipeline.aligning import Aligner
 from defocus_backend.pipeline.axes import fuse_axes, has_axes
+from defocus_backend.pipeline.distance import Distance
 from defocus_backend.pipeline.options import FuseFiles
 from defocus_backend.pipeline.relief import Relief, without_idle_slices, write_relief
 from defocus_backend.pipeline.repairing import repaired
@@ -109,6 +110,7 @@ def _fuse_pictures(
     published = settings.method != _OWN
     if published:
         _refuse_maps(settings, relief)
+    distance = Distance.of(settings.distance, settings.fusion.map_settings)
     folder = paths[0].parent if settings.out is None else settings.out
     stem = folder / (settings.name or stack.name)
     aligner = Aligner(settings.alignment, settings.fusion.match_exposure)
@@ -123,7 +125,7 @@ def _fuse_pictures(
         if published:
             fused = _fuse_published(run, stem, stack, slices, settings)
         else:
-            fused = _fuse_by_defocus(run, stem, stack, slices, settings, relief)
+            fused = _fuse_by_defocus(run, stem, stack, slices, settings, relief, distance)
         if settings.audit:
             write_audit(run, stem, fused, slices, like=stack.first)
     return made_by(run)
@@ -139,6 +141,7 @@ def _refuse_maps(settings: FuseFiles, relief: Relief) -> None:
         "never_above": own.decision_settings.never_above != type(own.decision_settings).never_above,
         "keep_slices": own.keep_slices,
         "confidence": settings.confidence,
+        "calibration": settings.distance.calibration is not None,
     }
     for name, given in changed.items():
         if given:
@@ -147,7 +150,13 @@ def _refuse_maps(settings: FuseFiles, relief: Relief) -> None:
 
 
 def _fuse_by_defocus(
-    run: Run, stem: Path, stack: FileStack, slices: SliceSource, settings: FuseFiles, relief: Relief
+    run: Run,
+    stem: Path,
+    stack: FileStack,
+    slices: SliceSource,
+    settings: FuseFiles,
+    relief: Relief,
+    distance: Distance | None,
 ) -> NDArray[Any]:
     """Fuse by our own method; add the picture and its maps, and return the picture."""
     from defocus_backend.fusion import fuse
@@ -170,6 +179,8 @@ def _fuse_by_defocus(
             result = without_idle_slices(run, slices, count, result, relief, again)
     result = replace(result, index=numbers[result.index])
     write_fusion(run, stem, stack, result, settings)
+    if distance is not None:
+        distance.add(run, stem, result, like=stack.first)
     if settings.confidence:
         unit = Scale(low=0, high=1, label="confidence (0 to 1)")
         run.add_map("confidence", stem, result.confidence, unit, like=stack.first)

@@ -156,7 +156,7 @@ def measure_files(
 
     settings, table = settings or MeasureFiles(), Path(out)
     check_table(table)
-    complete, work = _with_distance(settings.calibration), settings.work
+    complete, work = _with_distance(settings), settings.work
     roots = tuple(Path(path) for path in paths)
     found = find_pieces(roots, pattern=settings.find.pattern, group_by=settings.find.group_by, axes=settings.axes)
     first = list(islice(found, _LOOKED_AT))
@@ -219,13 +219,14 @@ def _thresholds(settings: MeasureFiles) -> list[tuple[str, str]]:
     ]
 
 
-def _with_distance(path: Path | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def _with_distance(settings: MeasureFiles) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Completes a row by the distance from focus in micrometres, where there is a calibration."""
-    if path is None:
+    if settings.calibration is None:
         return lambda row: row
     from defocus_backend.calibration import read_calibration
 
-    calibration = read_calibration(path)
+    calibration = read_calibration(settings.calibration)
+    calibration.check_method(settings.map_method, settings.weights)
     if calibration.unit not in _TO_MICRONS:
         raise InputError("calibration", f"lengths in {calibration.unit}", "one in " + ", ".join(_TO_MICRONS))
     scale = _TO_MICRONS[calibration.unit]

@@ -82,6 +82,33 @@ class _WithOwn(Names):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistanceParams(Params):
+    """The distance from focus, by a calibration in a file."""
+
+    heading: ClassVar[str] = "Distance from focus"
+
+    calibration: Path | None = option(
+        None,
+        "File made by `defocus calibrate`. Also writes the distance from focus, NAME_defocus, and its error.",
+        kind=Path,
+        metavar="FILE.json",
+        common=True,
+    )
+    channel: str | None = option(
+        None,
+        "Channel of the calibration file, by name or number; by default the first, or that in which the focus of a "
+        "file with channels is judged.",
+        kind=str,
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.calibration is None and self.channel is not None:
+            raise InputError("channel", self.channel, "it together with calibration")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MapFiles(InputParams, OutputParams, RunParams):
     """Options of `map_files`."""
 
@@ -98,14 +125,7 @@ class MapFiles(InputParams, OutputParams, RunParams):
         above=0.0,
         common=True,
     )
-    calibration: Path | None = option(
-        None,
-        "File made by `defocus calibrate`. Also writes the distance from focus, NAME_defocus, and its error.",
-        kind=Path,
-        metavar="FILE.json",
-        common=True,
-    )
-    channel: str = option("0", "Channel of the calibration file, by name or number.", metavar="NAME")
+    distance: DistanceParams = group(DistanceParams)
     maps: MapParams = group(MapParams)
 
 
@@ -333,6 +353,7 @@ class FuseFiles(OutputParams):
     alignment: AlignFiles = group(AlignFiles)
     sensor: SensorParams = group(SensorParams)
     relief: ReliefParams = group(ReliefParams)
+    distance: DistanceParams = group(DistanceParams)
     name: str | None = option(
         None,
         "Start of the results' names; by default what the names of the files have in common.",

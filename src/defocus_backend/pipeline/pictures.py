@@ -15,7 +15,7 @@ from defocus_backend.io import READ_SUFFIXES, Picture, encode_image, read_image,
 from defocus_backend.io.folders import without_results
 from defocus_backend.io.picture import file_errors
 from defocus_backend.methods import OWN_METHODS
-from defocus_backend.params import QualityParams
+from defocus_backend.pipeline.distance import Distance
 from defocus_backend.pipeline.options import MapFiles, ShallowFiles, SharpenFiles
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, refuse_changed, running
 from defocus_backend.render import Scale
@@ -23,7 +23,6 @@ from defocus_backend.render import Scale
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from defocus_backend.calibration import ChannelCalibration
     from defocus_backend.defocus import DefocusMap
 
 _UNIT_SCALE = Scale(low=0, high=1, label="confidence (0 to 1)")
@@ -158,11 +157,7 @@ def map_files(
     InputError, FileError, WeightsError, DeviceError, Cancelled
     """
     settings = settings or MapFiles()
-    known = None
-    if settings.calibration is not None:
-        from defocus_backend.calibration import read_calibration
-
-        known = read_calibration(settings.calibration)
+    distance = Distance.of(settings.distance, settings.maps)
     pictures = _Pictures("map", files, settings, ordered, listener)
     for run, picture, stem in pictures.each():
         found = pictures.find_map(run, picture)
@@ -175,28 +170,12 @@ def map_files(
             run.add_map("guide", stem, found.guide, None, **about)
         if settings.confidence:
             run.add_map("confidence", stem, found.confidence, _UNIT_SCALE, **about)
-        if known is not None:
-            if found.unit != "px":
-                given = f"it with the map method {settings.maps.map_method}"
-                raise InputError("calibration", given, "a method with maps in pixels")
-            sure = np.where(found.confidence > QualityParams.confident_above, found.sigma, np.nan)
-            add_distance(run, stem, sure, known.channel(settings.channel), known.unit, **about)
+        if distance is not None:
+            distance.add(run, stem, found, **about)
         if settings.threshold is not None:
             mask = encode_image(found.in_focus(settings.threshold), ".png")
             run.add("in focus", stem.with_name(f"{stem.name}_in_focus.png"), mask, source=picture.path)
     return pictures.result
-
-
-def add_distance(run: Run, stem: Path, sigma: Any, one: ChannelCalibration, unit: str, **about: Any) -> None:
-    """Add the distance from focus and its error to the files of a run, as ``NAME_defocus`` and its error."""
-    found = one.distance(sigma, pixels=True)
-    reach = max(one.reach_below, one.reach_above)
-    scale = Scale(low=0, high=reach, label=f"distance from focus / {unit}", colormap="viridis")
-    run.add_map("defocus", stem, found.distance, scale, **about)
-    run.add_map("defocus_error", stem, found.error, None, **about)
-    beyond = float(np.mean(np.isfinite(sigma) & ~np.isfinite(found.distance)))
-    if beyond:
-        run.tell(f"{beyond:.0%} of the pixels are blurred beyond the calibration and have no distance")
 
 
 @names_bad_arguments

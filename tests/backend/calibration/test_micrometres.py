@@ -162,7 +162,12 @@ def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
     z = np.arange(-24, 25, 2.0)
     one = fit_calibration(planes(z, np.zeros((4, 4))), z, (256, 256), name="GFP")
     whole = db.DefocusCalibration(
-        unit="um", pixel_size=0.3, shape=(256, 256), method="pixelnet", channels=(one, replace(one, name="DAPI"))
+        unit="um",
+        pixel_size=0.3,
+        shape=(256, 256),
+        map_method="pixelnet",
+        weights="a.pth",
+        channels=(one, replace(one, name="DAPI")),
     )
     db.write_calibration(tmp_path / "c.json", whole)
     assert db.read_calibration(tmp_path / "c.json") == whole
@@ -226,3 +231,52 @@ def test_the_commands(tmp_path: Path, calibration: db.DefocusCalibration) -> Non
     header, row = (line.split(",") for line in out.read_text().splitlines())
     assert float(row[header.index("defocus_um")]) == pytest.approx(20, rel=0.12)
     assert float(row[header.index("defocus_error_um")]) > 0
+
+
+def test_the_distance_from_one_name_and_in_files(tmp_path: Path, calibration: db.DefocusCalibration) -> None:
+    """A stack whose planes all lie beyond the focus: the nearest of them counts."""
+    scope, stack = Microscope(nuclei(9), 0.0), []
+    for z in (16.0, 20.0, 24.0):
+        scope.move(z)
+        stack.append(scope.snap())
+    db.write_calibration(tmp_path / "c.json", calibration)
+    for number, plane in enumerate(stack):
+        db.write_image(tmp_path / f"p{number}.tif", plane)
+    planes = [tmp_path / f"p{number}.tif" for number in range(3)]
+    options = {"calibration": tmp_path / "c.json", "out": tmp_path / "out", "align": "off", "name": "cells"}
+    made = db.fuse_files(planes, db.FuseFiles.of(options))
+    assert {path.name for path in made.paths} >= {"cells_defocus.tif", "cells_defocus.png", "cells_defocus_error.tif"}
+    distance = db.read_map(tmp_path / "out" / "cells_defocus.tif")
+    found = db.defocus_distance(db.fuse(stack, device="cpu"), calibration)
+    np.testing.assert_allclose(distance, found.distance, atol=0.05)
+    assert np.nanmedian(distance) == pytest.approx(16, rel=0.15)
+
+    db.write_nd(tmp_path / "cells.ome.tif", np.stack(stack), axes="ZYX")
+    db.fuse_files([tmp_path / "cells.ome.tif"], db.FuseFiles.of({**options, "align": "auto"}))
+    maps = db.open_nd(tmp_path / "out" / "cells_maps.ome.tif")
+    names = [channel.name for channel in maps.calibration.channels]
+    assert names[-2:] == ["defocus / um", "defocus_error / um"]
+    np.testing.assert_allclose(maps.pick("C", len(names) - 2)[...], found.distance, atol=0.05)
+
+    quality = db.defocus_distance(db.focus_quality(stack[0], device="cpu"), calibration)
+    one_map = db.defocus_distance(db.defocus_map(stack[0], device="cpu"), calibration)
+    assert float(quality.distance) == pytest.approx(float(np.nanmedian(one_map.distance)), rel=0.1)
+
+
+def test_a_calibration_counts_for_its_own_network(tmp_path: Path, calibration: db.DefocusCalibration) -> None:
+    db.write_calibration(tmp_path / "c.json", replace(calibration, map_method="blurnet"))
+    db.write_image(tmp_path / "p.png", nuclei(9)[:64, :64].astype(np.uint8))
+    with pytest.raises(db.InputError, match=r"calibration.*blurnet"):
+        db.map_files([tmp_path / "p.png"], db.MapFiles.of({"calibration": tmp_path / "c.json"}))
+    with pytest.raises(db.InputError, match="channel"):
+        db.MapFiles.of({"channel": "GFP"})
+
+
+def test_calibrations_of_the_first_version_are_read(tmp_path: Path, calibration: db.DefocusCalibration) -> None:
+    """They had the method and the weights in one text."""
+    known = replace(calibration, weights="mine.pth")
+    db.write_calibration(tmp_path / "c.json", known)
+    content = json.loads((tmp_path / "c.json").read_text())
+    content["method"] = f"{content.pop('map_method')}, {content.pop('weights')}"
+    (tmp_path / "c.json").write_text(json.dumps({**content, "version": 1}))
+    assert db.read_calibration(tmp_path / "c.json") == known
