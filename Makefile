@@ -2,7 +2,7 @@
 #
 #   make demo     the main job on installed photographs; look at demo-output/contact-sheet.png
 #   make paper    the paper's tables and figures; PAPER takes its options: PAPER="--data DIR"
-#   make test     all tests; make lint, make types: the linter and the type checker
+#   make test     all tests, TEST_JOBS=2 processes at a time; make lint, make types: the linter and the type checker
 #   make test-pyside   the plugin's tests with PySide6; make coverage: all tests, with what they cover
 #   make docs     the documentation site, in site/; make examples: every script of examples/, gallery: their pictures too
 #   make results  docs/results.md from the figures in docs/results
@@ -17,6 +17,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Tests of the plugin open a real viewer, which needs a display. They have a process of their own: thread pools, a
 # cluster and the like, which the library's tests leave to the end of theirs, are no part of a napari session.
 DISPLAY_RUN := $(shell command -v xvfb-run >/dev/null 2>&1 && echo xvfb-run -a)
+WITH_PYQT6 := QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAY_RUN)
+WITH_PYSIDE6 := QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN)
+
+# A process for each core, and one thread in each: the tests' images are too small for more.
+TEST_JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_JOBS)
+test test-pyside coverage: export OMP_NUM_THREADS = 1
 
 .PHONY: demo paper fuzz test test-pyside coverage lint types docs examples gallery results dist changelog screenshots clean
 
@@ -27,15 +34,15 @@ paper: $(VENV)/.ready-run
 	$(BIN)/python -m paper $(PAPER)
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest --ignore tests/napari
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
+	$(PYTEST) --ignore tests/napari
+	$(WITH_PYQT6) $(PYTEST) tests/napari
 
 test-pyside: $(VENV)/.ready-pyside
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(DISPLAY_RUN) $(BIN)/python -m pytest tests/napari
+	$(WITH_PYSIDE6) $(PYTEST) tests/napari
 
 coverage: $(VENV)/.ready-test
-	$(BIN)/python -m pytest --cov --cov-report= --ignore tests/napari
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(DISPLAY_RUN) $(BIN)/python -m pytest --cov --cov-append --cov-report= tests/napari
+	$(PYTEST) --cov --cov-report= --ignore tests/napari
+	$(WITH_PYQT6) $(PYTEST) --cov --cov-append --cov-report= tests/napari
 	$(BIN)/python -m coverage report
 
 # Damaged files through the command line, wrong arguments through the library, files by generators through the readers;
