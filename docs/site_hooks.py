@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).parent))
+from make_notebooks import notebook  # a script beside this one
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -32,6 +38,9 @@ TOPICS = {
 }
 """Headings of the Python reference and the modules whose public names stand under each; others come last."""
 
+CHOICES = re.compile(r"\[(\w[^\[\]]*\|[^\[\]]*)\]$")
+"""What click prints in place of a value's name: `[auto|float32]`."""
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
@@ -42,7 +51,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     for where, text in pages.items():
         files.append(File.generated(config, where, content=text))
+    for script in EXAMPLES.glob("*.py"):
+        text = json.dumps(notebook(script), indent=1, ensure_ascii=False)
+        files.append(File.generated(config, f"notebooks/{script.stem}.ipynb", content=text))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Fit pages to narrow windows: long names in tables break between their parts, a click shows a picture at full size."""
+
+    def breakable(cell: re.Match[str]) -> str:
+        return re.sub(
+            r"<code>(.*?)</code>", lambda code: re.sub(r"(?<=[/_|=])(?!$|<)", "<wbr>", code[0]), cell[0], flags=re.S
+        )
+
+    html = re.sub(r"<td\b.*?</td>", breakable, html, flags=re.S)
+    linked = re.compile(r'(<a\b[^>]*>\s*)?(<img\b[^>]*?src="([^"]+)"[^>]*>)')
+    return linked.sub(lambda m: m[0] if m[1] else f'<a class="picture" href="{m[3]}">{m[2]}</a>', html)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -93,10 +118,13 @@ def command_section(command: click.Command, name: str, parent: click.Context) ->
         if record is not None and isinstance(parameter, click.Option):
             groups.setdefault(getattr(parameter, "section", "Options"), []).append(record)
     for title, records in groups.items():
-        lines += [f"**{title}**", "", "| Option | Meaning |", "|---|---|"]
+        lines += [f"**{title}**", ""]
         for flags, text in records:
-            lines.append(f"| `{flags}` | {escaped(text)} |")
-        lines.append("")
+            choices = CHOICES.search(flags)
+            if choices is not None:
+                flags = flags[: choices.start()].strip()
+                text = text.rstrip(".") + ". One of " + ", ".join(choices[1].split("|")) + "."
+            lines += [f"`{flags}`", f":   {escaped(text)}", ""]
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             found = command.get_command(context, below)
@@ -162,7 +190,8 @@ def gallery_page(docs: Path) -> str:
     lines = [
         "# Examples",
         "",
-        "Short scripts that make their own data. `make examples` runs them all, `python examples/NAME.py` one.",
+        "Short scripts that make their own data. `make examples` runs them all, `python examples/NAME.py` one. Each is also a",
+        "notebook.",
         "",
         '<div class="gallery" markdown>',
         "",
@@ -186,4 +215,5 @@ def gallery_page(docs: Path) -> str:
         text = script.read_text(encoding="utf-8")
         code = text.split('"""', 2)[2].strip("\n") if text.startswith('"""') else text
         lines += [f'```python title="examples/{script.name}"', code, "```", ""]
+        lines += [f"[The same as a notebook](notebooks/{script.stem}.ipynb)", ""]
     return "\n".join(lines) + "\n"

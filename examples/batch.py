@@ -1,6 +1,6 @@
-"""Fuse several rendered focal stacks in two processes and compare each with its truth.
+"""Many stacks in two processes.
 
-python examples/batch.py
+Three rendered stacks are fused at once. Each result comes as soon as it is ready, and is compared with its truth.
 """
 
 from __future__ import annotations
