@@ -61,9 +61,7 @@ def on_page_content(html: str, **_: Any) -> str:
     """Fit pages to narrow windows: long names in tables break between their parts, a click shows a picture at full size."""
 
     def breakable(cell: re.Match[str]) -> str:
-        return re.sub(
-            r"<code>(.*?)</code>", lambda code: re.sub(r"(?<=[/_|=])(?!$|<)", "<wbr>", code[0]), cell[0], flags=re.S
-        )
+        return re.sub(r"(?<=<code>)[^<]+", lambda name: re.sub(r"(?<=[/_|=])(?!$)", "<wbr>", name[0]), cell[0])
 
     html = re.sub(r"<td\b.*?</td>", breakable, html, flags=re.S)
     linked = re.compile(r'(<a\b[^>]*>\s*)?(<img\b[^>]*?src="([^"]+)"[^>]*>)')
