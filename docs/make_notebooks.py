@@ -2,8 +2,8 @@
 
     python docs/make_notebooks.py --out FOLDER
 
-The documentation site builds them too, and the gallery links to them. Figures stay in the notebook: what saves them to a
-file is left out.
+The documentation site builds them too, and the gallery links to them. Figures stay in the notebook: the lines that save
+them to a file are left out.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Fit pages to narrow windows: long names in tables break between their parts, a click shows a picture at full size."""
+    """Fit a page to narrow windows: long names in tables break between their parts, pictures open at full size."""
 
     def breakable(cell: re.Match[str]) -> str:
         return re.sub(r"(?<=<code>)[^<]+", lambda name: re.sub(r"(?<=[/_|=])(?!$)", "<wbr>", name[0]), cell[0])
@@ -188,8 +188,8 @@ def gallery_page(docs: Path) -> str:
     lines = [
         "# Examples",
         "",
-        "Short scripts that make their own data. `make examples` runs them all, `python examples/NAME.py` one. Each is also a",
-        "notebook.",
+        "Short scripts that make their own data. `make examples` runs them all, `python examples/NAME.py` one.",
+        "Each is also a notebook.",
         "",
         '<div class="gallery" markdown>',
         "",

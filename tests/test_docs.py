@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -56,6 +57,35 @@ def test_examples_call_what_exists(example: Path) -> None:
     }
     assert used, "an example shows the library"
     assert [name for name in used if not hasattr(db, name)] == []
+
+
+@pytest.fixture(scope="module")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the notebooks that are built from the examples."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    subprocess.run([sys.executable, DOCS / "make_notebooks.py", "--out", folder], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+def test_notebooks_have_every_statement_of_their_example(example: Path, notebooks: Path) -> None:
+    cells = json.loads((notebooks / f"{example.stem}.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["cell_type"] == "markdown"
+    assert cells[0]["source"][0].startswith("# ")
+    made = {ast.unparse(node) for cell in cells[1:] for node in ast.parse("".join(cell["source"])).body}
+    top = ast.parse(example.read_text(encoding="utf-8")).body[1:]
+    (main,) = (node for node in top if isinstance(node, ast.FunctionDef) and node.name == "main")
+    wanted = {ast.unparse(node) for node in [*top[: top.index(main)], *main.body[1:]]}
+    files_alone = re.compile(r"OUT = |out\.mkdir|figure\.savefig|from __future__")
+    assert wanted - made == {text for text in wanted if files_alone.match(text)}
+
+
+def test_a_notebook_runs_from_top_to_bottom(notebooks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {}
+    for cell in json.loads((notebooks / "batch.ipynb").read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]).replace("jobs = 2", "jobs = 1"), names)
+    assert re.search(r"tilted: \d\d\.\d dB", capsys.readouterr().out)
 
 
 def test_every_promise_names_a_test_that_exists() -> None:
