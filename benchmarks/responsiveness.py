@@ -81,26 +81,27 @@ def wait(until: Any, seconds: float = 3600) -> None:
     timer.stop()
 
 
-def instant(plan: Any, arguments: Any, keep_slices: bool, never_above: float, progress: Any, cancel: Any) -> Any:  # noqa: ARG001
-    """What `fuse_plan` returns for a stack in colour, after a second of doing nothing."""
-    from napari_defocus._widgets._fusing import Fused
+def instant(recipe: Any, choice: Any, options: Any, alignment: Any, progress: Any, cancel: Any) -> Any:  # noqa: ARG001
+    """What `run_fusion` returns for a stack in colour, after a second of doing nothing."""
+    from napari_defocus._fusing import Fused, FusedStack
 
-    height, width = plan.source.shape[-2:]
+    height, width = choice.source.shape[-2:]
     for done in range(20):
         time.sleep(0.05)
         progress(done + 1, 20, "slices")
-    rows = np.linspace(0, len(plan) - 0.001, height)
+    rows = np.linspace(0, len(choice) - 0.001, height)
     index = np.repeat(rows.astype(np.uint8)[:, None], width, axis=1)
     sigma = np.repeat(np.linspace(0, 9, width, dtype=np.float32)[None], height, axis=0)
     return Fused(
-        image=plan.source.data[0].copy(),
+        stack=FusedStack(choice, options),
+        image=choice.source.data[0].copy(),
         index=index,
         sigma=sigma,
         confidence=sigma / 9,
         height=index.astype(np.float32),
         height_error=sigma / 90,
         never_in_focus=(sigma > 5).astype(np.uint8),
-        ranges={((), 0): (0.0, 255.0)},
+        never_above=float(options["never_above"]),
     )
 
 
@@ -114,7 +115,7 @@ def main() -> None:
     if chosen.instant:
         import napari_defocus._widgets.fusion
 
-        napari_defocus._widgets.fusion.fuse_plan = instant
+        napari_defocus._widgets.fusion.run_fusion = instant
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.add_image(frames(chosen.frames, *chosen.size), rgb=True, name="stack")
     _, widget = viewer.window.add_plugin_dock_widget("napari-defocus", "Focus fusion")

@@ -50,14 +50,17 @@ class Watcher:
     def _look(self) -> None:
         while True:
             time.sleep(TICK_S)
-            frame = sys._current_frames().get(self._main)
-            while frame is not None:
-                parts = Path(frame.f_code.co_filename).parts
-                owner = next((_PACKAGES[p] for p in reversed(parts) if p in _PACKAGES), None)
-                if owner is not None:
-                    self._seen[owner] += 1
-                    break
-                frame = frame.f_back
+            self._look_once()  # a call of its own: a frame that is held on to here would hold its painter in the window
+
+    def _look_once(self) -> None:
+        frame = sys._current_frames().get(self._main)
+        while frame is not None:
+            parts = Path(frame.f_code.co_filename).parts
+            owner = next((_PACKAGES[p] for p in reversed(parts) if p in _PACKAGES), None)
+            if owner is not None:
+                self._seen[owner] += 1
+                return
+            frame = frame.f_back
 
     def _tick(self) -> None:
         now = time.perf_counter(), time.thread_time()
