@@ -7,12 +7,18 @@ widget would be deleted there, which Qt does not survive.
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 
 _held: set[object] = set()
+_ENDINGS = {"darwin": ".dylib"}
 
 
 def spare_what_is_there() -> Callable[[], None]:
@@ -35,10 +41,14 @@ def spare_what_is_there() -> Callable[[], None]:
     return release
 
 
-def load_library() -> None:
-    """Import the library with torch, with the collector off: what is imported stays."""
+def load_library() -> ModuleType:
+    """The library, imported with torch and without blocking other threads more than can be helped.
+
+    The collector is off meanwhile: what is imported stays.
+    """
     if "torch" in sys.modules:
-        return
+        return import_module("defocus_backend")
+    _load_binaries()
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -48,3 +58,22 @@ def load_library() -> None:
             gc.enable()
     if _held:
         gc.freeze()
+    return import_module("defocus_backend")
+
+
+def _load_binaries() -> None:
+    """Load torch's largest shared libraries, which takes half a second of processor time, beside other threads.
+
+    An import holds Python's lock while the system loads a library, a call through ctypes does not. The import then
+    finds them loaded. Where a file is missing or cannot be loaded, the import itself sees to it.
+    """
+    spec = find_spec("torch")
+    if spec is None or not spec.submodule_search_locations or os.name != "posix":
+        return
+    folder, ending = Path(next(iter(spec.submodule_search_locations))) / "lib", _ENDINGS.get(sys.platform, ".so")
+    load = ctypes.CDLL(None).dlopen
+    load.restype, load.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+    for name, mode in (("libtorch_global_deps", os.RTLD_GLOBAL), ("libtorch_cpu", 0), ("libtorch_python", 0)):
+        path = folder / (name + ending)
+        if path.exists():
+            load(os.fsencode(path), os.RTLD_NOW | mode)

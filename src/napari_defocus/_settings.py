@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from defocus_backend.errors import FileError
-from defocus_backend.io import write_whole
 
 FOLDER = "NAPARI_DEFOCUS_SETTINGS"
 """Environment variable that names another folder for the settings."""
@@ -26,8 +27,13 @@ def folder() -> Path:
     return Path(user_config_dir("napari-defocus"))
 
 
+_writing: list[threading.Thread] = []
+
+
 def load(name: str) -> dict[str, Any]:
     """The settings of one widget as they were saved last; empty where there are none that can be read."""
+    while _writing:
+        _writing.pop().join()
     try:
         return tomllib.loads((folder() / f"{name}.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -35,12 +41,23 @@ def load(name: str) -> dict[str, Any]:
 
 
 def save(name: str, values: Mapping[str, Any]) -> None:
-    """Keep the settings of one widget; without a place to write them they are lost with the session."""
-    try:
-        folder().mkdir(parents=True, exist_ok=True)
-        write_whole(folder() / f"{name}.toml", to_toml(values).encode())
-    except OSError:
-        return
+    """Keep the settings of one widget; without a place to write them they are lost with the session.
+
+    They are written beside the window: a folder may lie on a slow disk.
+    """
+    path, text = folder() / f"{name}.toml", to_toml(values).encode()
+
+    def write() -> None:
+        from defocus_backend.io import write_whole
+
+        with contextlib.suppress(OSError, FileError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text)
+
+    for earlier in _writing:
+        earlier.join()
+    _writing[:] = [threading.Thread(target=write, name="napari-defocus: settings")]
+    _writing[0].start()
 
 
 def read_preset(path: Path) -> dict[str, Any]:

@@ -45,7 +45,9 @@ def show_stepwise(
     """
     shown: dict[str, Layer] = {}
     for result in results:
-        named = {"role": result.role, "name": name_of(made, result.title), "checksum": checksum(result.data)}
+        named: dict[str, Any] = {"role": result.role, "name": name_of(made, result.title)}
+        if result.role == "sigma":  # `made_with` tells by it whether the map was changed
+            named["checksum"] = checksum(result.data)
         about = {**made, **named, **result.about}
         old = None if new_layers else find(viewer, result.role, made["source_id"])
         if old is not None and _fits(old, result):

@@ -13,6 +13,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QWidget
 
+from napari_defocus._garbage import load_library
 from napari_defocus._layers import (
     Result,
     Source,
@@ -31,6 +32,7 @@ from napari_defocus._maps import map_arrays, place_in
 from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import show
+from napari_defocus._view import View
 from napari_defocus._widgets._base import Job, OperationWidget
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, chosen_device, device_box
@@ -103,6 +105,7 @@ class MappedWidget(OperationWidget):
         self._ready: tuple[Any, Any] | None = None
         self._watching: list[Layer] = []
         self._edition = 0
+        self._drawn: Any = None
         self._previewed: Layer | None = None
         self._shown = PreviewLayers(self.viewer)
         self._preview.ready.connect(self._show_preview)
@@ -175,12 +178,11 @@ class MappedWidget(OperationWidget):
     def _map_changed(self, *_: Any) -> None:
         self._watch()
         self._say_what_the_map_is()
-        planes = self._planes()
-        self.plot.set_map(None if planes is None else planes[1])
+        there = self._draw_map()
         self.update_state()
         if "torch" in sys.modules:
             self.draw_curve()
-            if planes is not None and self.map.layer is not self._previewed:
+            if there and self.map.layer is not self._previewed:
                 self._previewed = self.map.layer
                 self.changed()
 
@@ -221,8 +223,7 @@ class MappedWidget(OperationWidget):
 
     def slice_changed(self, *_: Any) -> None:
         """Show the slice in view."""
-        planes = self._planes()
-        self.plot.set_map(None if planes is None else planes[1])
+        self._draw_map()
         self.update_state()
         layer = self.image.layer
         if layer is not None and layer.ndim > 2 and (self.made_layers or self._preview.busy):
@@ -232,7 +233,7 @@ class MappedWidget(OperationWidget):
         """Draw the curve once somebody looks: it comes from the library, which loads torch."""
         if self.plot.curve is None:
             self.draw_curve()
-            if self._planes() is not None and self._previewed is None:
+            if not self.problem() and self._previewed is None:
                 self._previewed = self.map.layer
                 self.changed()
         super().enterEvent(event)
@@ -289,29 +290,28 @@ class MappedWidget(OperationWidget):
         if not isalive(self):
             return
         self.draw_curve()
-        planes = self._planes() if self.live.isChecked() else None
         image, sigma = self.image.layer, self.map.layer
-        if planes is None or image is None or sigma is None:
+        if not self.live.isChecked() or image is None or sigma is None or self.problem():
             self._preview.drop()
             if self._map_is_of_another_slice(False):
                 self._shown.hide(image, self.results.values())
             return
-        self._preview_source, arguments, point = planes[2], self.arguments(), self.viewer.dims.point
+        self._preview_source = source = Source.of(image)
+        arguments, point = self.arguments(), self.viewer.dims.point
+        planes = View(source, position(image, point)), View(Source.of(sigma), position(sigma, point))
         places = (identity(image), position(image, point), identity(sigma), position(sigma, point))
         key = (*places, arguments["device"], self._edition)
         self._preview.submit(lambda: self._follow(key, planes, arguments))
 
-    def _follow(
-        self, key: Any, planes: tuple[NDArray[Any], NDArray[Any], Source], arguments: dict[str, Any]
-    ) -> Iterator[Arrays]:
+    def _follow(self, key: Any, planes: tuple[View, View], arguments: dict[str, Any]) -> Iterator[Arrays]:
         """Results of the preview; what does not depend on the controls is kept from call to call."""
-        import defocus_backend as db
+        db = load_library()
 
         if self._ready is None or self._ready[0] != key:
-            image, sigma, source = planes
+            image, sigma = (view.read() for view in planes)  # here: a lazy layer is computed
             make = getattr(db, self.prepared)
             self._ready = None  # before the next is made: both would be in memory
-            self._ready = key, make(image, sigma, channel_axis=source.channel_axis, device=arguments["device"])
+            self._ready = key, make(image, sigma, channel_axis=planes[0].channel_axis, device=arguments["device"])
         yield from self.render(self._ready[1], arguments)
 
     def draw_curve(self) -> None:
@@ -320,7 +320,7 @@ class MappedWidget(OperationWidget):
         sigma = np.linspace(0, SIGMA_MAX, CURVE_POINTS, dtype=np.float32)
 
         def work() -> Any:
-            import defocus_backend as db
+            db = load_library()
 
             return sigma, getattr(db, function)(sigma[None], **arguments)[0], top
 
@@ -330,13 +330,15 @@ class MappedWidget(OperationWidget):
         # A slider on its way may pass through values that contradict each other: no pop-up for each.
         self.say(advice(error, self.words_for()))
 
-    def _planes(self) -> tuple[NDArray[Any], NDArray[Any], Source] | None:
-        image, sigma = self.image.layer, self.map.layer
-        if image is None or sigma is None or self.problem():
-            return None
-        point = self.viewer.dims.point
-        source = Source.of(image)
-        return source.plane(position(image, point)), Source.of(sigma).plane(position(sigma, point)), source
+    def _draw_map(self) -> bool:
+        """Draw the histogram of the map in view; whether there is one."""
+        sigma = None if self.problem() else self.map.layer
+        index = () if sigma is None else position(sigma, self.viewer.dims.point)
+        drawn = (sigma and identity(sigma), index, self._edition)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.plot.set_map(None if sigma is None else Source.of(sigma).plane(index))
+        return sigma is not None
 
     def _show_preview(self, found: Arrays) -> None:
         source = self._preview_source

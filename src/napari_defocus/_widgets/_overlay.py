@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
+from napari_defocus._garbage import load_library
 from napari_defocus._layers import Result, Source, identity, made_by, provenance
 from napari_defocus._show import show
 from napari_defocus._worker import Preview, tell
@@ -60,7 +61,7 @@ class Overlay(QObject):
         owner_id, name = str(made_by(layer).get("source_id")), str(made_by(layer).get("source"))
 
         def work() -> Any:
-            import defocus_backend as db
+            db = load_library()
 
             return layer, source, owner_id, name, below, db.in_focus(np.asarray(source.data), below).view(np.uint8)
 

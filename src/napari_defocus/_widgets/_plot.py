@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ SIGMA_MAX = 19.0
 """Largest sigma that the networks tell apart, in pixels: the end of every sigma axis."""
 
 _BINS = 76
-_SAMPLE = 400_000
+_SAMPLE = 60_000
+"""Pixels of a map that are counted at most: a bar's height then is right within a pixel."""
 
 
 def theme_colors() -> dict[str, QColor]:
@@ -59,7 +61,8 @@ class SigmaPlot(QWidget):
         """Take the map whose histogram is drawn; NaN left out. Maps without a unit have an axis of their own."""
         self.unit, self.span, self.counts = unit, (0.0, SIGMA_MAX), np.zeros(_BINS)
         if sigma is not None:
-            values = sigma.reshape(-1)[:: max(1, sigma.size // _SAMPLE)]
+            step = max(1, math.ceil(math.sqrt(sigma.size / _SAMPLE)))
+            values = sigma[..., ::step, ::step].reshape(-1)
             values = values[np.isfinite(values)]
             if unit != "px" and values.size:
                 self.span = (float(values.min()), float(values.max()))

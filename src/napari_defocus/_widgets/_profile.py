@@ -15,6 +15,7 @@ from qtpy.QtGui import QColor, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPa
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_defocus._fusing import FusedStack
+from napari_defocus._garbage import load_library
 from napari_defocus._layers import identity, position
 from napari_defocus._stacks import show_slice
 from napari_defocus._widgets._plot import theme_colors
@@ -70,7 +71,7 @@ def blur_along_z(stack: FusedStack, frame: tuple[int, ...], row: int, column: in
         Of the maps of the stack.
     device : str
     """
-    import defocus_backend as db
+    db = load_library()
 
     choice = stack.choice
     window = tuple(slice(max(0, n - _AROUND), n + _AROUND + 1) for n in (row, column))

@@ -11,6 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_defocus._fusing import FusedStack, blend_arguments
+from napari_defocus._garbage import load_library
 from napari_defocus._layers import position
 from napari_defocus._worker import Preview
 
@@ -154,7 +155,7 @@ class Repainter(QObject):
 
     def _again(self, frame: Index, where: Index, changed: Region, labels: NDArray[Any]) -> Any:
         """Fuse the surroundings of a change anew by the library; for every channel its pixels."""
-        import defocus_backend as db
+        db = load_library()
 
         stack, options = self.stack, self.stack.options
         blending = blend_arguments(options)

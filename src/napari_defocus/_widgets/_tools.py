@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from defocus_backend.errors import DefocusError
-from defocus_backend.io import write_whole
 from napari_defocus import _settings
 from napari_defocus._layers import made_by
 from napari_defocus._presets import from_preset, to_preset
-from napari_defocus._saving import save_results
 from napari_defocus._widgets._compare import Compare
 from napari_defocus._widgets._panel import button, row
 
@@ -91,6 +89,8 @@ class RunTools(QWidget):
 
     def save_to(self, path: Path, *, zarr: bool = False) -> None:
         """Write all results of the input into a folder."""
+        from napari_defocus._saving import save_results  # with the library's readers and writers, not for every opening
+
         try:
             written = save_results(path, self.results(), zarr=zarr)
         except DefocusError as error:
@@ -112,6 +112,8 @@ class RunTools(QWidget):
 
     def save_preset(self, path: Path) -> None:
         """Write the settings as the command line takes them."""
+        from defocus_backend.io import write_whole
+
         owner = self._owner
         comment = f"Settings of {owner.title} in napari-defocus; defocus batch --config {path.name} takes them too"
         try:
