@@ -49,7 +49,7 @@ def focal_stack() -> list[LayerData]:
     from defocus_backend.synthetic.scenes import tilted_depth
 
     sharp = data.coffee()
-    scene = render(sharp, tilted_depth(sharp.shape[:2], _SLICES), slices=_SLICES, noise=1.0)
+    scene = render(sharp, tilted_depth(sharp.shape[:2], _SLICES), slices=_SLICES, noise=1.0, occlusion=False)
     return [(scene.slices, {"name": "focal stack", "rgb": True, "axis_labels": ("z", "y", "x")}, "image")]
 
 
@@ -62,7 +62,7 @@ def z_stack() -> list[LayerData]:
     from defocus_backend.synthetic.scenes import focal_stack as render
 
     sharp = data.gravel()
-    scene = render(sharp, bump_depth(sharp.shape, _SLICES), slices=_SLICES, noise=2.0, psf="gaussian")
+    scene = render(sharp, bump_depth(sharp.shape, _SLICES), slices=_SLICES, noise=2.0, psf="gaussian", occlusion=False)
     # A camera with an offset that fills a small part of its 16 bits.
     counts = scene.slices.astype(np.uint16) * 12 + 400
     place = {"units": ("um",) * 3, "axis_labels": ("z", "y", "x")}

@@ -115,6 +115,13 @@ def test_what_cannot_be_fused_says_why():
         StackChoice((source((3, 2, 4, 5)),), axis=1, channel_axis=1)
 
 
+def test_the_rendered_photographs_are_not_taken_for_moved_ones():
+    import defocus_backend as db
+    from napari_defocus._sample_data import focal_stack
+
+    assert not db.alignment_needed(focal_stack()[0][0], channel_axis=-1).needed
+
+
 def test_a_stack_with_a_unit_along_z_is_a_microscopes():
     """A stage does not scale or turn the picture: what grows along z there is blur, not a motion of the camera."""
     import defocus_backend as db

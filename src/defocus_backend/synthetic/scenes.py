@@ -61,6 +61,7 @@ def focal_stack(
     blur_per_slice: float = 1.2,
     noise: float = 0.0,
     psf: str = "disc",
+    occlusion: bool = True,
     seed: int = 0,
 ) -> FocalStack:
     """Render a focal stack from a sharp photograph and its depth.
@@ -85,6 +86,9 @@ def focal_stack(
         Standard deviation of the Poisson-Gaussian noise at mid-gray, in gray values.
     psf : {"disc", "gaussian"}
         A lens disc or a Gaussian; a disc of radius R counts as sigma R / 2.
+    occlusion : bool
+        Whether near layers hide far ones. False for a surface without steps: no part of it hides another one, but
+        the layers that it is cut into would, and what is blurred would be displaced towards the far side.
     seed : int
         Seeds the noise.
 
@@ -104,17 +108,25 @@ def focal_stack(
     planes = np.moveaxis(np.atleast_3d(sharp), -1, 0).astype(np.float32)
     count = int(slices)
     out = np.zeros((count, *planes.shape), dtype=np.float32)
+    light = np.zeros((count, *where.shape), dtype=np.float32)
     otf = lru_cache(maxsize=_MAX_LAYERS)(lambda sigma: transfer(where.shape[0], where.shape[1], sigma, psf))
     # Far to near, all slices together: the spectrum of a layer is computed once.
     for number in range(len(levels) - 1, -1, -1):
         if not (layer_of == number).any():
             continue
-        colours, outline = _layer(planes, where, levels, layer_of, number)
+        if occlusion:
+            colours, outline = _layer(planes, where, levels, layer_of, number)
+        else:
+            colours, outline = planes, (layer_of == number).astype(np.float32)
         spectra = fft.dctn(np.concatenate([colours * outline, outline[None]]), axes=(1, 2), norm="ortho")
         for n in range(count):
             sigma = round(blur_per_slice * abs(n - float(levels[number])), 4)
             blurred = fft.idctn(spectra * otf(sigma) if sigma else spectra, axes=(1, 2), norm="ortho")
-            out[n] = out[n] * (1 - blurred[-1]) + blurred[:-1]
+            hidden = blurred[-1] if occlusion else 0
+            out[n] = out[n] * (1 - hidden) + blurred[:-1]
+            light[n] += blurred[-1]
+    if not occlusion:
+        out /= light[:, None]
     if noise:
         out = add_noise(out, noise, np.random.default_rng(seed))
     images = np.clip(np.rint(out), 0, 255).astype(np.uint8)

@@ -57,6 +57,17 @@ def test_a_slope_is_sharpest_where_it_is_in_focus(make: Callable[..., np.ndarray
         assert error[:, near].mean(axis=1).argmin() == n
 
 
+@pytest.mark.parametrize("row", [20, 108])
+def test_a_surface_without_steps_displaces_nothing(row: int) -> None:
+    """Layers of a slope that hid each other would push what is blurred towards the far side."""
+    photo = np.zeros((128, 32), np.uint8)
+    photo[row - 2 : row + 3] = 200
+    depth = scenes.tilted_depth(photo.shape, 5)
+    lines = scenes.focal_stack(photo, depth, slices=5, occlusion=False).slices.astype(float).mean(2)
+    centres = (lines * np.arange(128)).sum(1) / lines.sum(1)
+    assert np.abs(centres - row).max() < 0.5
+
+
 def test_light_is_kept_on_a_constant_photograph() -> None:
     """Layers that failed to cover each other would leave dark seams."""
     photo = np.full((80, 90), 137, np.uint8)
