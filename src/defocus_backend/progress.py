@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,8 +13,7 @@ from defocus_backend.errors import Cancelled
 ProgressCallback = Callable[[int, int, str], None]
 """Called as ``progress(done, total, what)`` with counts in the unit that `what` names (tiles, slices).
 
-If it has an attribute `preview`, a `PreviewCallback`, `fuse` calls that after each slice of its first pass, unless the
-slices are so large that they are fused in bands.
+If it has an attribute `preview`, a `PreviewCallback`, `fuse` calls that after each slice of its first pass.
 """
 
 CancelCallback = Callable[[], bool]
@@ -21,7 +21,35 @@ CancelCallback = Callable[[], bool]
 
 
 PreviewCallback = Callable[[Callable[[], NDArray[Any]]], None]
-"""Called as ``preview(image)``; ``image()`` is the fused image so far, at half the size, to be called at once."""
+"""Called as ``preview(image)``; ``image()`` is the fused image so far, to be called at once.
+
+It has half the size, or less where large slices are fused in bands; there it grows from the top, and is 0 below. Of
+several channels it is the one on which focus is judged.
+"""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A progress callback that counts as one of several equal parts of a job.
+
+    Attributes
+    ----------
+    progress : callable
+        That of the job.
+    preview : callable or None
+        Takes the previews of this part.
+    number, count : int
+        Of this part, and of all.
+    """
+
+    progress: ProgressCallback
+    preview: PreviewCallback | None = None
+    number: int = 0
+    count: int = 1
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Report to the callback of the job."""
+        self.progress(self.number * total + done, self.count * total, what)
 
 
 class Reporter:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.options import Params
-from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCallback
+from defocus_backend.progress import CancelCallback, ProgressCallback, Share
 from napari_defocus._layers import Source
 from napari_defocus._view import View
 
@@ -246,32 +246,9 @@ class Recipe:
         return replace(self, calls=(*self.calls, *calls), saved={**self.saved, **saved})
 
 
-@dataclass(frozen=True)
-class Watched:
-    """A progress callback that counts as one of several calls, and shows the fused image so far.
-
-    Attributes
-    ----------
-    progress : callable
-    preview : callable or None
-        See `defocus_backend.progress`.
-    number, count : int
-        Of this call, and of all, each of which has an equal part of the bar.
-    """
-
-    progress: ProgressCallback
-    preview: PreviewCallback | None = None
-    number: int = 0
-    count: int = 1
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Report to the callback."""
-        self.progress(self.number * total + done, self.count * total, what)
-
-
 def _share(progress: ProgressCallback, number: int, count: int) -> ProgressCallback:
     """A callback that counts in the whole bar."""
-    return progress if count == 1 else Watched(progress, getattr(progress, "preview", None), number, count)
+    return progress if count == 1 else Share(progress, getattr(progress, "preview", None), number, count)
 
 
 def _shown(value: Any) -> str:

@@ -39,6 +39,30 @@ def test_the_image_grows_where_the_stack_lies_and_goes_at_the_end(opened, finish
     assert not [x for x in viewer.layers if "so far" in x.name]
 
 
+def test_of_several_times_it_says_which_one_grows(opened, finish, monkeypatch):
+    class Eager(_growing.Intake):
+        def __init__(self, choice):
+            super().__init__(choice, pause=0.0)
+
+        def __call__(self, image):
+            super().__call__(image)
+            threading.Event().wait(0.3)
+
+    monkeypatch.setattr("napari_defocus._widgets.fusion.Intake", Eager)
+    viewer, open_widget = opened
+    several = np.stack([np.stack([focal_stack()] * 2, 1)] * 2)
+    viewer.add_image(several, name="cells", axis_labels=("t", "z", "c", "y", "x"))
+    widget = open_widget()
+    names = set()
+    viewer.layers.events.inserted.connect(
+        lambda event: event.value.events.name.connect(lambda e: names.add(e.source.name))
+    )
+    viewer.layers.events.inserted.connect(lambda event: names.add(event.value.name))
+    finish(widget)
+    assert {"cells so far (t = 0)", "cells so far (t = 1)"} <= names
+    assert not [x for x in viewer.layers if "so far" in x.name]
+
+
 def test_a_quick_run_shows_none():
     calls = []
     intake = _growing.Intake(None, pause=100.0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from defocus_backend.fusion.engine import fuse_slices
 from defocus_backend.fusion.noise import estimate_noise
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCallback, Share
 from defocus_backend.stacks import SliceSource
 
 WHOLE_PIXELS = 6_000_000
@@ -25,6 +27,8 @@ BAND_PIXELS = 5_400_000
 """Pixels of a band with its halo: what is left of 3 GB holds the results of 20 megapixels."""
 _HALO = 96
 """Rows read on either side of a band. Beyond them no filter of the fusion reaches, and the network hardly."""
+SHOWN_SIDE = 1200
+"""Most pixels along the longer side of the image so far."""
 _FADE = 32
 """Rows on either side of a seam in which the fused image goes over from one band to the next."""
 
@@ -95,8 +99,12 @@ def band_by_band(
     if len(bands) == 1:
         return fuse(slices, progress)
     result: Fusion | None = None
+    preview: PreviewCallback | None = getattr(progress, "preview", None)
+    grown = None if preview is None else _Grown(preview, slices)
     for number, band in enumerate(bands):
-        part = fuse(slices.rows(band.first, band.last), _share(progress, number, len(bands)))
+        shown = None if grown is None else partial(grown.show, band)
+        share = None if progress is None else Share(progress, shown, number, len(bands))
+        part = fuse(slices.rows(band.first, band.last), share)
         result = _merge(result, part, band, slices.plane_shape[0], slices.row_axis)
         del part
         give_back_freed_memory()
@@ -104,11 +112,33 @@ def band_by_band(
     return result
 
 
-def _share(progress: ProgressCallback | None, band: int, bands: int) -> ProgressCallback | None:
-    """The caller's callback, with the counts of one band as part of those of all."""
-    if progress is None:
-        return None
-    return lambda done, total, what: progress(band * total + done, bands * total, what)
+class _Grown:
+    """The image so far of all bands, from that of the band in work; 0 below it.
+
+    Its axes are at most `SHOWN_SIDE` long, whatever the size of the slices.
+    """
+
+    def __init__(self, preview: PreviewCallback, slices: SliceSource) -> None:
+        self._preview, self._axis = preview, slices.row_axis
+        self._step = 2 * max(1, math.ceil(max(slices.plane_shape) / 2 / SHOWN_SIDE))
+        self._height = -(-slices.plane_shape[0] // self._step)
+        self._whole: NDArray[Any] | None = None
+
+    def show(self, band: Band, image: Callable[[], NDArray[Any]]) -> None:
+        """Hand on a preview of one band."""
+        self._preview(partial(self._put, band, image))
+
+    def _put(self, band: Band, image: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        part = np.moveaxis(image(), self._axis, 0)  # at half the size of the band
+        top, end = (-(-n // self._step) for n in (band.start, band.stop))
+        rows = (np.arange(top, end) * self._step - band.first) // 2
+        columns = slice(None, None, self._step // 2)
+        chosen = part[np.clip(rows, 0, len(part) - 1)]
+        chosen = chosen[:, columns] if self._axis == 0 else chosen[:, :, columns]
+        if self._whole is None:
+            self._whole = np.zeros((self._height, *chosen.shape[1:]), chosen.dtype)
+        self._whole[top:end] = chosen
+        return np.moveaxis(self._whole, 0, self._axis).copy()
 
 
 def _merge(whole: Fusion | None, part: Fusion, band: Band, height: int, image_axis: int) -> Fusion:

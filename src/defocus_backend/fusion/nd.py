@@ -14,7 +14,7 @@ from defocus_backend.fusion.brightness import match_brightness
 from defocus_backend.fusion.by_index import fuse_by_index
 from defocus_backend.fusion.result import MAP_TYPES, Fusion
 from defocus_backend.fusion.settings import FusionSettings
-from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.progress import CancelCallback, ProgressCallback, Share
 from defocus_backend.stacks import StackPlan
 
 
@@ -114,7 +114,11 @@ def _share(
         if progress is None:
             return None
         before = (stack * steps + step) * count
-        return lambda done, total, _: progress(before + done * count // max(total, 1), stacks * steps * count, "slices")
+
+        def counted(done: int, total: int, _: str) -> None:
+            progress(before + done * count // max(total, 1), stacks * steps * count, "slices")
+
+        return Share(counted, None if step else getattr(progress, "preview", None))
 
     return of_step
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
-from napari_defocus._layers import KEY
+from napari_defocus._layers import KEY, name_of
 from napari_defocus._stacks import StackChoice
 
 if TYPE_CHECKING:
@@ -61,14 +61,25 @@ class Growing(QObject):
         self._viewer = viewer
         self._intake: Intake | None = None
         self._layer: Layer | None = None
+        self._frame: tuple[int, ...] = ()
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self._look)
 
     def follow(self, intake: Intake) -> None:
         """Show the images of a run from now on."""
-        self._intake = intake
+        self._intake, self._frame = intake, (0,) * len(intake.choice.looped)
         self._timer.start()
+
+    def at(self, done: int, total: int) -> None:
+        """Take from the progress which of several stacks is in work."""
+        if self._intake is not None and self._intake.choice.looped and total:
+            stacks = [*self._intake.choice.plan]
+            self._frame = stacks[min(done * len(stacks) // total, len(stacks) - 1)]
+
+    def _name(self, choice: StackChoice) -> str:
+        frame = {choice.source.axis_name(a): n for a, n in zip(choice.looped, self._frame, strict=True)}
+        return name_of({"source": choice.source.name, "place": choice.place | frame}, "so far")
 
     def stop(self) -> None:
         """Take the layer away."""
@@ -83,14 +94,14 @@ class Growing(QObject):
         if image is None or self._intake is None:
             return
         if self._layer is not None and self._layer in self._viewer.layers:
-            self._layer.data = image
+            self._layer.data, self._layer.name = image, self._name(self._intake.choice)
             return
         source, active = self._intake.choice.source, self._viewer.layers.selection.active
         look: dict[str, Any] = {"rgb": source.rgb, "metadata": {KEY: {"role": ROLE}}}
         if not source.rgb and source.contrast_limits is not None:
             look["contrast_limits"] = source.contrast_limits
         place = _place(self._intake.choice, (int(image.shape[0]), int(image.shape[1])))
-        self._layer = self._viewer.add_image(image, name=f"{source.name} so far", **look, **place)
+        self._layer = self._viewer.add_image(image, name=self._name(self._intake.choice), **look, **place)
         self._viewer.layers.selection.active = active
 
 

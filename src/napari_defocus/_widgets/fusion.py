@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout
 
 from defocus_backend.errors import FileError
 from defocus_backend.params import BlendParams, DecisionParams, FusionParams, SliceMapParams
-from defocus_backend.progress import CancelCallback, ProgressCallback
+from defocus_backend.progress import CancelCallback, ProgressCallback, Share
 from napari_defocus._corrections import Corrections, correction_calls
 from napari_defocus._fusing import Fused, FusedStack, fusion_recipe, run_fusion
 from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
 from napari_defocus._layers import KEY, Result, identity, made_by, provenance
 from napari_defocus._maps import place_in
-from napari_defocus._recipe import Recipe, Watched
+from napari_defocus._recipe import Recipe
 from napari_defocus._show import prepare_drawing, show
 from napari_defocus._stacks import StackChoice, slice_in_view
 from napari_defocus._widgets._alignbox import AlignBox
@@ -256,7 +256,7 @@ class FusionWidget(OperationWidget):
 
         def work(progress: ProgressCallback, cancel: CancelCallback) -> Fused:
             prepare_drawing()
-            return run_fusion(recipe, choice, options, alignment, Watched(progress, intake), cancel)
+            return run_fusion(recipe, choice, options, alignment, Share(progress, intake), cancel)
 
         def layers(fused: Fused) -> list[Result]:
             # The layer must not be the array that corrections are told from.
@@ -279,6 +279,10 @@ class FusionWidget(OperationWidget):
         run = super().start(job)
         self.growing.follow(self._intake)
         return run
+
+    def _on_progress(self, done: int, total: int, what: str) -> None:
+        super()._on_progress(done, total, what)
+        self.growing.at(done, total)
 
     def _settle(self) -> None:
         self.growing.stop()
