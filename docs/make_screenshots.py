@@ -125,7 +125,7 @@ def sharpen() -> None:
     run(widget, widget.compute_map)
     widget.params["max_gain"].value = 4.0
     settle(widget)
-    viewer.layers["photo defocus map"].visible = False
+    viewer.layers["photo defocus map [px]"].visible = False
     take(viewer, "sharpen")
     viewer.close()
 
@@ -137,7 +137,7 @@ def shallow() -> None:
     widget.range.setValue((1.0, 5.0))
     widget.focus_at((400.0, 200.0))
     settle(widget)
-    viewer.layers["photo defocus map"].visible = False
+    viewer.layers["photo defocus map [px]"].visible = False
     take(viewer, "shallow")
     viewer.close()
 

@@ -58,11 +58,11 @@ def fusion_layers(fused: Fused, wanted: Sequence[str]) -> list[Result]:
     unit = {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False}
     results = []
     if fused.sigmas is not None and "sigmas" in wanted:
-        results.append(Result("sigmas", "defocus map per slice", fused.sigmas, deep, show=pixels))
+        results.append(Result("sigmas", "defocus map per slice [px]", fused.sigmas, deep, show=pixels))
     if fused.weights is not None and "weights" in wanted:
         results.append(Result("weights", "weight maps", fused.weights, deep, show=unit))
     if "sigma" in wanted:
-        results.append(Result("least sigma", "least sigma", fused.sigma, maps, show=pixels))
+        results.append(Result("least sigma", "least sigma [px]", fused.sigma, maps, show=pixels))
     if "confidence" in wanted:
         results.append(Result("confidence", "confidence", fused.confidence, maps, show=unit))
     z = choice.z()

@@ -70,10 +70,11 @@ def map_layers(
     spread = {"colormap": "magma", "contrast_limits": (0.0, 8.0), "visible": False, "colorbar": "deviation [px]"}
     shows["deviation"] = spread
     roles, titles = {}, {name: title for name, (title, _) in EXTRA.items()}
+    titles |= {name: f"{titles[name]} [px]" for name in ("raw", "deviation")}
     if relative:
         roles, titles["raw"] = {"raw": f"raw {method}"}, f"raw {method} [relative]"
     extra = [Result(roles.get(name, name), titles[name], maps[name], spatial, show=shows[name]) for name in wanted]
-    role, title = (RELATIVE + method, f"{method} [relative]") if relative else ("sigma", "defocus map")
+    role, title = (RELATIVE + method, f"{method} [relative]") if relative else ("sigma", "defocus map [px]")
     return [*extra, Result(role, title, maps["sigma"], spatial, show=pixels)]
 
 

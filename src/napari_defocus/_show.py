@@ -117,6 +117,13 @@ def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
     layer.metadata = {**layer.metadata, KEY: dict(about)}
 
 
+def _label_colorbar(layer: Layer) -> None:
+    """Write the layer's name, which ends with its unit, above its colour bar: napari's bars have no label."""
+    label = getattr(layer, "name_overlay", None)
+    if label is not None:
+        label.position, label.order, label.visible = layer.colorbar.position, layer.colorbar.order - 1, True
+
+
 def _needs_colours(layer: Layer, result: Result) -> bool:
     """Whether a result has labels beyond the last one that its layer has a colour for: they would not be seen."""
     maps = getattr(layer, "colormap", None), result.show.get("colormap")
@@ -156,6 +163,7 @@ def _add(viewer: Viewer, result: Result, about: Mapping[str, Any], replaced: Lay
     yield layer
     if colorbar and hasattr(layer, "colorbar"):
         layer.colorbar.visible = True
+        _label_colorbar(layer)
         yield layer
     if visible:
         layer.visible = True

@@ -47,7 +47,7 @@ def test_map_lies_where_the_image_lies(opened, gray, library, finish):
     widget = open_widget()
     made = finish(widget)
     layer = made["sigma"]
-    assert layer.name == "cells defocus map"
+    assert layer.name == "cells defocus map [px]"
     np.testing.assert_array_equal(layer.data, library.defocus_map(gray).sigma)
     np.testing.assert_allclose(layer.scale, image.scale)
     np.testing.assert_allclose(layer.translate, image.translate)
@@ -122,7 +122,7 @@ def test_deleted_input(opened, gray, library, qtbot):
     widget.run()
     viewer.layers.remove(image)
     qtbot.waitUntil(lambda: widget.current_run is None, timeout=30_000)
-    assert [layer.name for layer in viewer.layers] == ["cells defocus map"]
+    assert [layer.name for layer in viewer.layers] == ["cells defocus map [px]"]
     assert "no image" in widget.status.text()
     assert not widget.run_button.isEnabled()
 
@@ -297,7 +297,10 @@ def test_on_a_real_viewer_from_opening_to_closing_during_a_run(make_napari_viewe
     viewer.add_image(gray, name="cells")
     _, widget = viewer.window.add_plugin_dock_widget("napari-defocus", "Defocus map")
     finish(widget)
-    assert viewer.layers["cells defocus map"].colorbar.visible
+    made = viewer.layers["cells defocus map [px]"]
+    assert made.colorbar.visible
+    assert made.name_overlay.visible, "the name, which ends with the unit, stands above the bar"
+    assert made.name_overlay.position == made.colorbar.position
     library.units, library.pause = 200, 0.02
     widget.run()
     qtbot.wait(100)

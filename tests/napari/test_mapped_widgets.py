@@ -25,7 +25,7 @@ def viewer(gray, sigma):
     made = ViewerModel()
     image = made.add_image(gray, name="cells", scale=(0.5, 0.5))
     about = {KEY: {"role": "sigma", "source_id": str(image.unique_id)}}
-    made.add_image(sigma, name="cells defocus map", scale=(0.5, 0.5), metadata=about)
+    made.add_image(sigma, name="cells defocus map [px]", scale=(0.5, 0.5), metadata=about)
     return made
 
 
@@ -87,7 +87,7 @@ def test_without_a_map_it_offers_to_make_one(gray, show_widget, library, finish,
     assert widget.compute_button.isEnabled()
     finish(widget, widget.compute_map)
     settle(widget, qtbot)
-    assert widget.map.layer.name == "cells defocus map"
+    assert widget.map.layer.name == "cells defocus map [px]"
     assert widget.run_button.isEnabled()
     assert "cells sharpened" in viewer.layers
     assert len([c for c in library.calls if c[0] == "defocus_map"]) == 1
@@ -365,10 +365,10 @@ def test_previews_of_one_slice_go_with_the_dock(gray, sigma, show_widget, qtbot)
     viewer = ViewerModel()
     image = viewer.add_image(np.stack([gray, gray]), name="cells")
     about = {KEY: {"role": "sigma", "source_id": str(image.unique_id)}}
-    viewer.add_image(np.stack([sigma, sigma]), name="cells defocus map", metadata=about)
+    viewer.add_image(np.stack([sigma, sigma]), name="cells defocus map [px]", metadata=about)
     widget = show_widget(SharpenWidget(viewer))
     widget.changed()
     settle(widget, qtbot)
     assert "cells sharpened preview" in viewer.layers
     widget.closed()
-    assert [x.name for x in viewer.layers] == ["cells", "cells defocus map"]
+    assert [x.name for x in viewer.layers] == ["cells", "cells defocus map [px]"]
