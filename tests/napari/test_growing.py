@@ -53,6 +53,7 @@ def test_of_several_times_it_says_which_one_grows(opened, finish, monkeypatch):
     several = np.stack([np.stack([focal_stack()] * 2, 1)] * 2)
     viewer.add_image(several, name="cells", axis_labels=("t", "z", "c", "y", "x"))
     widget = open_widget()
+    widget.box.which.value = "all"
     names = set()
     viewer.layers.events.inserted.connect(
         lambda event: event.value.events.name.connect(lambda e: names.add(e.source.name))

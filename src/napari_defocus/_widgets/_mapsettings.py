@@ -15,12 +15,14 @@ from napari_defocus._layers import Source
 from napari_defocus._preferences import network_of, preference, shipped_weights
 from napari_defocus._widgets._base import OperationWidget
 from napari_defocus._widgets._form import Form
-from napari_defocus._widgets._panel import LABEL_WIDTH, group, labelled
+from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled
 
 _MAIN = ("map_method", "step", "refine")
 _ELSEWHERE = ("weights", "tile")
 """Weights have a list of their own; tiles are for Preferences."""
 _PREFERRED = "preferred"
+_ONNX = "onnx:"
+"""Before the name of a file, this makes the name of a method."""
 
 
 class Choice(QComboBox):
@@ -125,7 +127,12 @@ class MapSettings:
         self.device = device_box()
         widget.forms += [self.main, self.refinement]
         rows = labelled([("weights", self.weights), ("value range", self.range), ("device", self.device)])
-        self.parts = [self.main.panel(LABEL_WIDTH), self.refinement.panel(LABEL_WIDTH), group(rows)]
+        self.network = button(
+            "Network from a file ...",
+            "Make the map with a network in ONNX format, which then stands in the list of methods.",
+            self._ask_for_network,
+        )
+        self.parts = [self.main.panel(LABEL_WIDTH), self.network, self.refinement.panel(LABEL_WIDTH), group(rows)]
         """Parts for a section of the widget."""
         self.main["map_method"].changed.connect(self._enable)
         self.weights.currentIndexChanged.connect(self._enable)
@@ -133,6 +140,7 @@ class MapSettings:
             box.currentIndexChanged.connect(widget.update_state)
         for name, control in (("", self.main), ("", self.refinement), ("device", self.device)):
             widget.memory.add(name, control)
+        widget.memory.add_value("map_method", lambda: self.method, self._put_method)
         widget.memory.add_value("range_from", lambda: self.range.value, lambda v: setattr(self.range, "value", v))
         widget.memory.add_value("weights", lambda: self.weights.chosen, self.weights.choose)
         self._enable()
@@ -141,6 +149,21 @@ class MapSettings:
     def method(self) -> str:
         """Name of the chosen method."""
         return str(self.main["map_method"].value)
+
+    def choose_network(self, path: str) -> None:
+        """Take a network in ONNX format as the method."""
+        self._put_method(f"{_ONNX}{path}")
+
+    def _put_method(self, name: str) -> None:
+        methods = self.main["map_method"]
+        if name.startswith(_ONNX) and name not in methods.choices:
+            methods.set_choice(Path(name.removeprefix(_ONNX)).name, name)
+        methods.value = name
+
+    def _ask_for_network(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.network, "Network", "", "Networks (*.onnx)")
+        if path:
+            self.choose_network(path)
 
     def _enable(self, *_: Any) -> None:
         """Networks have weights, which bring their own network; where that judges windows, these have a distance."""
