@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_defocus._layers import Result, provenance
 from napari_defocus._show import show
+from napari_defocus._widgets._owned import Owned
 from napari_defocus._widgets._panel import button, wrapped
 from napari_defocus._worker import Preview, tell
 
@@ -18,12 +18,12 @@ _LIMITS = (0.4, 1.6)
 """Ratios that show in the strongest colours; even at 1."""
 
 
-class AuditBox(QWidget):
+class AuditBox(Owned, QWidget):
     """The button that compares the fused picture with its slices, block by block, and what was found."""
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self.check = button(
             "Check the result",
             "Compare the fused image with the slices, block by block: a layer shows its share of the detail of the "
@@ -36,20 +36,9 @@ class AuditBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.check)
         layout.addWidget(self.text)
-        self._checking = Preview(self)
-        self._checking.ready.connect(self._show)
-        self._checking.failed.connect(self._failed)
-
-    @property
-    def _owner(self) -> Any:  # the FusionWidget, which imports this module
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
-
-    @property
-    def busy(self) -> bool:
-        """Whether a check is under way."""
-        return self._checking.busy
+        self._work = Preview(self)
+        self._work.ready.connect(self._show)
+        self._work.failed.connect(self._failed)
 
     def update_state(self) -> None:
         """Enable what can be used now."""
@@ -76,7 +65,7 @@ class AuditBox(QWidget):
             return stack, frame, image.shape[:2], audit(image, stack.slices(frame, choice.judge), **options)
 
         self.text.setText("checking ...")
-        self._checking.submit(work)
+        self._work.submit(work)
 
     def _show(self, found: Any) -> None:
         stack, frame, (height, width), audit = found

@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_defocus._layers import KEY, Source, identity, is_picture, made_by, position
+from napari_defocus._widgets._owned import Owned
 from napari_defocus._widgets._panel import row
 from napari_defocus._worker import Preview, tell
 
@@ -26,7 +27,7 @@ _NEAR = 10
 """Distance from the line in pixels of the screen at which the mouse takes it."""
 
 
-class Compare(QWidget):
+class Compare(Owned, QWidget):
     """Two buttons, one for each way to compare.
 
     Parameters
@@ -37,7 +38,7 @@ class Compare(QWidget):
 
     def __init__(self, owner: Any) -> None:
         super().__init__()
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self._seen: dict[str, bool] = {}
         self._before: NDArray[Any] | None = None
         self._line: Image | None = None
@@ -64,12 +65,6 @@ class Compare(QWidget):
         self.toggle.toggled.connect(self._toggle)
         self.split.toggled.connect(self._split)
         self.share.valueChanged.connect(self._move_line)
-
-    @property
-    def _owner(self) -> Any:  # the OperationWidget, which imports this module
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
 
     @property
     def _viewer(self) -> Viewer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from qtpy.QtCore import QObject
 from napari_defocus._garbage import load_library
 from napari_defocus._layers import Result, Source, identity, made_by, provenance
 from napari_defocus._show import show
+from napari_defocus._widgets._owned import Owned
 from napari_defocus._worker import Preview, tell
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROLE = "in focus"
 
 
-class Overlay(QObject):
+class Overlay(Owned, QObject):
     """A Labels layer of the pixels below a sigma; the map is hidden meanwhile, so that the marks lie on the picture.
 
     Parameters
@@ -32,28 +32,17 @@ class Overlay(QObject):
 
     def __init__(self, owner: OperationWidget) -> None:
         super().__init__(owner)
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self._hidden: Layer | None = None
         self._wanted: str | None = None
-        self._preview = Preview(self)
-        self._preview.ready.connect(self._take)
-        self._preview.failed.connect(tell)
-
-    @property
-    def _owner(self) -> OperationWidget:
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
-
-    @property
-    def busy(self) -> bool:
-        """Whether a mark is still to come."""
-        return self._preview.busy
+        self._work = Preview(self)
+        self._work.ready.connect(self._take)
+        self._work.failed.connect(tell)
 
     def show(self, layer: Layer | None, below: float) -> None:
         """Mark what is below a sigma in this map; take the marks away where there is none."""
         if layer is None:
-            self._preview.drop()
+            self._work.drop()
             self._clear()
             return
         source = Source.of(layer)
@@ -65,7 +54,7 @@ class Overlay(QObject):
 
             return layer, source, owner_id, name, below, db.in_focus(np.asarray(source.data), below).view(np.uint8)
 
-        self._preview.submit(work)
+        self._work.submit(work)
 
     def _take(self, found: Any) -> None:
         layer, source, owner_id, name, below, sharp = found

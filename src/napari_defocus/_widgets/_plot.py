@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,34 @@ def theme_colors() -> dict[str, QColor]:
     return {name: QColor(getattr(theme, value).as_hex()) for name, value in names.items()}
 
 
-class SigmaPlot(QWidget):
+class Drawing(QWidget):
+    """A small picture of fixed height that a subclass paints in the colours of napari's theme."""
+
+    height_hint = 120
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:  # Qt's name
+        return QSize(240, self.height_hint)
+
+    minimumSizeHint = sizeHint
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002  Qt's name
+        colors = theme_colors()
+        painter = QPainter(self)
+        try:
+            self._paint(painter, colors)
+        finally:
+            painter.end()  # a painter that is still at work when Qt flushes the window takes the program down
+
+    @abstractmethod
+    def _paint(self, painter: QPainter, colors: dict[str, QColor]) -> None:
+        """Paint all of it."""
+
+
+class SigmaPlot(Drawing):
     """Histogram of a defocus map over 0 to 19 px, with a curve (gain or weight) drawn over it.
 
     Parameters
@@ -50,12 +78,6 @@ class SigmaPlot(QWidget):
         self.band: tuple[float, float] | None = None
         self.span = (0.0, SIGMA_MAX)
         self.unit = "px"
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    def sizeHint(self) -> QSize:  # Qt's name
-        return QSize(240, 120)
-
-    minimumSizeHint = sizeHint
 
     def set_map(self, sigma: NDArray[Any] | None, unit: str = "px") -> None:
         """Take the map whose histogram is drawn; NaN left out. Maps without a unit have an axis of their own."""
@@ -78,14 +100,6 @@ class SigmaPlot(QWidget):
         """Draw named vertical lines and a shaded band."""
         self.marks, self.band = marks, band
         self.update()
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002  Qt's name
-        colors = theme_colors()
-        painter = QPainter(self)
-        try:
-            self._paint(painter, colors)
-        finally:
-            painter.end()  # a painter that is still at work when Qt flushes the window takes the program down
 
     def _paint(self, painter: QPainter, colors: dict[str, QColor]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.compat import isalive
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_defocus._fusing import FusedStack
 from napari_defocus._garbage import load_library
 from napari_defocus._layers import identity, position
 from napari_defocus._stacks import show_slice
-from napari_defocus._widgets._plot import theme_colors
+from napari_defocus._widgets._owned import Owned
+from napari_defocus._widgets._plot import Drawing
 from napari_defocus._worker import Preview, tell
 
 _AROUND = 96
@@ -85,12 +86,12 @@ def blur_along_z(stack: FusedStack, frame: tuple[int, ...], row: int, column: in
     return Profile(choice.taken, choice.z(), choice.z_unit, sigma, confidence)
 
 
-class ProfileBox(QWidget):
+class ProfileBox(Owned, QWidget):
     """The button that listens for a click, the plot and what it says; for the fusion widget."""
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self._callback: Any = None
         self._stack: FusedStack | None = None
         self.pick = QPushButton("Click in the image")
@@ -101,26 +102,15 @@ class ProfileBox(QWidget):
         self.text = QLabel("no place yet")
         self.text.setToolTip("The slice that is sharpest at the place.")
         self.text.setWordWrap(True)
-        self._finding = Preview(self)
-        self._finding.ready.connect(self._show)
-        self._finding.failed.connect(tell)
+        self._work = Preview(self)
+        self._work.ready.connect(self._show)
+        self._work.failed.connect(tell)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (self.pick, self.plot, self.text):
             layout.addWidget(part)
         self.pick.toggled.connect(self._listen)
         self.plot.chosen.connect(self._jump)
-
-    @property
-    def _owner(self) -> Any:  # the FusionWidget, which imports this module
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
-
-    @property
-    def busy(self) -> bool:
-        """Whether a place is being looked at."""
-        return self._finding.busy
 
     def _listen(self, on: bool) -> None:
         callbacks = self._owner.viewer.mouse_drag_callbacks
@@ -153,7 +143,7 @@ class ProfileBox(QWidget):
         at = position(source, world)
         frame, device = tuple(at[a] for a in stack.choice.looped), owner.device
         self.text.setText("looking ...")
-        self._finding.submit(lambda: (stack, row, column, blur_along_z(stack, frame, row, column, device)))
+        self._work.submit(lambda: (stack, row, column, blur_along_z(stack, frame, row, column, device)))
 
     def _show(self, found: Any) -> None:
         stack, row, column, profile = found
@@ -195,7 +185,7 @@ def _clicker(box: weakref.ref[ProfileBox]) -> Callable[..., Iterator[None]]:
     return clicked
 
 
-class ZPlot(QWidget):
+class ZPlot(Drawing):
     """Sigma over the slices; a click, or the arrow keys, choose one.
 
     Signals
@@ -205,6 +195,7 @@ class ZPlot(QWidget):
     """
 
     chosen = Signal(int)
+    height_hint = 110
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,13 +206,7 @@ class ZPlot(QWidget):
             "Sigma in pixels in every slice, at the place that was clicked. Hollow points: too little texture to say. "
             "A click, or the arrow keys, show that slice."
         )
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._current: int | None = None
-
-    def sizeHint(self) -> QSize:  # Qt's name
-        return QSize(240, 110)
-
-    minimumSizeHint = sizeHint
 
     def show_profile(self, profile: Profile) -> None:
         """Draw this one."""
@@ -256,14 +241,6 @@ class ZPlot(QWidget):
             self._choose(self._current + steps[Qt.Key(event.key())])
             return
         super().keyPressEvent(event)
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: ARG002  Qt's name
-        colors = theme_colors()
-        painter = QPainter(self)
-        try:
-            self._paint(painter, colors)
-        finally:
-            painter.end()  # a painter that is still at work when Qt flushes the window takes the program down
 
     def _paint(self, painter: QPainter, colors: dict[str, QColor]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

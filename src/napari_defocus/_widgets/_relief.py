@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +13,19 @@ from defocus_backend.errors import DefocusError
 from napari_defocus._layers import identity, provenance
 from napari_defocus._show import show
 from napari_defocus._surface import VIEW, height_surface
+from napari_defocus._widgets._owned import Owned
 from napari_defocus._widgets._panel import button
 
 if TYPE_CHECKING:
     from napari_defocus._widgets._repaint import Repainter
 
 
-class ReliefBox(QWidget):
+class ReliefBox(Owned, QWidget):
     """Buttons that show the height map of the widget's fusion."""
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self._seen: dict[str, bool] = {}
         self.surface_button = button("Show as surface", "", self.show_surface)
         self.flat_button = button("Back to 2-D", "Take the surface away and show the layers as before.", self.show_flat)
@@ -37,12 +37,6 @@ class ReliefBox(QWidget):
         layout.addWidget(self.surface_button, 0, 0)
         layout.addWidget(self.flat_button, 0, 1)
         layout.addWidget(self.mesh_button, 1, 0, 1, 2)
-
-    @property
-    def _owner(self) -> Any:  # the FusionWidget, which imports this module
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
 
     def update_state(self) -> None:
         """Enable what can be used now, and say why something cannot."""

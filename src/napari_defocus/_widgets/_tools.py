@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from napari_defocus import _settings
 from napari_defocus._layers import made_by
 from napari_defocus._presets import from_preset, to_preset
 from napari_defocus._widgets._compare import Compare
+from napari_defocus._widgets._owned import Owned
 from napari_defocus._widgets._panel import button, row
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _FILES = "OME-TIFF in a folder (*.defocus);;OME-Zarr in a folder (*.zarr.defocus)"
 
 
-class RunTools(QWidget):
+class RunTools(Owned, QWidget):
     """The buttons below *Run*."""
 
     def __init__(self, owner: Any) -> None:
         super().__init__(owner)
-        self._owner_ref = weakref.ref(owner)  # a circle would leave the widget to Python's garbage collector
+        self._belong_to(owner)
         self.compare = Compare(owner)
         self.save = button(
             "Save results ...",
@@ -56,12 +56,6 @@ class RunTools(QWidget):
         """In the order of the Tab key."""
         compare = self.compare
         return [compare.toggle, compare.split, compare.share, self.save, self.copy, self.reset, self.presets]
-
-    @property
-    def _owner(self) -> Any:  # the OperationWidget, which imports this module
-        owner = self._owner_ref()
-        assert owner is not None
-        return owner
 
     def update_state(self, problem: str, busy: bool) -> None:
         """Enable what can be used now."""
