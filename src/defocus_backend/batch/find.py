@@ -16,17 +16,12 @@ from defocus_backend.batch.journal import RECORD
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES
 from defocus_backend.io.folders import SYSTEM_FOLDERS, family, natural_order, own_results
-from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
-from defocus_backend.io.picture import TIFF_SUFFIXES
+from defocus_backend.io.formats import TIFF_SUFFIXES, is_many
 from defocus_backend.io.tiff import read_tiff
 from defocus_backend.io.tiff_series import images_of, own_pages
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
-
-_STORE = ".zarr"
-_WHOLE = (_STORE, *MICROSCOPE_SUFFIXES)
-"""Suffixes of what always is a stack, or many."""
 
 _LONGEST = 150
 """Bytes of a name; disks take 255, and endings such as that of a hidden, half-written file are added."""
@@ -139,7 +134,7 @@ class Finder:
         return found, left
 
     def _candidates(self, root: Path, left: list[LeftOut]) -> Iterator[_Candidate]:
-        if root.is_file() or root.suffix.lower() == _STORE:
+        if root.is_file() or is_many(root):
             if self._group is None:
                 yield _Candidate.of_file(self._words(_bare(root)), root)
             elif self._usable(root, left):
@@ -165,7 +160,7 @@ class Finder:
                 inner.clear()
                 continue
             here = Path(folder)
-            names += [name for name in inner if name.lower().endswith(_STORE)]
+            names += [name for name in inner if is_many(here / name)]
             searched = []
             for name in sorted(inner, key=natural_order):
                 path = here / name
@@ -182,7 +177,7 @@ class Finder:
 
     def _usable(self, path: Path, left: list[LeftOut]) -> bool:
         suffix = path.suffix.lower()
-        if suffix not in READ_SUFFIXES and (self._singles or suffix not in _WHOLE):
+        if suffix not in READ_SUFFIXES and (self._singles or not is_many(path)):
             return False  # notes and settings of the microscope: not worth a word
         if fnmatch(path.name, self._pattern):
             return True
@@ -236,7 +231,7 @@ class Finder:
 
     def _pages(self, path: Path) -> int | None:
         """How many slices a file holds; None if it cannot be read. Asked once, until the file changes."""
-        if path.suffix.lower() in _WHOLE:
+        if is_many(path):
             return 2  # or more: never a single picture
         if path.suffix.lower() not in TIFF_SUFFIXES:
             return 1

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from defocus_backend.errors import InputError, note
-from defocus_backend.io.picture import READ_SUFFIXES, as_path, file_errors
+from defocus_backend.io.formats import READ_SUFFIXES
+from defocus_backend.io.picture import as_path, file_errors
 
 _FAMILIES = {".jpeg": ".jpg", ".tiff": ".tif"}
 

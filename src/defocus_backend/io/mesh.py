@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import WholeFiles
+from defocus_backend.io.formats import MESH_FORMATS, function_of
 from defocus_backend.io.picture import as_path
 from defocus_backend.io.writing import encode_image
 
-MESH_SUFFIXES = (".ply", ".obj")
 _MOST_VERTICES = 500_000
 """Vertices at most unless a grid step is given: what viewers turn smoothly."""
 _RELIEF = 0.25
@@ -118,8 +118,8 @@ def height_mesh(
     )
 
 
-def encode_ply(mesh: Mesh) -> bytes:
-    """The bytes of a binary little-endian PLY file with vertex colours."""
+def encode_ply(path: Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:  # noqa: ARG001
+    """A binary little-endian PLY file with vertex colours."""
     corners = np.empty(len(mesh.vertices), dtype=[("place", "<f4", 3), ("colour", "u1", 3)])
     corners["place"], corners["colour"] = mesh.vertices, mesh.colours
     triangles = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
@@ -136,11 +136,15 @@ def encode_ply(mesh: Mesh) -> bytes:
         "property list uchar int vertex_indices",
         "end_header",
     ]
-    return ("\n".join(header) + "\n").encode("ascii") + corners.tobytes() + triangles.tobytes()
+    return {path: ("\n".join(header) + "\n").encode("ascii") + corners.tobytes() + triangles.tobytes()}
 
 
-def encode_obj(mesh: Mesh, stem: str, image: ArrayLike) -> dict[str, bytes]:
-    """The files of a textured OBJ mesh by name: ``<stem>.obj``, ``<stem>.mtl`` and ``<stem>_texture.png``."""
+def encode_obj(path: Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
+    """A textured OBJ mesh: the file at `path`, and beside it ``<stem>.mtl`` and ``<stem>_texture.png``."""
+    stem = path.stem
+    if any(c.isspace() for c in stem):
+        # The material and texture are named in a file whose words are parted by spaces.
+        raise FileError(f"{path}: OBJ files cannot name their texture with spaces; choose another name, or .ply")
     material, texture = f"{stem}.mtl", f"{stem}_texture.png"
     lines = ["# height map by napari-defocus", f"mtllib {material}", "usemtl surface"]
     lines += [f"v {x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices.tolist()]
@@ -149,25 +153,17 @@ def encode_obj(mesh: Mesh, stem: str, image: ArrayLike) -> dict[str, bytes]:
     shading = ["newmtl surface", "Ka 1 1 1", "Kd 1 1 1", "Ks 0 0 0", "illum 1", f"map_Kd {texture}"]
     picture = np.asarray(image)
     return {
-        f"{stem}.obj": ("\n".join(lines) + "\n").encode("utf-8"),
-        material: ("\n".join(shading) + "\n").encode("utf-8"),
-        texture: encode_image(_colours(picture, picture.shape[:2]), ".png"),
+        path: ("\n".join(lines) + "\n").encode("utf-8"),
+        path.with_name(material): ("\n".join(shading) + "\n").encode("utf-8"),
+        path.with_name(texture): encode_image(_colours(picture, picture.shape[:2]), ".png"),
     }
 
 
 def encode_mesh(path: str | Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
     """All files of a mesh whose format the suffix names, see `write_mesh`; the named file comes first."""
     path = as_path(path)
-    suffix = path.suffix.lower()
-    if suffix not in MESH_SUFFIXES:
-        raise FileError(f"{path}: a mesh has no such format; expected a name ending in {' or '.join(MESH_SUFFIXES)}")
-    if suffix == ".ply":
-        return {path: encode_ply(mesh)}
-    if any(c.isspace() for c in path.stem):
-        # The material and texture are named in a file whose words are parted by spaces.
-        raise FileError(f"{path}: OBJ files cannot name their texture with spaces; choose another name, or .ply")
-    files = encode_obj(mesh, path.stem, image)
-    return {path.with_name(name) if name != f"{path.stem}.obj" else path: data for name, data in files.items()}
+    made: dict[Path, bytes] = function_of(path, MESH_FORMATS, "encode")(path, mesh, image)
+    return made
 
 
 @names_bad_arguments

@@ -12,41 +12,25 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason
-from defocus_backend.io.picture import READ_SUFFIXES
+from defocus_backend.io.formats import ND_FORMATS, ND_READ_SUFFIXES, READ_SUFFIXES
 from defocus_backend.io.tiff_nd import choose_scene
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND
 
-_READERS = {
-    ".czi": "bioio-czi",
-    ".nd2": "bioio-nd2",
-    ".lif": "bioio-lif",
-    ".dv": "bioio-dv",
-    ".sldy": "bioio-sldy",
-}
-"""Packages that read the commonest formats; bioio finds any other reader that is installed."""
-
-MICROSCOPE_SUFFIXES = tuple(_READERS)
-"""Suffixes of the commonest formats."""
-
 
 def _open(path: Path) -> Any:
+    needs = next((one.needs for one in ND_FORMATS.values() if one.needs and one.fits(path)), "")
+    also = f" and pip install {needs}" if needs else ""
+    unknown = f"no reader is known for it; read are {READ_SUFFIXES}, {ND_READ_SUFFIXES}"
     try:
         from bioio import BioImage
     except ImportError as error:
-        raise FileError(
-            f'{path}: its format needs the library bioio; pip install "napari-defocus[bioio]"{_also(path)}'
-        ) from error
+        why = "its format needs" if needs else f"{unknown}; for others, install"
+        raise FileError(f'{path}: {why} the library bioio; pip install "napari-defocus[bioio]"{also}') from error
     try:
         return BioImage(path)
     except Exception as error:  # readers raise what they like
-        known = "Unsupported" in type(error).__name__
-        why = f"no installed reader knows it; read without are {', '.join(READ_SUFFIXES)}" if known else reason(error)
-        raise FileError(f"{path}: cannot be read by bioio ({why}){_also(path)}") from error
-
-
-def _also(path: Path) -> str:
-    reader = _READERS.get(path.suffix.lower())
-    return f" and pip install {reader}" if reader else ""
+        why = unknown if "Unsupported" in type(error).__name__ else reason(error)
+        raise FileError(f"{path}: cannot be read by bioio ({why}){also}") from error
 
 
 class BioPlanes:

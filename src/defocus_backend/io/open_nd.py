@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from defocus_backend.arguments import names_bad_arguments
+from defocus_backend.io.formats import ND_FORMATS, READ_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.io.photos import is_tiff
-from defocus_backend.io.picture import READ_SUFFIXES, TIFF_SUFFIXES, as_path, file_errors
+from defocus_backend.io.picture import as_path, file_errors
 from defocus_backend.io.raw import RAW_SUFFIXES
 from defocus_backend.io.reading import read_image
 from defocus_backend.io.tiff import read_tiff
@@ -50,22 +52,37 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
     path = as_path(path)
     with file_errors(path):
         path.stat()
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        from defocus_backend.io.ome_zarr import open_zarr
+    image = _reader(path)(path, scene)
+    return image if axes is None else image.renamed(axes)
 
-        image = open_zarr(path, scene)
-    elif suffix in READ_SUFFIXES and suffix not in RAW_SUFFIXES and is_tiff(path, suffix in TIFF_SUFFIXES):
+
+def _reader(path: Path) -> Callable[[Path, int | str], ImageND]:
+    """What opens a path: a folder's format is known by its contents, a file's by the end of its name."""
+    formats = [one for one in ND_FORMATS.values() if one.open is not None]
+    if path.is_dir():
+        folders = [(one, holds) for one in formats if (holds := one.function("is_folder"))]
+        found = next((one for one, holds in folders if holds(path)), None)
+        found = found or next(one for one, _ in sorted(folders, key=lambda pair: not pair[0].fits(path)))
+    else:
+        found = next((one for one in formats if one.is_folder is None and one.fits(path)), None)
+    if found is not None:
+        opened: Callable[[Path, int | str], ImageND] = found.function("open")  # type: ignore[assignment]
+        return opened
+    if path.suffix.lower() in READ_SUFFIXES:
+        return open_by_content
+    from defocus_backend.io.microscopes import open_bioio
+
+    return open_bioio
+
+
+def open_by_content(path: Path, scene: int | str) -> ImageND:
+    """The axes of a TIFF of any kind, or a picture of another format as one plane."""
+    suffix = path.suffix.lower()
+    if suffix not in RAW_SUFFIXES and is_tiff(path, suffix in TIFF_SUFFIXES):
         from defocus_backend.io.tiff_nd import open_tiff
 
-        image = read_tiff(path, lambda path, tiff: open_tiff(path, tiff, scene))
-    elif suffix in READ_SUFFIXES:
-        image = _flat(path)
-    else:
-        from defocus_backend.io.microscopes import open_bioio
-
-        image = open_bioio(path, scene)
-    return image if axes is None else image.renamed(axes)
+        return read_tiff(path, lambda path, tiff: open_tiff(path, tiff, scene))
+    return _flat(path)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,86 +13,11 @@ from numpy.typing import NDArray
 
 from defocus_backend.errors import DefocusError, FileError, InputError
 from defocus_backend.io.atomic import reason
-from defocus_backend.io.raw import RAW_SUFFIXES, WhiteBalance
-from defocus_backend.registry import Registry
-
-PNG_SUFFIXES = (".png",)
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-TIFF_SUFFIXES = (".tif", ".tiff")
-PHOTO_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".j2k", ".jpx")
-"""Suffixes of formats that are read, but not written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Format:
-    """A file format of single pictures.
-
-    Attributes
-    ----------
-    name : str
-    suffixes : tuple of str
-        Endings of its files, in lower case.
-    read : callable, str or None
-        ``read(path) -> Picture``; raises `FileError`. Or where it lies in this folder, ``"reading:read_by_content"``.
-    encode : callable, str or None
-        ``encode(pixels, metadata) -> bytes``; raises `InputError` for pixels that the format cannot hold. None for a
-        format that is not written.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    read: Callable[[Path], Picture] | str | None = None
-    encode: Callable[[NDArray[Any], Metadata], bytes] | str | None = None
-
-
-FORMATS: Registry[Format] = Registry(
-    "format",
-    Format(name="PNG", suffixes=PNG_SUFFIXES, read="reading:read_by_content", encode="writing:encode_png"),
-    Format(name="JPEG", suffixes=JPEG_SUFFIXES, read="reading:read_by_content", encode="writing:encode_jpeg"),
-    Format(name="TIFF", suffixes=TIFF_SUFFIXES, read="reading:read_by_content", encode="writing:encode_tiff"),
-    Format(name="WebP, BMP, GIF and JPEG 2000", suffixes=PHOTO_SUFFIXES, read="reading:read_by_content"),
-    Format(name="RAW", suffixes=RAW_SUFFIXES, read="reading:read_raw_picture"),
-)
-"""Formats of single pictures; `add` adds one from outside."""
-
-
-class Suffixes(Collection[str]):
-    """Suffixes of the formats that can be read, or written; those that are added later among them."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __iter__(self) -> Iterator[str]:
-        for one in FORMATS.values():
-            if getattr(one, self._what) is not None:
-                yield from one.suffixes
-
-    def __contains__(self, suffix: object) -> bool:
-        return any(suffix == known for known in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-WRITTEN_SUFFIXES = Suffixes("encode")
-"""Suffixes of the formats that are read and written."""
-READ_SUFFIXES = Suffixes("read")
-"""Suffixes of the formats that are read as pictures."""
+from defocus_backend.io.formats import FORMATS, TIFF_SUFFIXES, formats_of
+from defocus_backend.io.raw import WhiteBalance
 
 _LONGEST = 4096
 """Characters of a path; no system opens longer ones."""
-
-
-def function_of(suffix: str, what: str) -> Callable[..., Any]:
-    """What reads or encodes (`what`) the format of a suffix, imported now."""
-    found = next((getattr(one, what) for one in FORMATS.values() if suffix in one.suffixes), None)
-    if found is None:
-        raise FileError(f"unknown suffix {suffix!r}; expected one of {', '.join(Suffixes(what))}")
-    if isinstance(found, str):
-        module, _, name = found.partition(":")
-        found = getattr(import_module(f"defocus_backend.io.{module}"), name)
-    made: Callable[..., Any] = found
-    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +74,10 @@ class Picture:
         return (0.0, float(self.white)) if self.white is not None and self.array.dtype == np.uint8 else None
 
 
-def check_suffix(path: Path, known: Collection[str] = WRITTEN_SUFFIXES) -> str:
-    """The suffix in lower case; raise `FileError` for a format that is not handled."""
-    suffix = path.suffix.lower()
-    if suffix not in known:
-        raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(known)}")
-    return suffix
+def check_suffix(path: Path, what: str = "encode") -> str:
+    """The suffix in lower case; raise `FileError` for a format that is not written, or (``"read"``) not read."""
+    formats_of(path, FORMATS, what)
+    return path.suffix.lower()
 
 
 def as_path(value: Any, argument: str = "path") -> Path:

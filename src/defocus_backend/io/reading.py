@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import DefocusError, FileError, note
 from defocus_backend.io.exif import exif_of_tiff
+from defocus_backend.io.formats import FORMATS, TIFF_SUFFIXES, function_of
 from defocus_backend.io.photos import is_tiff, read_photo
-from defocus_backend.io.picture import (
-    READ_SUFFIXES,
-    TIFF_SUFFIXES,
-    Metadata,
-    Picture,
-    as_path,
-    check_suffix,
-    file_errors,
-    function_of,
-    unreadable,
-)
+from defocus_backend.io.picture import Metadata, Picture, as_path, file_errors, unreadable
 from defocus_backend.io.raw import read_raw
 from defocus_backend.io.tiff import read_tiff, tiff_metadata
 from defocus_backend.io.tiff_pages import page_pixels, white_value
@@ -61,9 +52,9 @@ def read_image(path: str | Path) -> Picture:
         If a part of the file is left out: a damaged EXIF block, channels that are neither colour nor alpha, pages.
     """
     path = as_path(path)
-    suffix = check_suffix(path, READ_SUFFIXES)
+    read = function_of(path, FORMATS, "read")
     with file_errors(path):
-        picture: Picture = function_of(suffix, "read")(path)
+        picture: Picture = read(path)
         return picture
 
 

@@ -16,15 +16,8 @@ from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io.atomic import reason, write_whole
 from defocus_backend.io.exif import PLACEHOLDER, append_exif, date_of, has_inner, of_size, tiff_tags
-from defocus_backend.io.picture import (
-    JPEG_SUFFIXES,
-    PNG_SUFFIXES,
-    Metadata,
-    Picture,
-    as_path,
-    check_suffix,
-    function_of,
-)
+from defocus_backend.io.formats import FORMATS, JPEG_SUFFIXES, PNG_SUFFIXES, function_of
+from defocus_backend.io.picture import Metadata, Picture, as_path, check_suffix
 from defocus_backend.io.units import escaped
 
 _JPEG_QUALITY = 95
@@ -106,7 +99,7 @@ def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) 
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     metadata = _fitting(metadata, pixels)
-    encoded: bytes = function_of(suffix, "encode")(pixels, metadata)
+    encoded: bytes = function_of(suffix, FORMATS, "encode")(pixels, metadata)
     return encoded
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,11 @@ from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError, note
 from defocus_backend.io.acquisition import Acquisition
 from defocus_backend.io.atomic import WholeFiles, reason
-from defocus_backend.io.ome_zarr import create_zarr, is_store
+from defocus_backend.io.formats import ND_FORMATS, FormatND, formats_of, is_store
+from defocus_backend.io.ome_zarr import create_zarr
 from defocus_backend.io.picture import as_path
 from defocus_backend.io.units import ome_symbol
 from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND, check_axes
-
-OME_TIFF, OME_ZARR, OME_ZARR_04 = ".ome.tif", ".ome.zarr", ".ome.zarr 0.4"
-ND_SUFFIXES = (OME_TIFF, ".ome.tiff", OME_ZARR, ".zarr")
-"""Endings of the names of files that `write_nd` writes."""
 
 _OME_ORDER = "TCZYX"
 _WIDENED: dict[str, np.dtype[Any]] = {
@@ -104,15 +102,14 @@ def write_nd(
     """
     path = as_path(path)
     image: Any = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
-    kind = nd_suffix(path)
-    if kind == OME_ZARR and like is not None and like.format == "OME-Zarr 0.4":
-        kind = OME_ZARR_04
+    form = format_like(path, like)
     known = calibration or (like.calibration if like is not None else Calibration())
-    name = like.name if like is not None else path.name.removesuffix(kind.split()[0])
+    ending = next(suffix for suffix in form.suffixes if path.name.lower().endswith(suffix))
+    name = like.name if like is not None else path.name[: -len(ending)]
     with WholeFiles() as files:
         part = files.stage(path, replaces=is_store)
         with create_nd(
-            part, kind, axes=axes, shape=tuple(image.shape), dtype=image.dtype, calibration=known, name=name
+            part, form, axes=axes, shape=tuple(image.shape), dtype=image.dtype, calibration=known, name=name
         ) as target:
             if axes[0] in "YXS":
                 target.put(image)
@@ -121,18 +118,22 @@ def write_nd(
                     target.put(image[number], **{axes[0]: number})
 
 
-def nd_suffix(path: Path) -> str:
-    """``.ome.tif`` or ``.ome.zarr``, whichever the name means; raise `FileError` for any other."""
-    name = path.name.lower()
-    if not name.endswith(ND_SUFFIXES):
-        raise FileError(f"{path}: unknown suffix; expected a name ending in {' or '.join((OME_TIFF, OME_ZARR))}")
-    return OME_ZARR if name.endswith(".zarr") else OME_TIFF
+def format_like(path: str | Path, like: ImageND | None = None) -> FormatND:
+    """The format that a name ends with; of several that are written under it, that of an image.
+
+    Raises
+    ------
+    FileError
+        For a name with another end; it lists those there are.
+    """
+    found = formats_of(path, ND_FORMATS, "create")
+    return next((one for one in found if like is not None and one.name == like.format), found[0])
 
 
 @contextmanager
 def create_nd(
     part: Path,
-    kind: str,
+    form: FormatND,
     *,
     axes: str,
     shape: tuple[int, ...],
@@ -146,8 +147,8 @@ def create_nd(
     ----------
     part : Path
         From `WholeFiles.stage`.
-    kind : str
-        `OME_TIFF`, `OME_ZARR` or `OME_ZARR_04`.
+    form : FormatND
+        One that can be written.
     axes, shape, dtype
         Of the image; colour samples (S) become the channels R, G and B of an OME-Zarr.
     calibration, name
@@ -165,26 +166,11 @@ def create_nd(
         raise InputError("axes", repr(axes), f"{len(shape)} letters for the shape {shape}")
     if "P" in axes:
         raise InputError("axes", repr(axes), f"no axis P ({AXES['P']}): both formats keep positions as images")
-    dtype = np.dtype(dtype)
-    target: Any = None
+    create = form.function("create")
+    assert create is not None, f"{form.name} is not written"
     writer: WriterND | None = None
     try:
-        if kind == OME_TIFF:
-            order = "".join(a for a in _OME_ORDER if a in axes) + ("S" if "S" in axes else "")
-            target = _create_tiff(part, order, [shape[axes.index(a)] for a in order], dtype, calibration, name)
-        else:
-            order, calibration = _colour_as_channels(axes, shape, calibration)
-            _note_left_out(part, calibration)
-            target = create_zarr(
-                part,
-                axes=order.replace("S", "C"),
-                shape=tuple(shape[axes.index(a)] for a in order),
-                dtype=np.dtype(np.uint8) if dtype == np.bool_ else dtype,
-                calibration=calibration,
-                name=name,
-                version="0.4" if kind == OME_ZARR_04 else "0.5",
-            )
-        writer = WriterND(target, axes, shape, order)
+        writer = create(part, axes=axes, shape=tuple(shape), dtype=np.dtype(dtype), calibration=calibration, name=name)
         yield writer
         writer.flush()
     except OSError as error:
@@ -192,10 +178,8 @@ def create_nd(
             raise
         raise FileError(f"{part.name}: cannot be written ({reason(error)})") from error
     finally:
-        # Windows does not rename a file that is still mapped.
-        target = None
         if writer is not None:
-            writer.close()
+            writer.close()  # Windows does not rename a file that is still mapped
 
 
 def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -> tuple[str, Calibration]:
@@ -218,12 +202,48 @@ def _note_left_out(part: Path, known: Calibration) -> None:
         note(f"{part.name}: OME-Zarr has no place for {' and '.join(left)}; left out")
 
 
-def _create_tiff(
-    part: Path, axes: str, shape: list[int], dtype: np.dtype[Any], known: Calibration, name: str
-) -> NDArray[Any]:
-    """An OME-TIFF of zeros, mapped into memory: parts are written as they come, in any order."""
+def create_store(
+    part: Path,
+    *,
+    axes: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    calibration: Calibration,
+    name: str,
+    version: str = "0.5",
+) -> WriterND:
+    """An OME-Zarr folder, to be filled."""
+    order, calibration = _colour_as_channels(axes, shape, calibration)
+    _note_left_out(part, calibration)
+    target = create_zarr(
+        part,
+        axes=order.replace("S", "C"),
+        shape=tuple(shape[axes.index(a)] for a in order),
+        dtype=np.dtype(np.uint8) if dtype == np.bool_ else dtype,
+        calibration=calibration,
+        name=name,
+        version=version,
+    )
+    return WriterND(target, axes, shape, order)
+
+
+create_store_04 = partial(create_store, version="0.4")
+"""The same in version 0.4 of OME-Zarr."""
+
+
+def create_tiff(
+    part: Path, *, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], calibration: Calibration, name: str
+) -> WriterND:
+    """An OME-TIFF of zeros, mapped into memory, to be filled."""
+    order = "".join(a for a in _OME_ORDER if a in axes) + ("S" if "S" in axes else "")
+    sizes = {a: shape[axes.index(a)] for a in order}
+    return WriterND(_mapped(part, sizes, dtype, calibration, name), axes, shape, order)
+
+
+def _mapped(part: Path, sizes: dict[str, int], dtype: np.dtype[Any], known: Calibration, name: str) -> NDArray[Any]:
     import tifffile
 
+    axes = "".join(sizes)
     metadata: dict[str, Any] = {"axes": axes, "Name": name or None}
     for axis, attribute in (
         ("T", "TimeIncrement"),
@@ -240,7 +260,6 @@ def _create_tiff(
                     note(f"{part.name}: OME has no unit of time {unit!r}; the interval is left out")
                 else:
                     metadata[f"{attribute}Unit"] = symbol or "reference frame"
-    sizes = dict(zip(axes, shape, strict=True))
     if known.channels and len(known.channels) == sizes.get("C", 1) and sizes.get("S", 1) == 1:
         names, colours = [c.name for c in known.channels], [c.colour for c in known.channels]
         channel: dict[str, Any] = {}
@@ -262,7 +281,7 @@ def _create_tiff(
         note(f"OME-TIFF has no {dtype}: written as {stored}, as whole numbers up to 2**53 exactly")
     mapped = tifffile.memmap(
         part,
-        shape=tuple(shape),
+        shape=tuple(sizes.values()),
         dtype=stored,
         ome=True,
         metadata={k: v for k, v in metadata.items() if v is not None},

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
-from defocus_backend.io.picture import JPEG_SUFFIXES, TIFF_SUFFIXES
+from defocus_backend.io.formats import JPEG_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.params import ALIGN_MODELS, AlignParams
 from defocus_backend.pipeline.options import AlignFiles
 from defocus_backend.pipeline.run import Run, refuse_changed

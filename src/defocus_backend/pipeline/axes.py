@@ -13,7 +13,8 @@ import numpy as np
 
 from defocus_backend.errors import InputError
 from defocus_backend.io import Calibration, Channel, ImageND, create_nd, encode_image, is_nd, open_nd
-from defocus_backend.io.writing_nd import OME_TIFF, OME_ZARR, OME_ZARR_04
+from defocus_backend.io.formats import FORMATS, ND_FORMATS, WRITTEN_SUFFIXES, Format, FormatND, formats_of
+from defocus_backend.io.writing_nd import format_like
 from defocus_backend.pipeline.distance import KINDS, Distance
 from defocus_backend.pipeline.options import AxesParams, FuseFiles
 from defocus_backend.pipeline.relief import Relief, write_relief
@@ -137,15 +138,18 @@ def _focus(texts: tuple[str, ...]) -> dict[int | str, float] | None:
     return found or None
 
 
-def _kind(image: ImageND, suffix: str, plan: StackPlan) -> str:
-    """The format of the results: an ending that `create_nd` knows, or that of a picture."""
-    if suffix in ("png", "jpg"):
-        if plan.result_axes not in ("YX", "YXS"):
-            raise InputError("format", suffix, f"ome.tif or ome.zarr for a result of the axes {plan.result_axes}")
-        return f".{suffix}"
-    if suffix == "ome.zarr" or (suffix == "same" and image.format.startswith("OME-Zarr")):
-        return OME_ZARR_04 if image.format == "OME-Zarr 0.4" else OME_ZARR
-    return OME_TIFF
+def _form(image: ImageND, suffix: str, plan: StackPlan) -> Format | FormatND:
+    """The format of the results."""
+    if suffix == "same":
+        written = ND_FORMATS.get(image.format)
+        return written if written is not None and written.create is not None else ND_FORMATS["OME-TIFF"]
+    if suffix == "tif":
+        return ND_FORMATS["OME-TIFF"]
+    if f".{suffix}" not in WRITTEN_SUFFIXES:
+        return format_like(f".{suffix}", image)
+    if plan.result_axes not in ("YX", "YXS"):
+        raise InputError("format", suffix, f"ome.tif or ome.zarr for a result of the axes {plan.result_axes}")
+    return formats_of(f".{suffix}", FORMATS, "encode")[0]
 
 
 def _shape(image: ImageND) -> str:
@@ -172,26 +176,25 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
     from defocus_backend.fusion.brightness import describe_gains
     from defocus_backend.fusion.coverage import remarks
 
-    kind = _kind(image, settings.format, plan)
+    form = _form(image, settings.format, plan)
     distance = Distance.of(settings.distance, settings.fusion.map_settings, _judged(image, plan))
     names = [name for name in MAP_TYPES if settings.confidence or name != "confidence"]
     names += [] if distance is None else KINDS
-    flat = kind.removeprefix(".") in ("png", "jpg")
+    written = form if isinstance(form, FormatND) else ND_FORMATS["OME-TIFF"]
     sizes = {**plan.sizes, "C": len(names)}
     # Brightness in a file with axes may be what was measured: it is matched only if that was asked for.
     fusion = replace(settings.fusion, device=run.device, match_exposure=settings.fusion.match_exposure is True)
     with contextlib.ExitStack() as stack:
 
         def created(part: str, axes: str, shape: tuple[int, ...], dtype: Any, known: Calibration) -> Any:
-            written = OME_TIFF if flat else kind
             name = f"{stem.name}_{part}"
-            target = run.stage(part, stem.with_name(name + written.split()[0]))
+            target = run.stage(part, stem.with_name(name + written.suffixes[0]))
             return stack.enter_context(
                 create_nd(target, written, axes=axes, shape=shape, dtype=dtype, calibration=known, name=name)
             )
 
         fused = None
-        if not flat:
+        if written is form:
             shape = plan.result_shape(plan.result_axes)
             fused = created("fused", plan.result_axes, shape, image.dtype, image.calibration)
         axes, known = plan.map_axes.replace("YX", "CYX"), _map_calibration(image, names, relief, distance)
@@ -207,8 +210,8 @@ def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relie
                 if fused is not None:
                     fused.put(one.image, **at)
                 else:
-                    path = stem.with_name(f"{stem.name}_fused{kind}")
-                    run.add("fused", path, encode_image(one.image, kind))
+                    ending = form.suffixes[0]
+                    run.add("fused", stem.with_name(f"{stem.name}_fused{ending}"), encode_image(one.image, ending))
                 for line in remarks(one):
                     where = ", ".join(f"{axis} {n}" for axis, n in at.items())
                     run.tell(f"{where}: {line}" if where else line)

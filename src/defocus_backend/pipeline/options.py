@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from defocus_backend.errors import InputError
-from defocus_backend.io.mesh import MESH_SUFFIXES
+from defocus_backend.io.formats import FORMATS, MESH_FORMATS, MESH_SUFFIXES, ND_FORMATS, Endings
 from defocus_backend.methods import FUSION_METHODS, OWN_METHODS, SHALLOW_METHODS, SHARPEN_METHODS, Method
 from defocus_backend.options import Params, group, option
 from defocus_backend.params import (
@@ -25,8 +25,8 @@ from defocus_backend.params import (
 )
 from defocus_backend.registry import Names, Registry
 
-PICTURE_FORMATS = ("same", "png", "jpg", "tif")
-STACK_FORMATS = (*PICTURE_FORMATS, "ome.tif", "ome.zarr")
+PICTURE_FORMATS = Endings(FORMATS)
+STACK_FORMATS = Endings(FORMATS, ND_FORMATS)
 _ALIGN = AlignParams.describe()
 
 
@@ -52,7 +52,7 @@ class OutputParams(Params):
     )
 
 
-def _format(choices: tuple[str, ...], more: str = "") -> str:
+def _format(choices: Endings, more: str = "") -> str:
     text = "Format of the resulting picture. The format of the input keeps its bit depth." + more
     made: str = option("same", text, choices=choices, heading="Output", common=True)
     return made
@@ -327,8 +327,8 @@ class ReliefParams(Params):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mesh is not None and self.mesh.suffix.lower() not in MESH_SUFFIXES:
-            raise InputError("mesh", str(self.mesh), f"a file name ending in {' or '.join(MESH_SUFFIXES)}")
+        if self.mesh is not None and not any(one.fits(self.mesh) for one in MESH_FORMATS.values()):
+            raise InputError("mesh", str(self.mesh), f"a file name ending in one of {MESH_SUFFIXES}")
         for name in ("mesh_step", "exaggerate"):
             if self.mesh is None and getattr(self, name) is not None:
                 raise InputError(name, f"{getattr(self, name):g}", "it together with mesh")

@@ -10,10 +10,7 @@ from defocus_backend.batch.find import Finder
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import READ_SUFFIXES, ImageND, is_store, open_nd
 from defocus_backend.io.folders import natural_order
-from defocus_backend.io.microscopes import MICROSCOPE_SUFFIXES
-from defocus_backend.io.picture import TIFF_SUFFIXES
-
-_STORE = ".zarr"
+from defocus_backend.io.formats import TIFF_SUFFIXES, is_many
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def find_pieces(
         yield from (Piece(stack.files) for stack in found)
         return
     for path in paths:
-        whole = path.is_file() or path.suffix.lower() == _STORE or is_store(path)
+        whole = path.is_file() or is_many(path) or is_store(path)
         for file in [path] if whole else _in_folder(path, pattern):
             yield from _of_file(file, axes)
 
@@ -94,10 +91,9 @@ def _in_folder(folder: Path, pattern: str) -> Iterator[Path]:
     """Files of known types, and stores, below a folder; hidden ones are left out."""
     inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
     for path in inside:
-        suffix = path.suffix.lower()
-        if path.is_dir() and suffix != _STORE and not is_store(path):
+        if path.is_dir() and not is_many(path) and not is_store(path):
             yield from _in_folder(path, pattern)
-        elif path.match(pattern) and (path.is_dir() or suffix in (*READ_SUFFIXES, *MICROSCOPE_SUFFIXES)):
+        elif path.match(pattern) and (path.is_dir() or path.suffix.lower() in READ_SUFFIXES or is_many(path)):
             yield path
 
 

@@ -13,19 +13,9 @@ from numpy.typing import NDArray
 
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.errors import FileError, InputError
+from defocus_backend.io.formats import JPEG_SUFFIXES, PHOTO_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES
 from defocus_backend.io.photos import exif_of, is_tiff, open_pillow, orientation_of
-from defocus_backend.io.picture import (
-    JPEG_SUFFIXES,
-    PHOTO_SUFFIXES,
-    PNG_SUFFIXES,
-    READ_SUFFIXES,
-    TIFF_SUFFIXES,
-    Picture,
-    as_path,
-    check_suffix,
-    file_errors,
-    unreadable,
-)
+from defocus_backend.io.picture import Picture, as_path, check_suffix, file_errors, unreadable
 from defocus_backend.io.raw import RAW_SUFFIXES, read_raw
 from defocus_backend.io.reading import read_image
 from defocus_backend.io.tiff import read_tiff, tiff_metadata
@@ -125,7 +115,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
     if not files:
         raise InputError("files", "none", "two or more pictures, or one multi-page TIFF")
     if len(files) == 1:
-        suffix = check_suffix(files[0], READ_SUFFIXES)
+        suffix = check_suffix(files[0], "read")
         with file_errors(files[0]):
             if suffix not in RAW_SUFFIXES and is_tiff(files[0], suffix in TIFF_SUFFIXES):
                 return read_tiff(files[0], _page_stack)
@@ -162,7 +152,7 @@ def _check_alike(path: Path, kind: _Kind, first: Path, wanted: _Kind) -> None:
 
 def _peek(path: Path, wanted: _Kind) -> _Kind:
     """What the header of a file says; where a header does not tell all, the rest is taken as wanted."""
-    suffix = check_suffix(path, READ_SUFFIXES)
+    suffix = check_suffix(path, "read")
     if suffix in RAW_SUFFIXES and path.is_file():
         return wanted  # developing takes seconds; checked when it is read
     if suffix not in (*PNG_SUFFIXES, *JPEG_SUFFIXES, *PHOTO_SUFFIXES):

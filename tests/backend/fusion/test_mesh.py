@@ -9,7 +9,7 @@ import pytest
 
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import read_image
-from defocus_backend.io.mesh import Mesh, encode_ply, height_mesh, write_mesh
+from defocus_backend.io.mesh import Mesh, encode_mesh, height_mesh, write_mesh
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_ply_comes_back(height: np.ndarray, image: np.ndarray, tmp_path: Path) -
     mesh = height_mesh(height, image, step=1, pixel_size=1)
     write_mesh(tmp_path / "a.ply", height, image, step=1, pixel_size=1)
     data = (tmp_path / "a.ply").read_bytes()
-    assert data == encode_ply(mesh)
+    assert data == encode_mesh(tmp_path / "a.ply", mesh, image)[tmp_path / "a.ply"]
     places, colours, faces = read_ply(data)
     np.testing.assert_array_equal(places, mesh.vertices)
     np.testing.assert_array_equal(colours, mesh.colours)

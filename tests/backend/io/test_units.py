@@ -145,9 +145,9 @@ def test_there_and_back_between_ome_tiff_and_ome_zarr(tmp_path: Path, unit: str)
 
 
 @needs_zarr
-@pytest.mark.parametrize("kind", [".ome.zarr", ".ome.zarr 0.4"])
+@pytest.mark.parametrize("kind", ["OME-Zarr 0.5", "OME-Zarr 0.4"])
 def test_windows_colours_and_origin_of_a_store_are_kept(tmp_path: Path, kind: str) -> None:
-    from defocus_backend.io.writing_nd import create_nd
+    from defocus_backend.io import ND_FORMATS, create_nd
 
     known = Calibration(
         spacing={"Z": 0.5, "Y": 0.1, "X": 0.1},
@@ -159,7 +159,8 @@ def test_windows_colours_and_origin_of_a_store_are_kept(tmp_path: Path, kind: st
         origin={"Z": 7.5, "X": -3.0},
     )
     shape = (2, 3, 5, 6)
-    with create_nd(tmp_path / "a.zarr", kind, axes="CZYX", shape=shape, dtype=np.dtype("u2"), calibration=known):
+    known_as = {"axes": "CZYX", "shape": shape, "dtype": np.dtype("u2"), "calibration": known}
+    with create_nd(tmp_path / "a.zarr", ND_FORMATS[kind], **known_as):
         pass
     found = open_nd(tmp_path / "a.zarr")
     assert found.calibration == known

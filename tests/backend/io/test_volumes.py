@@ -15,9 +15,18 @@ import pytest
 import tifffile
 
 from defocus_backend.errors import FileError, InputError
-from defocus_backend.io import Calibration, Channel, WholeFiles, is_nd, open_nd, write_image, write_nd
+from defocus_backend.io import (
+    ND_FORMATS,
+    Calibration,
+    Channel,
+    WholeFiles,
+    create_nd,
+    is_nd,
+    open_nd,
+    write_image,
+    write_nd,
+)
 from defocus_backend.io.volumes import check_axes
-from defocus_backend.io.writing_nd import create_nd
 from defocus_backend.stacks import open_stack
 
 RNG = np.random.default_rng(0)
@@ -293,7 +302,7 @@ def test_nothing_holds_a_written_file_open(tmp_path: Path, fails: bool) -> None:
     """Windows does not rename what is mapped into memory, and `WholeFiles` renames after the inner block."""
     part = tmp_path / "a.part"
     known: dict[str, Any] = {"axes": "ZYX", "shape": (2, 5, 6), "dtype": np.dtype(np.uint8), "calibration": CALIBRATION}
-    with contextlib.suppress(ZeroDivisionError), create_nd(part, ".ome.tif", **known) as writer:
+    with contextlib.suppress(ZeroDivisionError), create_nd(part, ND_FORMATS["OME-TIFF"], **known) as writer:
         mapped = weakref.ref(writer._target)
         assert isinstance(mapped(), np.memmap)
         writer.put(np.full((5, 6), 7, np.uint8), Z=1)
