@@ -15,9 +15,10 @@ from defocus_backend.classifier.networks import LEVELS
 from defocus_backend.classifier.weights import ModelCard, save_network
 from defocus_backend.errors import Cancelled, FileError
 from defocus_backend.io import write_whole
+from defocus_backend.params import TrainingParams
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from defocus_backend.synthetic.patches import list_photos, sharp_patches
-from defocus_backend.training.train import StepReport, TrainingParams, read_average, train
+from defocus_backend.training.train import StepReport, read_average, train
 
 PAPER = TrainingParams(
     protocol="isolated",

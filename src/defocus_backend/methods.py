@@ -327,3 +327,15 @@ MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS)
 
 PIXEL_MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS, where=lambda method: method.unit == "px", condition="in px")
 """Names of the methods whose map is a sigma in pixels."""
+
+
+def methods_of(operation: str) -> list[Method]:
+    """Methods of ``"map"``, ``"sharpen"``, ``"shallow"`` or ``"fuse"``, the default first."""
+    others: Mapping[str, Mapping[str, Method]] = {
+        "map": MAP_METHODS,
+        "sharpen": SHARPEN_METHODS,
+        "shallow": SHALLOW_METHODS,
+        "fuse": FUSION_METHODS,
+    }
+    own = NETWORK_METHODS.values() if operation == "map" else [OWN_METHODS[operation]]
+    return [*own, *others[operation].values()]

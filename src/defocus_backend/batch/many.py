@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.batch.engine import Tried, work_through
-from defocus_backend.batch.pools import InlinePool, Listener, Moved, Pool, ProcessPool, Task, limit_threads
+from defocus_backend.batch.pools import InlinePool, Moved, Pool, ProcessPool, Task, limit_threads
 from defocus_backend.errors import Cancelled, InputError
 from defocus_backend.progress import CancelCallback, ProgressCallback
 
@@ -52,7 +52,7 @@ def open_pool(
     scheduler: Any = None,
     threads: int | None = None,
     tls: Mapping[str, Path] | None = None,
-    moved: Listener | None = None,
+    moved: Callable[[Moved], None] | None = None,
     cancel: CancelCallback | None = None,
 ) -> Pool:
     """The pool for so many local processes, or of a dask cluster.

@@ -61,9 +61,6 @@ class Moved:
     what: str
 
 
-Listener = Callable[[Moved], None]
-
-
 class Pool(Protocol):
     """What the batch needs of a place where tasks run."""
 
@@ -110,7 +107,9 @@ class InlinePool:
         Asked with every progress; `ended` raises `Cancelled` when it returns True.
     """
 
-    def __init__(self, task: Task, *, moved: Listener | None = None, cancel: CancelCallback | None = None) -> None:
+    def __init__(
+        self, task: Task, *, moved: Callable[[Moved], None] | None = None, cancel: CancelCallback | None = None
+    ) -> None:
         self._task, self._moved, self._cancel = task, moved, cancel
         self._waiting: deque[tuple[str, Any]] = deque()
 
@@ -155,7 +154,7 @@ class ProcessPool:
     """
 
     def __init__(
-        self, task: Task, processes: int, *, threads: int | None = None, moved: Listener | None = None
+        self, task: Task, processes: int, *, threads: int | None = None, moved: Callable[[Moved], None] | None = None
     ) -> None:
         self._task, self._moved = task, moved
         self._threads = threads or share_of_cores(processes)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from defocus_backend.batch.engine import Batch, Event, JobList, Source
+from defocus_backend.batch.engine import JobList, Source
 from defocus_backend.batch.find import Finder, Found
 from defocus_backend.batch.job import Job
 from defocus_backend.batch.journal import Journal, Record, find_finished, read_records
-from defocus_backend.batch.many import open_pool
-from defocus_backend.batch.report import About, count_states, write_report
 from defocus_backend.batch.watch import Watch
+from defocus_backend.batch.whole import run_batch
 from defocus_backend.cli.batch_config import BatchCommand
 from defocus_backend.cli.batch_show import Show
+from defocus_backend.cli.interrupt import end_as_interrupt
 from defocus_backend.cli.options import option, params_options
-from defocus_backend.errors import DefocusError, InputError
+from defocus_backend.errors import InputError
 from defocus_backend.pipeline.step import INTO_RESULTS, OPERATIONS, run_step
 from defocus_backend.pipeline.work import FindParams, WorkParams
 
@@ -34,9 +28,6 @@ FAILED = 1
 
 _STACKS, _RUN = "Stacks", "Run"
 _TLS = ("ca_file", "cert", "key")
-_ENDS = ("stack-done", "stack-failed")
-_REPORT_SECONDS = 20
-"""How old the report of a watch may become while stacks are done."""
 
 
 @click.command("batch", cls=BatchCommand)
@@ -153,48 +144,31 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
 def _run(
     show: Show, journal: Journal, source: Source, total: int | None, about: dict[str, Any], own: dict[str, Any]
 ) -> None:
-    """Work through the source; write the report however it ends."""
-    started, reported = time.perf_counter(), 0.0
-    about = {**about, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-
-    def report(ended: str) -> Path:
-        nonlocal reported
-        reported = time.perf_counter()
-        page, _ = write_report(journal, batch.records, About(**about, seconds=reported - started, ended=ended))
-        return page
-
-    def listen(event: Event) -> None:
-        show.event(event)
-        if own["watch"] and event["event"] in _ENDS and time.perf_counter() - reported > _REPORT_SECONDS:
-            report("watching")
-
-    ended, stopped = "complete", None
-    with journal, _end_as_interrupt():
-        batch = Batch(journal, version=about["version"], retry=own["retry"], listen=listen)
-        pool = open_pool(
+    """Work through the source, show how it goes, and end with the exit code."""
+    pool = {
+        "jobs": own["jobs"] or 1,
+        "scheduler": own["scheduler"],
+        "threads": own["threads"],
+        "tls": {name: own[f"tls_{name}"] for name in _TLS if own[f"tls_{name}"] is not None},
+    }
+    with end_as_interrupt():
+        done = run_batch(
             run_step,
-            jobs=own["jobs"] or 1,
-            scheduler=own["scheduler"],
-            threads=own["threads"],
-            tls={name: own[f"tls_{name}"] for name in _TLS if own[f"tls_{name}"] is not None},
-            moved=batch.moved,
+            journal,
+            source,
+            about,
+            retry=own["retry"],
+            watching=own["watch"],
+            listen=show.event,
+            around=lambda where: show.running(total, journal.out, where),
+            **pool,
         )
-        about["where"] = str(pool)
-        with show.running(total, journal.out, about["where"]):
-            try:
-                batch.run(pool, source)
-            except KeyboardInterrupt:
-                ended = "interrupted"
-            except DefocusError as error:  # not a stack's: the cluster or the disk
-                ended, stopped = "stopped", error
-        page = report(ended)
-    counts = count_states(batch.records)
-    show.end(counts, batch.records, page, time.perf_counter() - started, ended)
-    if stopped is not None:
-        raise stopped
-    if ended == "interrupted" and not own["watch"]:
+    show.end(done.counts, done.records, done.page, done.seconds, done.ended)
+    if done.error is not None:
+        raise done.error
+    if done.ended == "interrupted" and not own["watch"]:
         raise click.exceptions.Exit(130)
-    if counts["failed"]:
+    if done.counts["failed"]:
         raise click.exceptions.Exit(FAILED)
 
 
@@ -232,23 +206,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("napari-defocus")
-
-
-@contextlib.contextmanager
-def _end_as_interrupt() -> Iterator[None]:
-    """Let queueing systems, and terminals that are closed, end a batch as cleanly as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # What nohup has set to be ignored stays so.
-    before = {n: signal.signal(n, interrupt) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

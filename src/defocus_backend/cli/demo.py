@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from defocus_backend.cli.options import SectionCommand, option, params_options, run_options
 from defocus_backend.cli.terminal import Terminal
-from defocus_backend.io import Metadata, Picture, encode_image
-from defocus_backend.params import FusionParams, ShallowParams, SharpenParams, SigmaParams, SliceMapParams
-from defocus_backend.pipeline.run import Run, made_by, running
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.synthetic.scenes import FocalStack, garage_scene
-
-T = TypeVar("T")
-
-SLICES = 9
-_GAIN = Scale(low=0, high=SharpenParams.max_gain, label="gain", colormap="magma")
-_CONFIDENCE = Scale(low=0, high=1, label="confidence (0 to 1)", colormap="cividis")
-_WEIGHT = Scale(low=0, high=1, label="weight", colormap="gray")
-_INDEX = Scale(low=0, high=SLICES - 1, label="slice", colormap="plasma")
-
-
-@dataclass
-class _Clock:
-    """Times of the steps, in the order in which they were done."""
-
-    rows: list[tuple[str, str, float]]
-
-    def measure(self, step: str, size: tuple[int, ...] | str, work: Callable[[], T]) -> T:
-        started = time.perf_counter()
-        result = work()
-        self.rows.append(
-            (step, size if isinstance(size, str) else "x".join(map(str, size)), time.perf_counter() - started)
-        )
-        return result
+from defocus_backend.params import SigmaParams
+from defocus_backend.pipeline.demo import make_demo
 
 
 @click.command("demo", cls=SectionCommand)
@@ -63,119 +31,13 @@ def demo_command(out: Path, map_method: str, weights: str | None, device: str, q
     through a lens model, is fused and compared with the sharp original. All maps and results go to the
     folder, with contact-sheet.png to look at; a table of times is printed.
     """
-    maps, clock, terminal = (
-        SigmaParams(map_method=map_method, weights=weights),
-        _Clock([]),
-        Terminal(quiet=quiet, as_json=as_json),
-    )
-    with running("demo", [], [out], maps.flat(), device=device, listener=terminal) as run:
-        panels = [*_single_picture(run, out, maps, clock), *_stack(run, out, maps, clock)]
-        sheet = clock.measure("contact sheet", f"{len(panels)} panels", lambda: draw_contact_sheet(panels))
-        run.add("contact sheet", out / "contact-sheet.png", sheet)
-        run.facts["times"] = [{"step": s, "size": size, "seconds": round(t, 3)} for s, size, t in clock.rows]
+    terminal = Terminal(quiet=quiet, as_json=as_json)
+    made = make_demo(out, SigmaParams(map_method=map_method, weights=weights), device=device, listener=terminal)
     if as_json:
-        terminal.end(made_by(run))
+        terminal.end(made)
     elif not quiet:
-        click.echo(f"{len(made_by(run).outputs)} files in {out}; look at {out / 'contact-sheet.png'}\n")
-        for step, size, seconds in clock.rows:
-            click.echo(f"{step:<34}{size:>14}{seconds:>9.2f} s")
-        for name, value in run.facts["psnr_db"].items():
+        click.echo(f"{len(made.outputs)} files in {out}; look at {out / 'contact-sheet.png'}\n")
+        for time in made.facts["times"]:
+            click.echo(f"{time['step']:<34}{time['size']:>14}{time['seconds']:>9.2f} s")
+        for name, value in made.facts["psnr_db"].items():
             click.echo(f"{'PSNR to the sharp photograph:':<30}{name:>18}{value:>9.2f} dB")
-
-
-def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
-    """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
-    from skimage import data
-
-    import defocus_backend as db
-
-    photo: NDArray[np.uint8] = np.asarray(data.chelsea())
-    size, stem = photo.shape[:2], out / "cat"
-    source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("cat.png"))
-    device: dict[str, Any] = {"channel_axis": -1, "device": run.device}
-    found = clock.measure("defocus map", size, lambda: db.defocus_map(photo, **maps.arguments(), **device))
-    sharp = clock.measure("sharpen", size, lambda: db.sharpen(photo, found.sigma, **device))
-    shallow = clock.measure(
-        "shallow depth of field (guided)",
-        size,
-        lambda: db.shallow_depth_of_field(photo, found.sigma, **device),
-    )
-    lens = clock.measure(
-        "shallow depth of field (lens)",
-        size,
-        lambda: db.shallow_depth_of_field(photo, found.sigma, blur="lens", **device),
-    )
-    run.add("photo", stem.with_name("cat.png"), encode_image(photo, ".png"))
-    run.add_map("sigma", stem, found.sigma, Scale())
-    run.add_map("raw", stem, found.raw, Scale())
-    run.add_map("confidence", stem, found.confidence, _CONFIDENCE)
-    in_focus = found.in_focus(ShallowParams.sharp_below + 1)
-    run.add("in focus", stem.with_name("cat_in_focus.png"), encode_image(in_focus, ".png"))
-    run.add_picture("sharpened", stem, sharp.image, "same", like=source)
-    run.add_map("gain", stem, sharp.gain, _GAIN)
-    run.add_picture("shallow", stem, shallow.image, "same", like=source)
-    run.add_picture("shallow_lens", stem, lens.image, "same", like=source)
-    run.add_map("weights", stem, shallow.weights, _WEIGHT)
-    yield Panel("photograph", photo)
-    yield Panel("defocus map", found.sigma, Scale())
-    yield Panel("confidence of the map", found.confidence, _CONFIDENCE)
-    yield Panel("sharpening gain", sharp.gain, _GAIN)
-    yield Panel("sharpened", sharp.image)
-    yield Panel("weight of the sharp picture", shallow.weights, _WEIGHT)
-    yield Panel("shallow depth of field, guided filter", shallow.image)
-    yield Panel("shallow depth of field, lens disc", lens.image)
-
-
-def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
-    """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
-    import defocus_backend as db
-
-    photo, depth = garage_scene(SLICES)
-    size, stem = photo.shape[:2], out / "motorcycle"
-    stack: FocalStack = clock.measure(
-        "render a focal stack", (SLICES, *size), lambda: db.scenes.focal_stack(photo, depth, slices=SLICES)
-    )
-    results, settings = {}, SliceMapParams(map_method=maps.map_method, weights=maps.weights)
-    for blend in FusionParams.describe()["blend"]["choices"]:
-        with run.progress(f"fusing {SLICES} slices ({blend})") as progress:
-            results[blend] = clock.measure(
-                f"fuse ({blend})",
-                (SLICES, *size),
-                lambda blend=blend, progress=progress: db.fuse(  # type: ignore[misc]
-                    stack.slices,
-                    channel_axis=-1,
-                    blend=blend,
-                    map_settings=settings,
-                    device=run.device,
-                    progress=progress,
-                ),
-            )
-    fused = results["octaves"]
-    best = max(psnr(s, stack.sharp) for s in stack.slices)
-    run.facts["psnr_db"] = {"best slice": round(best, 2)} | {
-        f"fused ({name})": round(psnr(r.image, stack.sharp), 2) for name, r in results.items()
-    }
-    source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("motorcycle.png"))
-    for number, pixels in enumerate(stack.slices):
-        run.add("slice", stem.with_name(f"motorcycle_{number}.png"), encode_image(pixels, ".png"))
-    run.add("photo", stem.with_name("motorcycle_truth.png"), encode_image(stack.sharp, ".png"))
-    run.add_map("depth", stem, stack.depth, _INDEX)
-    for name, result in results.items():
-        run.add_picture(f"fused_{name}", stem, result.image, "same", like=source)
-    run.add_map("index", stem, fused.index, _INDEX)
-    run.add_map("sigma", stem, fused.sigma, Scale())
-    middle = SLICES // 2
-    yield Panel("focal stack: first slice, near", stack.slices[0])
-    yield Panel(f"slice {middle}", stack.slices[middle])
-    yield Panel("last slice, far", stack.slices[-1])
-    yield Panel("true depth", stack.depth, _INDEX)
-    yield Panel(f"fused, {run.facts['psnr_db']['fused (octaves)']:.1f} dB", fused.image)
-    yield Panel("sharp original", stack.sharp)
-    yield Panel("decision map: sharpest slice", fused.index, _INDEX)
-    yield Panel("least sigma of all slices", fused.sigma, Scale())
-
-
-def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of an 8-bit image."""
-    error = float(np.mean((image.astype(np.float64) - truth) ** 2))
-    return float(10 * np.log10(255**2 / max(error, 1e-12)))

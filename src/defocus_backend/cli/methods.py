@@ -10,40 +10,33 @@ from typing import Any
 
 import click
 
-from defocus_backend import methods
 from defocus_backend.cli.options import SectionCommand, option
-from defocus_backend.methods import Method
+from defocus_backend.methods import Method, methods_of
 
 _WIDTH = 110
 _UNITS = {"px": "sigma in px", "relative": "no unit"}
 
 
-def _tables() -> dict[str, tuple[str, list[Method]]]:
-    """For every operation: how its methods are named on the command line, and the methods, the default first."""
-    own = methods.OWN_METHODS
-    return {
-        "map": (
-            "defocus map --map-method (and of the other commands, where it gives pixels)",
-            [*methods.NETWORK_METHODS.values(), *methods.MAP_METHODS.values()],
-        ),
-        "sharpen": ("defocus sharpen --method", [own["sharpen"], *methods.SHARPEN_METHODS.values()]),
-        "shallow": ("defocus shallow --method", [own["shallow"], *methods.SHALLOW_METHODS.values()]),
-        "fuse": ("defocus fuse --method", [own["fuse"], *methods.FUSION_METHODS.values()]),
-    }
+_TITLES = {
+    "map": "defocus map --map-method (and of the other commands, where it gives pixels)",
+    "sharpen": "defocus sharpen --method",
+    "shallow": "defocus shallow --method",
+    "fuse": "defocus fuse --method",
+}
+"""How the methods of every operation are named on the command line."""
 
 
 @click.command("methods", cls=SectionCommand)
 @option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object.")
 def methods_command(as_json: bool) -> None:
     """List every method with what it does, its unit and who described it; the default of each operation is first."""
-    tables = _tables()
     if as_json:
-        listed = {operation: [_entry(m) for m in found] for operation, (_, found) in tables.items()}
+        listed = {operation: [_entry(m) for m in methods_of(operation)] for operation in _TITLES}
         click.echo(json.dumps({"command": "methods", "methods": listed}))
         return
-    for title, found in tables.values():
+    for operation, title in _TITLES.items():
         click.echo(title)
-        for line in _lines(found):
+        for line in _lines(methods_of(operation)):
             click.echo(line)
         click.echo()
 

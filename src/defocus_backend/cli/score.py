@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from pathlib import Path
 
 import click
-import numpy as np
 
 from defocus_backend.cli.options import SectionCommand, max_pixels_option, option
-from defocus_backend.errors import InputError
+from defocus_backend.pipeline.score import METRICS, score_files
 
-_NAMES = ("QG", "QP", "QY", "QCB", "QCB_unit", "QFMI", "QW", "MI", "QMI", "PSNR", "SSIM")
 _DIGITS = 5
 
 
@@ -31,7 +27,7 @@ _DIGITS = 5
     "--metric",
     "names",
     multiple=True,
-    type=click.Choice(_NAMES),
+    type=click.Choice(METRICS),
     section="Scores",
     help="Only this one; may be repeated. By default all that can be computed.",
 )
@@ -47,42 +43,12 @@ def score_command(
     that lost detail against the sharpest source (soft) or have more than any (made up), and pixels out of the range
     of all sources.
     """
-    from defocus_backend import metrics
-    from defocus_backend.io import read_image
-    from defocus_backend.stacks import open_stack
-
-    started = time.perf_counter()
-    picture = read_image(fused)
-    if not sources:
-        raise InputError("SOURCE", "nothing", "two or more pictures, or one multi-page TIFF")
-    stack = open_stack(sources)
-    reference = None if truth is None else read_image(truth).array
-    for argument, other in (("SOURCE", stack.first.array), ("--truth", reference)):
-        if other is not None and (other.dtype.kind == "f") != (picture.array.dtype.kind == "f"):
-            given, wanted = (f"{values.dtype} values" for values in (other, picture.array))
-            raise InputError(argument, given, f"{wanted} as in {fused.name}, so that white is the same")
-    scores = metrics.evaluate(
-        picture.array,
-        [np.asarray(one) for one in stack],
-        reference=reference,
-        names=names or None,
-        channel_axis=picture.channel_axis,
-    )
-    found = None
-    if not names and stack.colours == (1 if picture.channel_axis is None else 3):
-        from defocus_backend.fusion.audit import audit
-
-        found = audit(picture.array, stack, channel_axis=picture.channel_axis)
+    found = score_files(fused, sources, truth=truth, names=names)
     if as_json:
-        # Equal pictures have a PSNR that JSON cannot hold.
-        plain = {name: value if math.isfinite(value) else None for name, value in scores.items()}
-        files = {"fused": str(fused), "sources": [str(p) for p in sources], "truth": str(truth) if truth else None}
-        shares = None if found is None else found.to_dict()
-        spent = round(time.perf_counter() - started, 3)
-        click.echo(json.dumps({"command": "score", **files, "scores": plain, "audit": shares, "seconds": spent}))
+        click.echo(json.dumps(found.to_dict()))
         return
-    for name, value in scores.items():
+    for name, value in found.scores.items():
         unit = " dB" if name == "PSNR" else ""
         click.echo(f"{name:<10}{value:.{_DIGITS}f}{unit}")
-    if found is not None:
-        click.echo(found.report())
+    if found.audit is not None:
+        click.echo(found.audit.report())

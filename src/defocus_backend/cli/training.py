@@ -2,74 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from defocus_backend.classifier.networks import NETWORKS
-from defocus_backend.classifier.weights import ModelCard, load_network, save_network, shipped_weights
 from defocus_backend.cli.interrupt import stop_on_interrupt
-from defocus_backend.cli.options import SectionCommand, option, refuse_given, run_options
-from defocus_backend.device import keep_freed_memory, resolve_device
+from defocus_backend.cli.options import (
+    SectionCommand,
+    option,
+    params_options,
+    refuse_given,
+    run_options,
+    settings_of,
+)
 from defocus_backend.errors import InputError
-from defocus_backend.evaluation.benchmark import SCENES
-from defocus_backend.evaluation.patch_scores import Scores
-from defocus_backend.io import check_folder
-from defocus_backend.synthetic.patches import list_photos
-from defocus_backend.training.calibration import calibrate
-from defocus_backend.training.train import StepReport, TrainingParams, score, train
+from defocus_backend.params import TrainingParams
+from defocus_backend.pipeline.networks import (
+    SCENES,
+    Scores,
+    StepReport,
+    benchmark_maps,
+    evaluate_weights,
+    shipped_weights,
+    train_files,
+)
+from defocus_backend.progress import ProgressCallback
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_RECIPE = "Recipe"
 _TEST_SET = "Test set"
 _BENCHMARK = "Benchmark of maps"
-_PLAINER = {
-    "network": "Architecture.",
-    "protocol": "Blur whole photographs and cut patches afterwards, or blur each patch alone as in the paper.",
-    "steps": "Optimiser steps.",
-    "batch_size": "Patches (or scenes) in each step.",
-}
-"""Texts that say less about the code than the documentation of the dataclass does."""
-
 _SCORES = ("mae", "bias", "accuracy", "within_one", "calibration_error", "patches")
-
-
-def attribute_texts(documented: type) -> dict[str, tuple[str, str]]:
-    """Type and text of every attribute in a numpydoc docstring; a line may name several."""
-    # Python 3.13 strips the indentation of docstrings, earlier versions keep it.
-    section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes\n----------\n")[2]
-    found = {}
-    for names, kind, text in re.findall(r"^(\w[\w, ]*) : (.*)\n((?:    .*\n?)+)", section, re.MULTILINE):
-        for name in names.split(","):
-            found[name.strip()] = (kind, " ".join(text.split()).replace("`", ""))
-    return found
-
-
-def training_options(function: F) -> F:
-    """An option for every field of `TrainingParams`, which documents itself."""
-    texts = attribute_texts(TrainingParams)
-    for field in reversed(fields(TrainingParams)):
-        kind, text = texts.get(field.name, ("", ""))
-        choices = re.findall(r'"(\w+)"', kind) or (list(NETWORKS) if field.name == "network" else [])
-        function = option(
-            "--" + field.name.replace("_", "-"),
-            field.name,
-            type=click.Choice(choices) if choices else type(field.default),
-            default=field.default,
-            show_default=True,
-            section=_RECIPE,
-            help=_PLAINER.get(field.name, text),
-        )(function)
-    return function
 
 
 @click.command("train", cls=SectionCommand)
@@ -101,7 +67,7 @@ def training_options(function: F) -> F:
     section="Run",
     help="Processes that prepare data.",
 )
-@training_options
+@params_options(TrainingParams)
 @run_options
 def train_command(
     photos: Path,
@@ -121,75 +87,29 @@ def train_command(
 
     Ctrl-C writes a checkpoint, from which --resume goes on. The weights and the model card appear at the end.
     """
-    from tqdm import tqdm
-
-    params = TrainingParams(**recipe)
-    if out.suffix != ".safetensors":
-        raise InputError("--out", str(out), "a name ending in .safetensors")
-    count = len(list_photos(photos))
-    if val is not None:
-        list_photos(val)
-        if NETWORKS[params.network].per_pixel:
-            raise InputError("--val", f"photographs to score {params.network} on", "a network that judges windows")
-    check_folder(out.parent)
-    folder = folder or out.with_name(f"{out.stem}-run")
-    check_folder(folder)
-    keep_freed_memory()
-    where = resolve_device(device)
-    hidden = True if quiet else None
-    with (
-        _removed_if_empty(folder),
-        stop_on_interrupt() as stopped,
-        tqdm(total=params.steps, desc="training", unit=" steps", disable=hidden, file=sys.stderr) as bar,
-    ):
+    with stop_on_interrupt() as stopped, _bar("training", recipe["steps"], "steps", hidden=quiet) as bar:
 
         def show(step: StepReport) -> None:
-            bar.set_postfix_str(
-                f"loss {step.loss:.3f}, accuracy {step.accuracy:.3f}, MAE {step.mae:.2f} px", refresh=False
-            )
+            found = f"loss {step.loss:.3f}, accuracy {step.accuracy:.3f}, MAE {step.mae:.2f} px"
+            bar.set_postfix_str(found, refresh=False)
             bar.update(step.step - bar.n)
 
-        model = train(photos, params, folder, resume=resume, device=where, workers=workers, report=show, cancel=stopped)
-    calibrate(model, photos, params)
-    scores = score(model, val) if val is not None else {}
-    card = ModelCard(
-        name=out.stem,
-        network=params.network,
-        description=description,
-        recipe=asdict(params),
-        command=_command(params, photos, out, half),
-        data=f"{count} photographs from {photos.name or photos}",
-        scores={protocol: s.as_dict() for protocol, s in scores.items()},
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    card = save_network(model, out, card, half_precision=half)
+        where: dict[str, Any] = {"run": folder, "resume": resume, "workers": workers, "device": device}
+        about: dict[str, Any] = {"val": val, "half": half, "description": description}
+        params = settings_of(TrainingParams, recipe)
+        made = train_files(photos, out, params, **about, **where, report=show, cancel=stopped)
     if as_json:
-        summary = {"command": "train", "weights": str(out), "card": asdict(card), "device": str(where)}
-        click.echo(json.dumps(summary))
+        click.echo(json.dumps(made.to_dict()))
     elif not quiet:
         click.echo(f"weights     {out}\nmodel card  {out.with_suffix('.json')}")
-        _print_scores(scores)
+        _print_scores(made.scores)
 
 
-def _command(params: TrainingParams, photos: Path, out: Path, half: bool) -> str:
-    changed = {f.name: getattr(params, f.name) for f in fields(params) if getattr(params, f.name) != f.default}
-    options = [
-        # Names of files, not where this machine keeps them.
-        f"--{name.replace('_', '-')} {Path(value).name if isinstance(value, str) else value}"
-        for name, value in changed.items()
-    ]
-    return " ".join(["defocus train", photos.name, *options, *(["--half"] if half else []), f"--out {out.name}"])
+def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
+    """A progress bar on stderr, where that is a terminal."""
+    from tqdm import tqdm
 
-
-@contextlib.contextmanager
-def _removed_if_empty(folder: Path) -> Iterator[None]:
-    """Take the folder of a run away again if it failed before its first checkpoint."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        raise
+    return tqdm(total=total, desc=text, unit=f" {unit}", disable=True if hidden else None, file=sys.stderr)
 
 
 @click.command("evaluate", cls=SectionCommand)
@@ -263,79 +183,26 @@ def evaluate_command(
     """
     if benchmark:
         refuse_given("with --benchmark", "it only without --benchmark", sections=(_TEST_SET,), but=("photos",))
-        _benchmark(weights, photos, scenes=scenes, seed=seed, out=out, device=device, quiet=quiet, as_json=as_json)
+        with stop_on_interrupt() as stopped, _bar("benchmark", scenes, "scenes", hidden=quiet) as bar:
+            progress: ProgressCallback = lambda done, _total, _what: bar.update(done - bar.n)  # noqa: E731
+            settings: dict[str, Any] = {"scenes": scenes, "seed": seed, "out": out, "device": device}
+            found = benchmark_maps(weights, photos, **settings, progress=progress, cancel=stopped)
+        if as_json:
+            click.echo(json.dumps({"command": "evaluate", "benchmark": found.figures}))
+        elif not quiet:
+            click.echo(found.tables)
         return
     if len(weights) != 1:
         raise InputError("WEIGHTS", f"{len(weights)} names", "one; several only with --benchmark")
     refuse_given("without --benchmark", "it only with --benchmark", sections=(_BENCHMARK,))
-    _evaluate_patches(weights[0], photos, per_photo=per_photo, device=device, quiet=quiet, as_json=as_json)
-
-
-def _benchmark(
-    names: tuple[str, ...],
-    photos: Path,
-    *,
-    scenes: int,
-    seed: int,
-    out: Path | None,
-    device: str,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """The benchmark of whole maps; the files appear together at the end."""
-    from tqdm import tqdm
-
-    from defocus_backend.evaluation.benchmark import candidate_names, make_candidate, run_benchmark
-    from defocus_backend.evaluation.benchmark_report import as_json as figures_of
-    from defocus_backend.evaluation.benchmark_report import as_markdown
-    from defocus_backend.io import WholeFiles
-
-    if out is not None:
-        check_folder(out.parent)
-    keep_freed_memory()
-    where = resolve_device(device)
-    chosen = names or tuple(candidate_names())
-    candidates = [make_candidate(name, device=where) for name in chosen]
-    with (
-        stop_on_interrupt() as stopped,
-        tqdm(total=scenes, desc="benchmark", unit=" scenes", disable=True if quiet else None, file=sys.stderr) as bar,
-    ):
-        trials = run_benchmark(
-            candidates,
-            photos,
-            count=scenes,
-            seed=seed,
-            progress=lambda done, _total, _what: bar.update(done - bar.n),
-            cancel=stopped,
-        )
-    tables = as_markdown(trials)
-    figures = figures_of(trials, scenes=scenes, seed=seed, photos=photos.name, device=str(where))
-    if out is not None:
-        stem = out.stem if out.suffix.lower() in (".md", ".json") else out.name
-        with WholeFiles() as files:
-            files.add(out.with_name(f"{stem}.md"), tables.encode())
-            files.add(out.with_name(f"{stem}.json"), (json.dumps(figures, indent=1) + "\n").encode())
+    scored = evaluate_weights(weights[0], photos, per_photo=per_photo, device=device)
     if as_json:
-        click.echo(json.dumps({"command": "evaluate", "benchmark": figures}))
+        click.echo(json.dumps(scored.to_dict()))
     elif not quiet:
-        click.echo(tables)
+        _print_scores(scored.scores)
 
 
-def _evaluate_patches(weights: str, photos: Path, *, per_photo: int, device: str, quiet: bool, as_json: bool) -> None:
-    """Sharp patches at every level, by both protocols."""
-    keep_freed_memory()
-    where = resolve_device(device)
-    network, name = load_network(weights, device=where)
-    scores = score(network, photos, per_photo=per_photo)
-    if as_json:
-        found = {protocol: s.as_dict() for protocol, s in scores.items()}
-        summary = {"command": "evaluate", "weights": weights, "network": name, "scores": found, "device": str(where)}
-        click.echo(json.dumps(summary))
-    elif not quiet:
-        _print_scores(scores)
-
-
-def _print_scores(scores: dict[str, Scores]) -> None:
+def _print_scores(scores: Mapping[str, Scores]) -> None:
     if not scores:
         return
     columns = {"mae": "MAE / px", "bias": "bias / px", "within_one": "within 1", "calibration_error": "ECE"}

@@ -22,6 +22,7 @@ from defocus_backend.params.stacks import (
     DecisionParams,
     FusionParams,
 )
+from defocus_backend.params.training import TrainingParams
 
 __all__ = [
     "ALIGN_DEGREES",
@@ -40,4 +41,5 @@ __all__ = [
     "SharpenParams",
     "SigmaParams",
     "SliceMapParams",
+    "TrainingParams",
 ]

@@ -17,9 +17,10 @@ from torch.nn import functional
 from defocus_backend.classifier.pixelnet import LEVELS as PIXEL_LEVELS
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.errors import InputError
+from defocus_backend.params import TrainingParams
 from defocus_backend.synthetic.patches import list_photos
 from defocus_backend.training.loss import WHOLE_LEVELS, soft_labels
-from defocus_backend.training.train import TrainingParams, training_data
+from defocus_backend.training.train import training_data
 
 _GRID = 8
 """Stride in outputs at which a per-pixel network is sampled along both axes: neighbours are nearly equal."""

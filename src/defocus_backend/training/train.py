@@ -25,6 +25,7 @@ from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.device import computes_bfloat16
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.evaluation.patch_scores import Scores, evaluate
+from defocus_backend.params import TrainingParams
 from defocus_backend.progress import CancelCallback
 from defocus_backend.synthetic.compositions import ComposedScenes
 from defocus_backend.synthetic.degrade import DEGRADATIONS
@@ -36,63 +37,6 @@ from defocus_backend.synthetic.patches import (
     list_photos,
 )
 from defocus_backend.training.loss import training_loss
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingParams:
-    """One training run of a window classifier, complete enough to repeat it.
-
-    Attributes
-    ----------
-    network : str
-        Name in `defocus_backend.classifier.networks.NETWORKS`.
-    protocol : {"context", "isolated"}
-        How patches are blurred, see `defocus_backend.synthetic.patches`.
-    degradation : {"clean", "light", "full"}
-        Noise, contrast and compression of context patches; isolated ones are always clean.
-    steps, batch_size : int
-        Number of optimiser steps and patches (or scenes) in each.
-    side : int
-        Side of the scenes on which per-pixel networks learn, a multiple of 64.
-    learning_rate : float
-        Rate between a short warm-up and a linear fall to nothing over the second half of the steps. A run
-        that has not begun to fall may be resumed with another number of steps.
-    expectation_weight : float
-        Weight of the absolute error of the expected sigma beside the cross-entropy.
-    ranked_weight : float
-        Weight of the ranked probability score beside the cross-entropy: a wrong level costs by its distance.
-    average_decay : float
-        Decay of the running average of the weights; the average is the result.
-    seed : int
-        Seeds data, network and order.
-    start : str
-        Weights to start from, a shipped name or a ``.safetensors`` file; empty for random ones.
-    """
-
-    network: str = "blurnet"
-    protocol: str = "context"
-    degradation: str = "light"
-    steps: int = 6000
-    batch_size: int = 512
-    side: int = 256
-    learning_rate: float = 3e-3
-    expectation_weight: float = 0.2
-    ranked_weight: float = 0.0
-    average_decay: float = 0.998
-    seed: int = 0
-    start: str = ""
-
-    def __post_init__(self) -> None:
-        NETWORKS[self.network]
-        if self.protocol not in PROTOCOLS:
-            raise InputError("protocol", repr(self.protocol), " or ".join(PROTOCOLS))
-        if self.degradation not in DEGRADATIONS:
-            raise InputError("degradation", repr(self.degradation), "one of " + ", ".join(DEGRADATIONS))
-        for name in ("steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(name, repr(getattr(self, name)), "a positive number")
-        if self.side <= 0 or self.side % PixelNet.align:
-            raise InputError("side", repr(self.side), f"a positive multiple of {PixelNet.align}")
 
 
 @dataclass(frozen=True)

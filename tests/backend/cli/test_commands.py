@@ -202,13 +202,17 @@ class TestHelp:
         assert len(whole) >= 20
 
     def test_training_options_follow_the_training_parameters(self) -> None:
-        from defocus_backend.cli.training import attribute_texts, train_command
-        from defocus_backend.training.train import TrainingParams
+        from defocus_backend.cli.training import train_command
+        from defocus_backend.params import TrainingParams
+        from defocus_backend.synthetic.degrade import DEGRADATIONS
+        from defocus_backend.synthetic.patches import PROTOCOLS
 
         options = {p.name: p for p in train_command.params}
-        for field in fields(TrainingParams):
-            assert options[field.name].default == field.default
-            assert field.name in attribute_texts(TrainingParams)
+        about = TrainingParams.describe()
+        for name, field in about.items():
+            assert options[name].default == field["default"]
+        assert about["protocol"]["choices"] == PROTOCOLS
+        assert about["degradation"]["choices"] == tuple(DEGRADATIONS)
 
     def test_the_list_of_commands_comes_at_once_and_without_torch(self) -> None:
         code = (
@@ -321,7 +325,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, photo: np.ndarray, random_weights: 
 
 def test_demo(defocus: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the installed photographs made small; the pictures themselves are for people to look at."""
-    from defocus_backend.cli import demo
+    from defocus_backend.pipeline import demo
 
     def small_scene(slices: int) -> tuple[np.ndarray, np.ndarray]:
         photo, depth = scene(slices)

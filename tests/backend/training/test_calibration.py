@@ -104,8 +104,8 @@ class Reader(nn.Module):
 def test_calibrating_twice_changes_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
+    from defocus_backend.params import TrainingParams
     from defocus_backend.training import calibration
-    from defocus_backend.training.train import TrainingParams
 
     generator = torch.Generator().manual_seed(0)
 

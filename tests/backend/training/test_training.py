@@ -14,6 +14,7 @@ from scipy import ndimage
 from defocus_backend.classifier.networks import NETWORKS, PixelNet
 from defocus_backend.errors import Cancelled, FileError, InputError
 from defocus_backend.evaluation.patch_scores import evaluate, expected_sigma
+from defocus_backend.params import TrainingParams
 from defocus_backend.synthetic import degrade
 from defocus_backend.synthetic.compositions import SharpPictures
 from defocus_backend.synthetic.patches import (
@@ -27,7 +28,7 @@ from defocus_backend.synthetic.patches import (
     texture,
 )
 from defocus_backend.training.loss import ranked_score, soft_labels
-from defocus_backend.training.train import TrainingParams, score, train
+from defocus_backend.training.train import score, train
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 6.0, 19.0])
