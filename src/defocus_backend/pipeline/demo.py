@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from defocus_backend.defocus import defocus_map
+from defocus_backend.fusion import fuse
 from defocus_backend.io import Metadata, Picture, encode_image
 from defocus_backend.params import FusionParams, ShallowParams, SharpenParams, SigmaParams, SliceMapParams
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
 from defocus_backend.render import Panel, Scale, draw_contact_sheet
-from defocus_backend.synthetic.scenes import FocalStack, garage_scene
+from defocus_backend.shallow import shallow_depth_of_field
+from defocus_backend.sharpen import sharpen
+from defocus_backend.synthetic.scenes import FocalStack, focal_stack, garage_scene
 
 T = TypeVar("T")
 
@@ -78,23 +82,21 @@ def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> It
     """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
     from skimage import data
 
-    import defocus_backend as db
-
     photo: NDArray[np.uint8] = np.asarray(data.chelsea())
     size, stem = photo.shape[:2], out / "cat"
     source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("cat.png"))
     device: dict[str, Any] = {"channel_axis": -1, "device": run.device}
-    found = clock.measure("defocus map", size, lambda: db.defocus_map(photo, **maps.arguments(), **device))
-    sharp = clock.measure("sharpen", size, lambda: db.sharpen(photo, found.sigma, **device))
+    found = clock.measure("defocus map", size, lambda: defocus_map(photo, **maps.arguments(), **device))
+    sharp = clock.measure("sharpen", size, lambda: sharpen(photo, found.sigma, **device))
     shallow = clock.measure(
         "shallow depth of field (guided)",
         size,
-        lambda: db.shallow_depth_of_field(photo, found.sigma, **device),
+        lambda: shallow_depth_of_field(photo, found.sigma, **device),
     )
     lens = clock.measure(
         "shallow depth of field (lens)",
         size,
-        lambda: db.shallow_depth_of_field(photo, found.sigma, blur="lens", **device),
+        lambda: shallow_depth_of_field(photo, found.sigma, blur="lens", **device),
     )
     run.add("photo", stem.with_name("cat.png"), encode_image(photo, ".png"))
     run.add_map("sigma", stem, found.sigma, Scale())
@@ -119,12 +121,10 @@ def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> It
 
 def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
     """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
-    import defocus_backend as db
-
     photo, depth = garage_scene(SLICES)
     size, stem = photo.shape[:2], out / "motorcycle"
     stack: FocalStack = clock.measure(
-        "render a focal stack", (SLICES, *size), lambda: db.scenes.focal_stack(photo, depth, slices=SLICES)
+        "render a focal stack", (SLICES, *size), lambda: focal_stack(photo, depth, slices=SLICES)
     )
     results, settings = {}, SliceMapParams(map_method=maps.map_method, weights=maps.weights)
     for blend in FusionParams.describe()["blend"]["choices"]:
@@ -132,7 +132,7 @@ def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Pa
             results[blend] = clock.measure(
                 f"fuse ({blend})",
                 (SLICES, *size),
-                lambda blend=blend, progress=progress: db.fuse(  # type: ignore[misc]
+                lambda blend=blend, progress=progress: fuse(  # type: ignore[misc]
                     stack.slices,
                     channel_axis=-1,
                     blend=blend,

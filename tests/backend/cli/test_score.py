@@ -55,10 +55,10 @@ class TestScore:
         floats = tmp_path / "floats.tif"
         write_image(floats, np.zeros((24, 24), np.float32))
         for arguments, said in (
-            ((slices[0],), "SOURCE"),
+            ((slices[0],), "sources: got nothing"),
             ((picture, *slices), "sources[0]"),
             ((*slices, "--metric", "PSNR"), "reference"),
-            ((slices[0], floats, floats), "SOURCE: got float32 values"),
+            ((slices[0], floats, floats), "sources: got float32 values"),
             ((*slices, "--truth", floats), "--truth: got float32 values"),
         ):
             result = defocus("score", *arguments, weights=False)
