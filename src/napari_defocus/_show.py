@@ -118,7 +118,7 @@ def _update(layer: Layer, result: Result, about: Mapping[str, Any]) -> None:
 
 
 def _label_colorbar(layer: Layer) -> None:
-    """Write the layer's name, which ends with its unit, above its colour bar: napari's bars have no label."""
+    """Write the layer's name, which ends with its unit, beside its colour bar: napari's bars have no label."""
     label = getattr(layer, "name_overlay", None)
     if label is not None:
         label.position, label.order, label.visible = layer.colorbar.position, layer.colorbar.order - 1, True

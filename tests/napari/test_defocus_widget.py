@@ -299,7 +299,7 @@ def test_on_a_real_viewer_from_opening_to_closing_during_a_run(make_napari_viewe
     finish(widget)
     made = viewer.layers["cells defocus map [px]"]
     assert made.colorbar.visible
-    assert made.name_overlay.visible, "the name, which ends with the unit, stands above the bar"
+    assert made.name_overlay.visible, "the name, which ends with the unit, stands beside the bar"
     assert made.name_overlay.position == made.colorbar.position
     library.units, library.pause = 200, 0.02
     widget.run()
