@@ -281,7 +281,7 @@ def _crop(pictures: SharpPictures, drawn: bool, how: Degradation, rng: np.random
     if how.blended and rng.random() < how.blended:
         other, other_trust = pictures.draw(rng, shrunk=how.shrunk)
         share = np.float32(rng.uniform(0.3, 0.7))
-        picture, trust = picture * share + other * (1 - share), np.minimum(trust, other_trust)
+        picture, trust = (picture * share + other * (1 - share)).clip(0, 255), np.minimum(trust, other_trust)
     return retone(picture, how.tone, rng), trust
 
 
