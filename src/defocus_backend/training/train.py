@@ -23,7 +23,7 @@ from defocus_backend.classifier.networks import NETWORKS, channels_last
 from defocus_backend.classifier.pixelnet import PixelNet
 from defocus_backend.classifier.weights import load_trainable
 from defocus_backend.device import computes_bfloat16
-from defocus_backend.errors import Cancelled, FileError, InputError
+from defocus_backend.errors import Cancelled, DefocusError, FileError, InputError
 from defocus_backend.evaluation.patch_scores import Scores, evaluate
 from defocus_backend.params import TrainingParams
 from defocus_backend.progress import CancelCallback
@@ -96,6 +96,8 @@ def train(
     Raises
     ------
     InputError, FileError, Cancelled
+    DefocusError
+        If the loss is no longer a finite number.
     """
     device = torch.device(device)
     checkpoint = run / "checkpoint.pt"
@@ -141,6 +143,9 @@ def train(
             expectation_weight=params.expectation_weight,
             ranked_weight=params.ranked_weight,
         )
+        if not torch.isfinite(loss):
+            # Nothing is saved: one such step makes every weight NaN, and the checkpoint on disk is still good.
+            raise DefocusError(f"the loss at step {step} is not finite; lower the learning rate and resume {run}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -153,3 +153,16 @@ def test_a_shrunk_photograph_has_the_size_asked_for_and_more_fine_detail(tmp_pat
         return float(np.median([ndimage.laplace(crop).var() / crop.var() for crop, _ in crops]))
 
     assert detail(1.0) > 1.5 * detail(0.0)
+
+
+def test_every_training_scene_is_finite_and_in_range(tmp_path: Path) -> None:
+    """White in both photographs of a blend was 255.00002, and its negative to the power of 2.2 not a number."""
+    rng = np.random.default_rng(4)
+    for n in range(2):
+        Image.fromarray(rng.choice([0, 255], (140, 140)).astype(np.uint8)).save(tmp_path / f"{n}.png")
+    pictures = SharpPictures(list_photos(tmp_path), 64)
+    often = replace(degrade.CLEAN, blended=1.0, tone=1.0)
+    for index in range(250):
+        scene = compose(pictures, np.random.default_rng(index), often, kind="uniform")
+        assert np.isfinite(scene.picture).all()
+        assert 0 <= scene.picture.min() <= scene.picture.max() <= 255

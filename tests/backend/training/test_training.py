@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from defocus_backend.classifier.networks import NETWORKS, PixelNet
-from defocus_backend.errors import Cancelled, FileError, InputError
+from defocus_backend.errors import Cancelled, DefocusError, FileError, InputError
 from defocus_backend.evaluation.patch_scores import evaluate, expected_sigma
 from defocus_backend.params import TrainingParams
 from defocus_backend.synthetic import degrade
@@ -28,7 +28,7 @@ from defocus_backend.synthetic.patches import (
     texture,
 )
 from defocus_backend.training.loss import ranked_score, soft_labels
-from defocus_backend.training.train import score, train
+from defocus_backend.training.train import read_average, score, train
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0, 6.0, 19.0])
@@ -186,6 +186,25 @@ def test_resumed_run_equals_uninterrupted_run(photos: Path, tmp_path: Path, name
         if name == "mobilenetv2":
             continue  # its dropout draws from a generator that a checkpoint does not hold
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_checkpoint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One picture with a NaN would make every weight NaN, and the next checkpoint useless."""
+    take = ContextPatches.__getitem__
+
+    def broken(self: ContextPatches, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        patches, sigma, trust = take(self, index)
+        return (patches * float("nan") if index == 3 else patches), sigma, trust
+
+    monkeypatch.setattr(ContextPatches, "__getitem__", broken)
+    run = tmp_path / "run"
+    with pytest.raises(DefocusError, match="the loss at step 4 is not finite"):
+        train(photos, SMALL, run, workers=0, checkpoint_seconds=0)
+    network, steps = read_average(run)
+    assert steps == 3
+    assert all(torch.isfinite(v).all() for v in network.state_dict().values())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to go back to")
