@@ -183,6 +183,28 @@ class DefocusEstimator:
             sigma, guide = refine_map(levels.sigma, gray, self.params, confidence=trust)
         return Estimate(sigma, levels.sigma, guide, confidence, levels.deviation)
 
+    @torch.inference_mode()
+    def sample(
+        self,
+        image: Image,
+        every: int,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Unrefined sigma and confidence of every n-th pixel along both axes, from 1 to 8, in powers of two.
+
+        That of the per-pixel network takes less time than `estimate`, which is asked and thinned out for the others.
+        """
+        grid = (slice(None, None, every),) * 2
+        if not isinstance(self.network, PixelNet):
+            found = self.estimate(image, progress=progress, cancel=cancel)
+            return found.raw[grid], found.confidence[grid]
+        reporter = Reporter(count_tiles(self.name, image.shape, 1, self.params.tile), "tiles", progress, cancel)
+        reporter.check()
+        levels = self._classify(image.gray.contiguous(), self.network, reporter, every)
+        return levels.sigma, levels.confidence if image.valid is None else levels.confidence * image.valid[grid]
+
     def _compare(
         self, image: Image, gray: Tensor, progress: ProgressCallback | None, cancel: CancelCallback | None
     ) -> Estimate:
@@ -204,9 +226,10 @@ class DefocusEstimator:
         stacked = np.stack([sigma, raw, guide / 255, confidence, np.full_like(raw, np.nan)])
         return Estimate(*torch.from_numpy(stacked.astype(np.float32)).to(gray.device))
 
-    def _classify(self, gray: Tensor, network: nn.Module, reporter: Reporter) -> PixelLevels:
+    def _classify(self, gray: Tensor, network: nn.Module, reporter: Reporter, every: int = 1) -> PixelLevels:
         if isinstance(network, PixelNet):
-            return classify_pixels(gray, network, tile=self.params.tile, precision=self._dtype, reporter=reporter)
+            tile, precision = self.params.tile, self._dtype
+            return classify_pixels(gray, network, tile=tile, precision=precision, every=every, reporter=reporter)
         step = self.params.step
         windows = classify_windows(gray, network, self.name, step=step, tile=self.params.tile, reporter=reporter)
         stacked = torch.stack([windows.sigma, windows.deviation, windows.confidence])

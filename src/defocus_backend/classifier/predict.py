@@ -270,6 +270,7 @@ def classify_pixels(
     *,
     tile: int = TILE,
     precision: torch.dtype = torch.float32,
+    every: int = 1,
     reporter: Reporter | None = None,
 ) -> PixelLevels:
     """Classify every pixel with a per-pixel network; sigma is the median of a pixel's distribution.
@@ -285,24 +286,32 @@ def classify_pixels(
     precision : torch.dtype
         In what the body of the network computes: float32, or bfloat16 where the device has units for it. The first
         convolution, the head and what follows it stay in float32.
+    every : {1, 2, 4, 8}
+        Classify every n-th pixel along both axes, for measures of whole pictures: the head and what follows it, which
+        take half of the time, run on these places only.
     reporter : Reporter or None
         Advanced once a tile.
 
     Returns
     -------
     PixelLevels
-        `sigma` and `deviation` in pixels and `confidence`, each (H, W).
+        `sigma` and `deviation` in pixels and `confidence`, each (H, W), or (ceil(H / every), ceil(W / every)).
     """
     shape = int(gray.shape[0]), int(gray.shape[1])
-    maps = torch.empty(3, *shape, device=gray.device)
+    maps = torch.empty(3, *(-(-n // every) for n in shape), device=gray.device)
     for rows, columns in _pixel_tiles(shape, tile):
         region, inner = _padded_tile(gray, network, rows, columns)
         with torch.autocast(gray.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-            logits = network(region[None, None])[0]
-        half = _pixel_moments(logits)[None]
-        full = nn.functional.interpolate(half, size=region.shape, mode="bilinear", align_corners=False)[0]
-        full[2] *= _local_contrast(region)
-        maps[:, rows, columns] = full[:, inner[0], inner[1]]
+            logits = network(region[None, None], max(1, every // 2))[0]
+        found = _pixel_moments(logits)
+        if every == 1:
+            found = nn.functional.interpolate(found[None], size=region.shape, mode="bilinear", align_corners=False)[0]
+        found[2] *= _local_contrast(region, every)
+        # Tiles and their borders begin at multiples of 8 pixels.
+        at, within = (
+            tuple(slice(p.start // every, -(-p.stop // every)) for p in two) for two in ((rows, columns), inner)
+        )
+        maps[:, at[0], at[1]] = found[:, within[0], within[1]]
         if reporter is not None:
             reporter.advance()
     return PixelLevels(*maps)
@@ -322,14 +331,15 @@ def _padded_tile(gray: Tensor, network: PixelNet, rows: slice, columns: slice) -
     return gray[index[0][:, None], index[1][None, :]].contiguous(), (inner[0], inner[1])
 
 
-def _local_contrast(region: Tensor) -> Tensor:
-    """Near 0 where the neighbourhood contains nothing but rounding error, near 1 elsewhere."""
+def _local_contrast(region: Tensor, every: int = 1) -> Tensor:
+    """Near 0 where the neighbourhood contains nothing but rounding error, near 1 elsewhere; of every n-th pixel."""
     centred = (region - region.mean())[None, None]
     pool = nn.functional.avg_pool2d
     moments = pool(torch.cat([centred, centred**2]), WINDOW, WINDOW // 2, padding=WINDOW // 4)
     variance = (moments[1] - moments[0] ** 2).clamp_min(0)
     share = variance / (variance + _FLAT_VARIANCE)
-    return nn.functional.interpolate(share[None], size=region.shape, mode="bilinear")[0, 0]
+    size = [n // every for n in region.shape]
+    return nn.functional.interpolate(share[None], size=size, mode="bilinear")[0, 0]
 
 
 def spread_windows(values: Tensor, grid: WindowGrid) -> Tensor:

@@ -86,6 +86,21 @@ def test_pixel_tiles_do_not_show(random_weights: dict[str, Path], tile: int) -> 
     assert (whole.sigma - tiled.sigma).abs().max() < 1e-3
 
 
+def test_a_sample_is_the_grid_that_the_whole_is_interpolated_from(random_weights: dict[str, Path]) -> None:
+    network, _ = load_network(random_weights["pixelnet"])
+    gray = torch.rand(300, 270)
+    whole, own = classify_pixels(gray, network), classify_pixels(gray, network, every=2)
+    full = torch.nn.functional.interpolate(own.sigma[None, None], scale_factor=2, mode="bilinear")[0, 0]
+    inner = (slice(2, -2),) * 2  # the grid goes on beyond the border, where the picture is mirrored
+    assert (full[inner] - whole.sigma[inner]).abs().max() < 1e-3
+    for every in (4, 8):
+        found = classify_pixels(gray, network, every=every, tile=256)
+        for name in ("sigma", "deviation"):
+            expected = getattr(own, name)[:: every // 2, :: every // 2]
+            assert getattr(found, name).shape == expected.shape
+            assert (getattr(found, name) - expected).abs().max() < 1e-3, name
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pixel_network_takes_any_size(random_weights: dict[str, Path], shape: tuple[int, int]) -> None:
     network, _ = load_network(random_weights["pixelnet"])
