@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
 import defocus_backend as db
 from defocus_backend.luma import LUMA
 from defocus_backend.synthetic.degrade import add_noise, blur
-from defocus_backend.synthetic.microscope import CORE, draw_nuclei, widefield_transfer
+from defocus_backend.synthetic.microscope import SimulatedMicroscope, draw_nuclei
 from defocus_backend.synthetic.scenes import bump_depth, focal_stack, stepped_depth, tilted_depth
 
 NOISE = (0.0, 10.0, 20.0, 40.0)
@@ -44,11 +43,6 @@ BESIDE = 8
 """Pixels beside a step in depth that are not scored: two depths are seen there."""
 FRAME = 16
 CONFIDENT = 0.5
-
-APERTURE, PIXEL, WAVELENGTH = 0.3, 0.65, 0.52
-"""A 10x objective: micrometres."""
-SLOPE = math.tan(math.asin(APERTURE)) / (2 * PIXEL)
-IN_FOCUS = CORE * WAVELENGTH / APERTURE / PIXEL
 
 Floats = NDArray[np.float64]
 
@@ -102,29 +96,25 @@ def sigma_errors(noise: float, side: int, stacks: int) -> Floats:
     return np.concatenate(found)
 
 
-def microscope(seed: int, z: float, noise: float, side: int) -> NDArray[np.uint8]:
-    """A picture of nuclei in focus at 0, taken at z micrometres."""
-    rng = np.random.default_rng(seed)
-    spectrum = fft.dctn(draw_nuclei(side, rng), norm="ortho")
-    passed = widefield_transfer(side, side, SLOPE * abs(z), IN_FOCUS)
-    light = fft.idctn(spectrum * passed, norm="ortho").astype(np.float32)
-    shot = np.random.default_rng((seed, round(100 * abs(z)), z < 0))
-    return add_noise(light, noise, shot).clip(0, 255).round().astype(np.uint8)
+def microscope(seed: int, noise: float, side: int) -> SimulatedMicroscope:
+    """Nuclei in focus at 0."""
+    return SimulatedMicroscope(draw_nuclei(side, np.random.default_rng(seed)), noise=noise, seed=seed)
 
 
 def defocus_errors(noise: float, side: int, stacks: int) -> Floats:
     """Deviations of the distance from focus over its stated error, a picture each."""
     stack_z = np.arange(-42.0, 43.0, 6.0)
-    planes = [microscope(1, float(z), noise, side) for z in stack_z]
+    planes = microscope(1, noise, side).stack(stack_z)
     try:
-        channel = db.calibrate_defocus(planes, z=stack_z, pixel_size=PIXEL, device="cpu").channel()
+        channel = db.calibrate_defocus(planes, z=stack_z, device="cpu").channel()
     except db.InputError:  # the noise leaves too little to calibrate by: nothing is stated
         return np.empty(0)
     estimator = db.quality.QualityEstimator(device="cpu")
     found = []
     for number in range(stacks):
-        for z in (-33.0, -21.0, -9.0, 5.0, 13.0, 27.0):
-            stated = channel.distance(estimator.measure(microscope(10 + number, z, noise, side)).sigma_median)
+        places = (-33.0, -21.0, -9.0, 5.0, 13.0, 27.0)
+        for z, picture in zip(places, microscope(10 + number, noise, side).stack(places), strict=True):
+            stated = channel.distance(estimator.measure(picture).sigma_median)
             found.append((float(stated.distance) - abs(z)) / float(stated.error))
     return np.asarray(found)
 

@@ -6,13 +6,14 @@ function is the paraxial one of Born and Wolf; all lengths are in pixels, relati
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from defocus_backend.synthetic.degrade import Gray, blur, transfer
+from defocus_backend.synthetic.degrade import Gray, add_noise, blur, transfer
 from defocus_backend.synthetic.drawn import draw_blob, draw_filaments
 
 CORE = 0.225
@@ -62,6 +63,70 @@ def widefield_transfer(height: int, width: int, defocus: float, core: float) -> 
     fx = np.arange(width, dtype=np.float32)[None, :] / (2 * width)
     place = np.sqrt(fy**2 + fx**2) * (core / (2 * CORE)) * (len(along) - 1)
     return np.interp(place, np.arange(len(along)), along, right=0.0).astype(np.float32)
+
+
+class SimulatedMicroscope:
+    """A stage and a camera over a flat specimen, to try calibration and autofocus on: a 10x/0.3 objective by default.
+
+    Parameters
+    ----------
+    specimen : (H, W) array
+        Sharp gray values, 0 to 255.
+    focus : float
+        Position of the stage at which the specimen is in focus, in micrometres.
+    aperture, pixel_size, wavelength : float
+        Numerical aperture in air; micrometres.
+    noise : float
+        Standard deviation in gray values.
+    seed : int
+        Of the noise.
+
+    Attributes
+    ----------
+    z : float
+        Where the stage stands.
+    shots : int
+        Pictures taken so far.
+    slope : float
+        Growth of the geometric sigma in pixels per micrometre: half the radius of the disc.
+    """
+
+    def __init__(
+        self,
+        specimen: Gray,
+        focus: float = 0.0,
+        *,
+        aperture: float = 0.3,
+        pixel_size: float = 0.65,
+        wavelength: float = 0.52,
+        noise: float = 2.0,
+        seed: int = 0,
+    ) -> None:
+        self._spectrum = fft.dctn(specimen, norm="ortho")
+        self._core = CORE * wavelength / aperture / pixel_size
+        self._noise, self._rng = noise, np.random.default_rng(seed)
+        self.slope = math.tan(math.asin(aperture)) / (2 * pixel_size)
+        self.focus, self.z, self.shots = focus, 0.0, 0
+
+    def move(self, z: float) -> None:
+        """Move the stage."""
+        self.z = z
+
+    def snap(self) -> NDArray[np.uint8]:
+        """Take a picture (H, W)."""
+        self.shots += 1
+        height, width = self._spectrum.shape
+        passed = widefield_transfer(height, width, self.slope * abs(self.z - self.focus), self._core)
+        light = fft.idctn(self._spectrum * passed, norm="ortho").astype(np.float32)
+        return add_noise(light, self._noise, self._rng).clip(0, 255).round().astype(np.uint8)
+
+    def stack(self, z: ArrayLike) -> list[NDArray[np.uint8]]:
+        """A picture at each of these positions."""
+        planes = []
+        for place in np.asarray(z, dtype=np.float64):
+            self.move(float(place))
+            planes.append(self.snap())
+        return planes
 
 
 def draw_nuclei(side: int, rng: np.random.Generator) -> Gray:

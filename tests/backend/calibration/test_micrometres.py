@@ -9,37 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import fft
 
 import defocus_backend as db
 from defocus_backend.calibration.fit import fit_calibration
 from defocus_backend.quality.result import FocusQuality
-from defocus_backend.synthetic.degrade import add_noise
-from defocus_backend.synthetic.microscope import CORE, draw_membranes, draw_nuclei, widefield_transfer
+from defocus_backend.synthetic.microscope import SimulatedMicroscope, draw_membranes, draw_nuclei
 
-APERTURE, PIXEL, WAVELENGTH = 0.3, 0.65, 0.52
-"""A 10x objective: micrometres."""
+APERTURE, PIXEL = 0.3, 0.65
+"""The simulated microscope's, in micrometres."""
 SLOPE = math.tan(math.asin(APERTURE)) / (2 * PIXEL)
 """Growth of the geometric sigma in pixels per micrometre: half the radius of the disc."""
-IN_FOCUS = CORE * WAVELENGTH / APERTURE / PIXEL
-
-
-class Microscope:
-    """A stage and a camera over a flat specimen in focus at one z; `tilt` in micrometres per pixel along x."""
-
-    def __init__(self, specimen: np.ndarray, focus: float, *, noise: float = 2.0, seed: int = 0) -> None:
-        self._spectrum = fft.dctn(specimen, norm="ortho")
-        self.focus, self.z, self.moves, self.shots = focus, 0.0, 0, 0
-        self._noise, self._rng = noise, np.random.default_rng(seed)
-
-    def move(self, z: float) -> None:
-        self.z, self.moves = z, self.moves + 1
-
-    def snap(self) -> np.ndarray:
-        self.shots += 1
-        passed = widefield_transfer(*self._spectrum.shape, SLOPE * abs(self.z - self.focus), IN_FOCUS)
-        light = fft.idctn(self._spectrum * passed, norm="ortho").astype(np.float32)
-        return add_noise(light, self._noise, self._rng).clip(0, 255).round().astype(np.uint8)
 
 
 def nuclei(seed: int) -> np.ndarray:
@@ -48,13 +27,9 @@ def nuclei(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def calibration() -> db.DefocusCalibration:
-    scope = Microscope(nuclei(1), 1.0)
+    scope = SimulatedMicroscope(nuclei(1), 1.0)
     z = np.arange(-42.0, 43.0, 6.0)
-    planes = []
-    for one in z:
-        scope.move(one)
-        planes.append(scope.snap())
-    return db.calibrate_defocus(planes, z=z, pixel_size=PIXEL, device="cpu")
+    return db.calibrate_defocus(scope.stack(z), z=z, pixel_size=PIXEL, device="cpu")
 
 
 def test_the_fit_finds_the_focus_and_the_aperture(calibration: db.DefocusCalibration) -> None:
@@ -69,7 +44,7 @@ def test_the_fit_finds_the_focus_and_the_aperture(calibration: db.DefocusCalibra
 
 def test_one_picture_says_how_far_it_is_from_focus(calibration: db.DefocusCalibration) -> None:
     one, estimator = calibration.channel(), db.quality.QualityEstimator(device="cpu")
-    scope = Microscope(nuclei(5), 0.0, seed=3)
+    scope = SimulatedMicroscope(nuclei(5), 0.0, seed=3)
     for z in (-35.0, -20.0, 12.0, 28.0):
         scope.move(z)
         found = one.distance(estimator.measure(scope.snap()).sigma_median)
@@ -87,7 +62,7 @@ def test_beyond_the_calibration_nothing_is_said(calibration: db.DefocusCalibrati
 
 @pytest.mark.parametrize("focus", [-20.0, -7.0, 3.0, 14.0, 20.0])
 def test_autofocus_takes_three_pictures(calibration: db.DefocusCalibration, focus: float) -> None:
-    scope = Microscope(nuclei(8), focus, seed=4)
+    scope = SimulatedMicroscope(nuclei(8), focus, seed=4)
     found = db.autofocus(scope.snap, scope.move, calibration, start=0.0, device="cpu")
     assert found.focused, found.reason
     assert scope.shots == len(found.pictures) <= 3
@@ -96,14 +71,14 @@ def test_autofocus_takes_three_pictures(calibration: db.DefocusCalibration, focu
 
 
 def test_autofocus_refuses_an_empty_field(calibration: db.DefocusCalibration) -> None:
-    scope = Microscope(np.full((256, 256), 40.0, np.float32), 8.0, noise=5)
+    scope = SimulatedMicroscope(np.full((256, 256), 40.0, np.float32), 8.0, noise=5)
     found = db.autofocus(scope.snap, scope.move, calibration, start=3.0, device="cpu")
     assert (found.focused, scope.z, scope.shots) == (False, 3.0, 1)
     assert "no structure beyond noise" in found.reason
 
 
 def test_autofocus_stays_within_its_limits(calibration: db.DefocusCalibration) -> None:
-    scope = Microscope(nuclei(8), 20.0, seed=4)
+    scope = SimulatedMicroscope(nuclei(8), 20.0, seed=4)
     found = db.autofocus(scope.snap, scope.move, calibration, start=0.0, limits=(-5, 5), device="cpu")
     assert not found.focused
     assert scope.z == 0
@@ -201,11 +176,8 @@ def test_the_commands(tmp_path: Path, calibration: db.DefocusCalibration) -> Non
 
     from defocus_backend.cli import main
 
-    scope = Microscope(draw_membranes(192, np.random.default_rng(0)), 0.0)
-    stack = []
-    for z in range(-30, 31, 10):
-        scope.move(z)
-        stack.append(scope.snap())
+    scope = SimulatedMicroscope(draw_membranes(192, np.random.default_rng(0)), 0.0)
+    stack = scope.stack(range(-30, 31, 10))
     known = db.Calibration(spacing={"Z": 10.0, "Y": PIXEL, "X": PIXEL}, units={"Z": "µm", "Y": "µm", "X": "µm"})
     db.write_nd(tmp_path / "z.ome.tif", np.stack(stack), axes="ZYX", calibration=known)
     done = CliRunner().invoke(
@@ -219,7 +191,7 @@ def test_the_commands(tmp_path: Path, calibration: db.DefocusCalibration) -> Non
     assert db.read_calibration(tmp_path / "c.json").unit == "um"
 
     db.write_calibration(tmp_path / "c.json", calibration)
-    scope = Microscope(nuclei(9), 0.0)
+    scope = SimulatedMicroscope(nuclei(9), 0.0)
     scope.move(20.0)
     db.write_image(tmp_path / "p.png", scope.snap())
     options = ["--calibration", str(tmp_path / "c.json")]
@@ -235,10 +207,7 @@ def test_the_commands(tmp_path: Path, calibration: db.DefocusCalibration) -> Non
 
 def test_the_distance_from_one_name_and_in_files(tmp_path: Path, calibration: db.DefocusCalibration) -> None:
     """A stack whose planes all lie beyond the focus: the nearest of them counts."""
-    scope, stack = Microscope(nuclei(9), 0.0), []
-    for z in (16.0, 20.0, 24.0):
-        scope.move(z)
-        stack.append(scope.snap())
+    stack = SimulatedMicroscope(nuclei(9), 0.0).stack((16.0, 20.0, 24.0))
     db.write_calibration(tmp_path / "c.json", calibration)
     for number, plane in enumerate(stack):
         db.write_image(tmp_path / f"p{number}.tif", plane)
