@@ -12,6 +12,7 @@ import pytest
 
 import defocus_backend as db
 from defocus_backend.calibration.fit import fit_calibration
+from defocus_backend.calibration.model import SPECIMEN_SHARE
 from defocus_backend.quality.result import FocusQuality
 from defocus_backend.synthetic.microscope import SimulatedMicroscope, draw_membranes, draw_nuclei
 
@@ -120,17 +121,23 @@ def test_tilt_and_bowl_of_the_focal_surface() -> None:
     assert found.surface((512, 768))[0, 0] == pytest.approx(1.5 - 4e-3 * 384 + 2e-3 * 256 + 8e-6 * 212992, abs=0.3)
 
 
-def test_the_stated_error_holds_two_thirds_of_the_blocks() -> None:
+def test_the_error_of_sigma_holds_two_thirds_of_the_blocks() -> None:
     flat, z = np.zeros((6, 6)), np.arange(-24, 25, 2.0)
     one = fit_calibration(planes(z, flat), z, (384, 384))
     inside = []
-    for number, measured in enumerate(planes(z, flat, scatter=0.031)[::-1]):
-        away = abs(z[::-1][number])
-        if away > 4:
-            side = "above" if z[::-1][number] > 0 else "below"
-            found = one.distance(measured.blocks, side=side)
-            inside.append(np.abs(found.distance - away) <= found.error)
+    for place, measured in zip(z, planes(z, flat, scatter=0.031), strict=True):
+        if abs(place) > 4:
+            expected = one.sigma_at(place - one.z0)
+            inside.append(np.abs(measured.blocks - expected) <= one.sigma_error(expected))
     assert 0.6 < np.mean(inside) < 0.78
+
+
+def test_an_error_is_never_below_what_specimens_differ_by() -> None:
+    z = np.arange(-24, 25, 2.0)
+    one = fit_calibration(planes(z, np.zeros((4, 4)), above=1.0, scatter=1e-4), z, (256, 256))
+    found = one.distance(one.sigma_at(20.0))
+    assert float(found.distance) == pytest.approx(20, rel=0.02)
+    assert float(found.error) == pytest.approx(SPECIMEN_SHARE * 20, rel=0.1)
 
 
 def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
