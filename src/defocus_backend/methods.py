@@ -95,6 +95,11 @@ def _of_onnx(file: str) -> Method:
     return found
 
 
+def _of_dmenet(file: str) -> Method:
+    found: Method = _find("compare.dmenet:dmenet_method")(file)
+    return found
+
+
 _PAPER = "Galetto and Deng 2021"
 _OURS = "this package"
 
@@ -182,7 +187,7 @@ MAP_METHODS = Registry(
     ),
     entry_points="defocus_backend.map_methods",
     fits=lambda method: method.unit is not None and ":" not in method.name and method.name not in NETWORK_METHODS,
-    files={"onnx": _of_onnx},
+    files={"onnx:FILE.onnx": _of_onnx, "dmenet:FILE.npz": _of_dmenet},
 )
 """Maps without a network of ours, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
 

@@ -35,8 +35,8 @@ class Registry(Mapping[str, T]):
     fits : callable or None
         Whether what an entry point leads to can be an entry; by default, what is of the type of the first entry.
     files : mapping
-        Functions that make an entry of a file, by the prefix of its name: ``"onnx"`` for ``"onnx:FILE"``. Such entries
-        are not listed.
+        Functions that make an entry of a file, by how its name looks, ``"onnx:FILE.onnx"``: what stands before the
+        colon chooses. Such entries are not listed.
 
     Examples
     --------
@@ -59,15 +59,13 @@ class Registry(Mapping[str, T]):
     ) -> None:
         self.argument = argument
         self._entries: dict[str, T] = {}
-        self._group, self._fits, self._files = entry_points, fits, files or {}
+        self._group, self._fits = entry_points, fits
+        self.hints: tuple[str, ...] = tuple(files or {})
+        """How entries made of files are named, such as ``onnx:FILE.onnx``."""
+        self._files = {hint.partition(":")[0]: make for hint, make in (files or {}).items()}
         self._lock = threading.RLock()
         for entry in entries:
             self.add(entry)
-
-    @property
-    def hints(self) -> tuple[str, ...]:
-        """How entries made of files are named, such as ``onnx:FILE.onnx``."""
-        return tuple(f"{prefix}:FILE.{prefix}" for prefix in self._files)
 
     def add(self, entry: T) -> T:
         """Add an entry and return it; raise `InputError` if its name is taken."""

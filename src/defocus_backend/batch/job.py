@@ -79,8 +79,8 @@ def state(path: Path) -> tuple[int, int]:
 
 def _told(value: Any) -> Any:
     """An option's value as JSON, with size and time of the file it may name, and of the sidecar of a network."""
-    if isinstance(value, str) and value.startswith("onnx:"):
-        model = Path(value.removeprefix("onnx:"))
+    if isinstance(value, str) and value.startswith(("onnx:", "dmenet:")):
+        model = Path(value.partition(":")[2])
         return [value, *(_told(path) for path in (model, model.with_suffix(".json")))]
     if isinstance(value, str | Path) and str(value) and Path(value).is_file():
         return [str(value), *state(Path(value))]
