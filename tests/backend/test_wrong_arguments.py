@@ -120,7 +120,7 @@ def calibration() -> Any:
         pixel_share=0.1,
         residual=0.1,
     )
-    return DefocusCalibration(unit="um", pixel_size=0.1, shape=SHAPE, method="energy_ratio", channels=(channel,))
+    return DefocusCalibration(unit="um", pixel_size=0.1, shape=SHAPE, map_method="energy_ratio", channels=(channel,))
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
         "calibrate_defocus": {"stack": BLURRED, "z_step": 1.0},
         "coverage": {"fusion": fused, "slices": 3},
         "decision_reach": {},
+        "defocus_distance": {"found": db.defocus_map(GRAY, **QUICK), "calibration": known},
         "defocus_map": {"image": GRAY, **QUICK},
         "drift": {"z": [0.0, 0.1, 0.2, 0.4]},
         "focus_quality": {"image": GRAY, **QUICK},

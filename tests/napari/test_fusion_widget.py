@@ -24,7 +24,7 @@ def test_layers_of_a_microscope_stack(opened, stack, finish, qtbot):
     assert {x.name for x in made.values()} == {
         *(f"cells {name}" for name in names),
         "cells weight maps",
-        "cells defocus map per slice",
+        "cells defocus map per slice [px]",
     }
     wanted = db.fuse(stack, z=[2, 2.5, 3], keep_slices=True)
     np.testing.assert_array_equal(made["fused"].data, wanted.image)

@@ -90,7 +90,7 @@ def test_methods_from_outside_are_listed(show_widget):
     ("kind", "changes"),
     [
         (DefocusWidget, {"refine_iterations": 3, "map_method": "blurnet"}),
-        (SharpenWidget, {"max_gain": 4.0, "beta1": 0.2}),
+        (SharpenWidget, {"max_gain": 4.0, "rise_at": 3.0}),
         (ShallowWidget, {"sharp_below": 2.0, "blur": "lens"}),
     ],
 )
