@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.arguments import names_bad_arguments
-from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration
+from defocus_backend.calibration.model import PIXEL_SIGMA, ChannelCalibration, DefocusCalibration
 from defocus_backend.errors import InputError
 from defocus_backend.params import QualityParams, SigmaParams
 from defocus_backend.quality.focus import QualityEstimator
@@ -23,6 +23,10 @@ _SCALES = np.exp(np.linspace(-0.3, 0.3, 13))
 """Factors on the slope: another specimen than the calibration's is judged a little sharper or softer throughout."""
 _SCALE_ERROR = 0.1
 """Standard deviation of the logarithm of that factor."""
+_SOFTNESS = np.linspace(0, 2, 9)
+"""Blur in pixels that a specimen has by itself, beyond that of the calibration's: not every one is sharp to the pixel."""
+_SOFTNESS_ERROR = 0.7
+"""Its standard deviation. Nuclei in focus read .1 to 1 px in `benchmarks/micrometres.py`."""
 _AMBIGUOUS = 4.0
 """Difference in chi squared below which another minimum is as good."""
 
@@ -60,7 +64,7 @@ class Autofocus:
     z : float
         Where it stands.
     error : float
-        Standard error of that position; NaN if it is not in focus.
+        Standard error of that position as the focus; NaN where no focus was found.
     reason : str
         Why it is not in focus; empty if it is.
     pictures : tuple of (float, float)
@@ -78,8 +82,8 @@ class Autofocus:
 def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: ChannelCalibration) -> Focused:
     """Position of the focus from one or more pictures at known positions.
 
-    All positions within the reach of the calibration are compared by least squares; a common factor on the slope, of
-    10 % or so, stands for what differs from specimen to specimen.
+    All positions within the reach of the calibration are compared by least squares. What differs from specimen to
+    specimen is fitted too: a factor on the slope, of 10 % or so, and the blur that the specimen has by itself.
 
     Parameters
     ----------
@@ -121,15 +125,16 @@ def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: Channe
 def _chi_squared(
     trial: NDArray[np.float64], z: NDArray[np.float64], sigma: NDArray[np.float64], calibration: ChannelCalibration
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cost of each trial position with its best slope, and its part without the slope's own."""
-    offset = (z[:, None, None] - trial[None, :, None]) * _SCALES
-    expected = calibration.sigma_at(offset)
-    error = np.hypot(calibration.sigma_error(expected), 0.05 * calibration.sigma0 + 0.02 * expected)
-    parts = np.square((sigma[:, None, None] - expected) / error).sum(axis=0)
-    total = parts + np.square(np.log(_SCALES) / _SCALE_ERROR)
+    """Cost of each trial position with its best slope and softness, and its part without their own."""
+    offset = (z[:, None, None, None] - trial[:, None, None]) * _SCALES[:, None]
+    expected = np.hypot(calibration.sigma_at(offset), _SOFTNESS)
+    error = np.hypot(calibration.sigma_error(expected), PIXEL_SIGMA)
+    parts = np.square((sigma[:, None, None, None] - expected) / error).sum(axis=0)
+    prior = np.square(np.log(_SCALES) / _SCALE_ERROR)[:, None] + np.square(_SOFTNESS / _SOFTNESS_ERROR)
+    total = (parts + prior).reshape(len(trial), -1)
     best = total.argmin(axis=1)
     rows = np.arange(len(trial))
-    return total[rows, best], parts[rows, best]
+    return total[rows, best], parts.reshape(len(trial), -1)[rows, best]
 
 
 def _mode_around(found: float, trial: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -199,7 +204,9 @@ def autofocus(
     """Drive a stage into focus by a calibrated sigma.
 
     The first picture gives the distance, the second the sign, the third confirms and refines. A field in which
-    nothing can be judged is refused: the stage goes back to where it began.
+    nothing can be judged is refused: the stage goes back to where it began. A focus that is not known to within the
+    tolerance is not called one: the stage stands at the likeliest position, and `Autofocus.reason` says how well it
+    is known.
 
     Parameters
     ----------
@@ -279,6 +286,8 @@ def autofocus(
         driver.go(start)
         return driver.end("the side of the focus could not be told")
     driver.go(found.z)
+    if found.error > near:
+        return driver.end(f"the focus is only known to within {found.error:.2g}; {near:.2g} was asked for", found.error)
     return driver.end("", found.error)
 
 
