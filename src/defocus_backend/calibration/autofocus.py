@@ -24,7 +24,7 @@ _SCALES = np.exp(np.linspace(-0.3, 0.3, 13))
 _SCALE_ERROR = 0.1
 """Standard deviation of the logarithm of that factor."""
 _SOFTNESS = np.linspace(0, 2, 9)
-"""Blur in pixels that a specimen has by itself, beyond that of the calibration's: not every one is sharp to the pixel."""
+"""Blur in pixels that a specimen has by itself, beyond that of the calibration's: not each is sharp to the pixel."""
 _SOFTNESS_ERROR = 0.7
 """Its standard deviation. Nuclei in focus read .1 to 1 px in `benchmarks/micrometres.py`."""
 _AMBIGUOUS = 4.0
