@@ -14,7 +14,7 @@ import numpy as np
 from skimage import data, io
 
 import defocus_backend as db
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
 
 PICTURES = ("coffee", "chelsea", "astronaut", "rocket", "camera", "moon", "ihc", "microaneurysms", "cell", "coins")
 SIGMA = Scale(low=0, high=10, label="sigma / px")
@@ -39,9 +39,9 @@ def main() -> None:
         image = picture(name)
         found = db.defocus_map(image, channel_axis=-1 if image.ndim == 3 else None, weights=options.weights)
         panels += [
-            Panel(name, image),
-            Panel("sigma", found.sigma, SIGMA),
-            Panel("confidence", found.confidence, CONFIDENCE),
+            SheetPanel(name, image),
+            SheetPanel("sigma", found.sigma, SIGMA),
+            SheetPanel("confidence", found.confidence, CONFIDENCE),
         ]
     options.out.write_bytes(draw_contact_sheet(panels, columns=6, panel_width=200))
 

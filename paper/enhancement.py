@@ -13,7 +13,7 @@ from defocus_backend.compare.lens import lens_blur
 from defocus_backend.defocus import defocus_map
 from defocus_backend.metrics import psnr
 from defocus_backend.params import SharpenParams
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
 from defocus_backend.shallow import shallow_depth_of_field, shallow_weights
 from defocus_backend.sharpen import gain_map, sharpen
 from paper.charts import draw_curves
@@ -110,10 +110,10 @@ def make_figure11(context: Context) -> ItemResult:
     rows = [_change("not sharpened", scene.picture, scene)]
     rows += [_change(name, image, scene) for name, image in made.items()]
     panels = [
-        Panel("picture", scene.picture),
-        Panel("refined map, step 16", sigma, _SIGMA),
-        Panel("gain", own.gain, _GAIN),
-        *(Panel(name, image) for name, image in made.items()),
+        SheetPanel("picture", scene.picture),
+        SheetPanel("refined map, step 16", sigma, _SIGMA),
+        SheetPanel("gain", own.gain, _GAIN),
+        *(SheetPanel(name, image) for name, image in made.items()),
     ]
     return ItemResult(
         tables=(
@@ -201,10 +201,10 @@ def make_figure12(context: Context) -> ItemResult:
         )
         lens = lens_blur(picture, sigma, channel_axis=-1)
         panels += [
-            Panel(name, picture),
-            Panel("weight", made.weights, _WEIGHT),
-            Panel("shallow depth of field", made.image),
-            Panel("lens renderer on our map", lens),
+            SheetPanel(name, picture),
+            SheetPanel("weight", made.weights, _WEIGHT),
+            SheetPanel("shallow depth of field", made.image),
+            SheetPanel("lens renderer on our map", lens),
         ]
     rows = tuple(
         (float(m), round(float(printed[round(10 * m)]), 4), round(float(ours[round(10 * m)]), 4))

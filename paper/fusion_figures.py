@@ -9,7 +9,7 @@ from defocus_backend.arrays import as_image
 from defocus_backend.fusion import fuse_by_index
 from defocus_backend.fusion.blend import guided_weight
 from defocus_backend.params import BlendParams
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
 from paper.fusion_scores import COOKIE, SHOWN, fused_by, paper_maps, truth_scores
 from paper.inputs import Pair
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
@@ -59,11 +59,11 @@ def make_figure14(context: Context) -> ItemResult:
     panels = []
     for number, image in enumerate(pair.slices):
         panels += [
-            Panel("input, near" if number == 0 else "input, far", image),
-            Panel("defocus map", sigmas[number], _SIGMA),
-            Panel("decision", decisions[number]),
-            Panel("weight", shares[number], _WEIGHT),
-            *([Panel("fused", fused)] if number == 0 else []),
+            SheetPanel("input, near" if number == 0 else "input, far", image),
+            SheetPanel("defocus map", sigmas[number], _SIGMA),
+            SheetPanel("decision", decisions[number]),
+            SheetPanel("weight", shares[number], _WEIGHT),
+            *([SheetPanel("fused", fused)] if number == 0 else []),
         ]
     sheet = draw_contact_sheet(panels, columns=5, panel_width=260)
     return ItemResult(
@@ -82,10 +82,10 @@ def make_figure14(context: Context) -> ItemResult:
 def make_figure15(context: Context) -> ItemResult:
     """Results of other methods and ours on two pairs."""
     pairs, missing = _pairs(context)
-    panels: list[Panel] = []
+    panels: list[SheetPanel] = []
     rows: list[tuple[Cell, ...]] = []
     for pair in pairs:
-        panels += [Panel("A", pair.slices[0]), Panel("B", pair.slices[1])]
+        panels += [SheetPanel("A", pair.slices[0]), SheetPanel("B", pair.slices[1])]
         for number, name in enumerate(SHOWN):
             context.check()
             if context.progress is not None:
@@ -94,7 +94,7 @@ def make_figure15(context: Context) -> ItemResult:
                 continue
             fused = fused_by(name, pair, context)
             if name in _TITLES:
-                panels.append(Panel(_TITLES[name], fused))
+                panels.append(SheetPanel(_TITLES[name], fused))
             if pair.truth is not None:
                 rows.append((pair.name, _TITLES.get(name, f"as the {name}"), *truth_scores(fused, pair)))
     table = Table(

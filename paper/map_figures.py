@@ -13,7 +13,7 @@ from defocus_backend.defocus import DefocusMap, defocus_map
 from defocus_backend.evaluation.map_scores import rank_correlation
 from defocus_backend.luma import LUMA
 from defocus_backend.params import PAPER_REFINEMENT, MapParams
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
 from paper.inputs import Pixels, RenderedScene
 from paper.result import Cell, Context, Figure, Item, ItemResult, Table
 
@@ -54,15 +54,15 @@ def make_figure5(context: Context) -> ItemResult:
     """The refinement on a scene of known blur, with the paper's network and with ours."""
     scene = context.inputs.known_scene
     rows: list[tuple[Cell, ...]] = []
-    panels = [Panel("picture", scene.picture), Panel("true sigma", scene.sigma, _SIGMA)]
+    panels = [SheetPanel("picture", scene.picture), SheetPanel("true sigma", scene.sigma, _SIGMA)]
     for method in ("mobilenetv2", "blurnet", "pixelnet"):
         found = _map(scene.picture, context, method=method)
         for stage, values in (("before", found.raw), ("refined", found.sigma)):
             rows.append((method, stage, _mae(values, scene), _rank(values, scene)))
         if method == "mobilenetv2":
-            panels.append(Panel("guide", found.guide))
+            panels.append(SheetPanel("guide", found.guide))
         if method != "blurnet":
-            panels += [Panel(f"{method}", found.raw, _SIGMA), Panel("refined", found.sigma, _SIGMA)]
+            panels += [SheetPanel(f"{method}", found.raw, _SIGMA), SheetPanel("refined", found.sigma, _SIGMA)]
     order = [0, 3, 2, 4, 1, 5, 6]
     sheet = draw_contact_sheet([panels[n] for n in order], columns=4, panel_width=300)
     return ItemResult(
@@ -98,9 +98,9 @@ def make_figure6(context: Context) -> ItemResult:
     for name, picture in context.inputs.portraits:
         found = _map(picture, context, method="mobilenetv2", step=16)
         panels += [
-            Panel(name, picture),
-            Panel("map, step 16", found.raw, _SIGMA),
-            Panel("refined", found.sigma, _SIGMA),
+            SheetPanel(name, picture),
+            SheetPanel("map, step 16", found.raw, _SIGMA),
+            SheetPanel("refined", found.sigma, _SIGMA),
         ]
     return ItemResult(
         pictures=(
@@ -150,9 +150,12 @@ def _compared(
         shown.append((rival.title, raw, refined))
     rows = tuple((title, _rank(raw, scene), _rank(refined, scene)) for title, raw, refined in shown)
     columns = len(shown) + 1
-    above = [Panel("picture", scene.picture), *(Panel(title, _scaled(raw), _ORDER) for title, raw, _ in shown)]
-    below = [Panel("true sigma", _scaled(scene.sigma), _ORDER)]
-    below += [Panel("refined", _scaled(refined), _ORDER) for _, _, refined in shown]
+    above = [
+        SheetPanel("picture", scene.picture),
+        *(SheetPanel(title, _scaled(raw), _ORDER) for title, raw, _ in shown),
+    ]
+    below = [SheetPanel("true sigma", _scaled(scene.sigma), _ORDER)]
+    below += [SheetPanel("refined", _scaled(refined), _ORDER) for _, _, refined in shown]
     return ItemResult(
         tables=(
             Table(

@@ -157,6 +157,16 @@ def test_a_function_body_past_100_lines_is_two_functions() -> None:
     assert {name: lines for name, lines in long.items() if lines > 100} == {}
 
 
+def test_no_two_classes_have_one_name() -> None:
+    where: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert len(where) > 150
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("path", sorted((BACKEND / "cli").glob("*.py")), ids=lambda p: p.name)
 def test_the_command_line_is_click_and_nothing_else(path: Path) -> None:
     """What a command computes lies in `pipeline` or `batch`; here it is parsed, called and printed in a few lines."""

@@ -53,7 +53,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Panel:
+class SheetPanel:
     """One picture of a contact sheet; with a scale it is a map with a colour bar.
 
     Attributes
@@ -100,11 +100,11 @@ def draw_map(values: ArrayLike, scale: Scale | None = None, *, title: str = "") 
     figure = _figure(width + bar + margin, height + head + margin)
     total_width, total_height = width + bar + margin, height + head + margin
     axes = figure.add_axes((margin / total_width, margin / total_height, width / total_width, height / total_height))
-    _show(figure, axes, Panel(title, array, scale or Scale()), bar_width=26 / total_width)
+    _show(figure, axes, SheetPanel(title, array, scale or Scale()), bar_width=26 / total_width)
     return _png(figure)
 
 
-def draw_contact_sheet(panels: Sequence[Panel], *, columns: int = 4, panel_width: int = 420) -> bytes:
+def draw_contact_sheet(panels: Sequence[SheetPanel], *, columns: int = 4, panel_width: int = 420) -> bytes:
     """Draw titled pictures and maps side by side.
 
     Parameters
@@ -152,7 +152,7 @@ def _figure(width: int, height: int) -> Figure:
     return figure
 
 
-def _show(figure: Figure, axes: Axes, panel: Panel, *, bar_width: float) -> None:
+def _show(figure: Figure, axes: Axes, panel: SheetPanel, *, bar_width: float) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

@@ -24,7 +24,7 @@ ALIGN_MODES = ("off", "auto", *ALIGN_MODELS)
 
 
 @dataclass(frozen=True)
-class Alignment:
+class LayerAlignment:
     """What the widget asks of the alignment.
 
     Attributes
@@ -44,7 +44,7 @@ class Alignment:
         return self.mode != "off"
 
 
-def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], alignment: Alignment) -> Recipe:
+def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], alignment: LayerAlignment) -> Recipe:
     """The calls that fuse what was chosen.
 
     Parameters
@@ -120,7 +120,7 @@ def by_index_arguments(options: Mapping[str, Any], channel_axis: int | None) -> 
 
 
 def _alignment(
-    judged: str, others: Sequence[str], alignment: Alignment, colour: int | None, calibrated: bool
+    judged: str, others: Sequence[str], alignment: LayerAlignment, colour: int | None, calibrated: bool
 ) -> list[Call]:
     """Calls that put aligned frames in the place of the frames."""
     if not alignment.on:
@@ -166,7 +166,7 @@ class FusedStack:
 
     @classmethod
     def of(
-        cls, choice: StackChoice, options: Mapping[str, Any], values: Mapping[str, Any], alignment: Alignment
+        cls, choice: StackChoice, options: Mapping[str, Any], values: Mapping[str, Any], alignment: LayerAlignment
     ) -> FusedStack:
         """The slices of a run that has ended."""
         names = ["stack"] if "channel_0" not in values else [f"channel_{c}" for c in range(choice.channels)]
@@ -291,7 +291,7 @@ def run_fusion(
     recipe: Recipe,
     choice: StackChoice,
     options: Mapping[str, Any],
-    alignment: Alignment,
+    alignment: LayerAlignment,
     progress: ProgressCallback,
     cancel: CancelCallback,
 ) -> Fused:

@@ -22,7 +22,7 @@ KEY = "napari-defocus"
 
 
 @dataclass(frozen=True)
-class Source:
+class LayerSource:
     """What a run needs of a layer, taken in the main thread, so that a worker never touches the layer.
 
     Attributes
@@ -51,7 +51,7 @@ class Source:
     contrast_limits: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, layer: Layer) -> Source:
+    def of(cls, layer: Layer) -> LayerSource:
         """Take what a run needs from an image, labels or map layer."""
         data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
         limits = getattr(layer, "contrast_limits", None)
@@ -293,8 +293,8 @@ def has_shape_of(layer: Layer, image: Layer | None) -> bool:
 
     if image is None or not isinstance(layer, Image) or layer.rgb or identity(layer) == identity(image):
         return False
-    shape = Source.of(image).shape
-    return Source.of(layer).shape in (shape, shape[-2:])
+    shape = LayerSource.of(image).shape
+    return LayerSource.of(layer).shape in (shape, shape[-2:])
 
 
 def is_of_another(layer: Layer, index: Sequence[int]) -> bool:
@@ -307,14 +307,14 @@ def position(layer: Layer, point: Sequence[float]) -> tuple[int, ...]:
     """Index on the leading axes of a layer of the image that the viewer's sliders show."""
     # A layer of fewer axes than the viewer is shown along the last ones.
     here = layer.world_to_data(tuple(point)[-layer.ndim :])
-    shape = Source.of(layer).shape
+    shape = LayerSource.of(layer).shape
     return tuple(int(np.clip(round(float(x)), 0, n - 1)) for x, n in zip(here[:-2], shape[:-2], strict=True))
 
 
 def value_at(layer: Layer, world: Sequence[float]) -> float | None:
     """Value of a map under a point of the world, None outside."""
     here = layer.world_to_data(tuple(world)[-layer.ndim :])
-    source = Source.of(layer)
+    source = LayerSource.of(layer)
     index = tuple(round(float(x)) for x in here)
     if any(not 0 <= i < n for i, n in zip(index, source.shape, strict=True)):
         return None
@@ -352,7 +352,7 @@ class Result:
 
 
 def provenance(
-    source: Source, operation: str, arguments: Mapping[str, Any], place: Mapping[str, int] | None = None
+    source: LayerSource, operation: str, arguments: Mapping[str, Any], place: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Plain values that say what made a result, for ``layer.metadata``."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari_defocus._layers import Source, identity, is_map_of, made_by, role_of
+from napari_defocus._layers import LayerSource, identity, is_map_of, made_by, role_of
 from napari_defocus._maps import map_call
 from napari_defocus._recipe import EACH, Call, Part, Recipe
 from napari_defocus._show import checksum
@@ -24,8 +24,8 @@ def mapped_recipe(
     title: str,
     function: str,
     results: Mapping[str, str],
-    source: Source,
-    blur: Source,
+    source: LayerSource,
+    blur: LayerSource,
     index: Sequence[int] | None,
     here: Sequence[int],
     options: Mapping[str, Any],
@@ -82,7 +82,7 @@ def made_with(sigma: Layer, image: Layer, index: Sequence[int] | None) -> dict[s
     return arguments if arguments.get("value_range") is None or index is not None else None
 
 
-def image_display(source: Source) -> dict[str, Any]:
+def image_display(source: LayerSource) -> dict[str, Any]:
     """How an image that was made from another shows: as that one."""
     if source.rgb:
         return {"rgb": True}

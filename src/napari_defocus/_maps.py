@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.methods import DEFAULT_NETWORK, MAP_METHODS, NETWORK_METHODS
-from napari_defocus._layers import Result, Source
+from napari_defocus._layers import LayerSource, Result
 from napari_defocus._recipe import EACH, Call, Part, Recipe
 from napari_defocus._view import View
 from napari_defocus._widgets._plot import SIGMA_MAX
@@ -38,7 +38,11 @@ def map_call(image: Part, colour: int | None, options: Mapping[str, Any], *, sha
 
 
 def map_recipe(
-    title: str, source: Source, index: tuple[int, ...] | None, options: Mapping[str, Any], wanted: Sequence[str] = ()
+    title: str,
+    source: LayerSource,
+    index: tuple[int, ...] | None,
+    options: Mapping[str, Any],
+    wanted: Sequence[str] = (),
 ) -> Recipe:
     """The calls that map one image of a layer, or all of them where there is no index."""
     saved = {name: Part("found", name) for name in ("sigma", *wanted)}
@@ -78,6 +82,6 @@ def map_layers(
     return [*extra, Result(role, title, maps["sigma"], spatial, show=pixels)]
 
 
-def place_in(source: Source, index: Sequence[int] | None) -> dict[str, int]:
+def place_in(source: LayerSource, index: Sequence[int] | None) -> dict[str, int]:
     """Index on each leading axis by its name, of one image of several."""
     return {} if not index else {source.axis_name(axis): int(n) for axis, n in enumerate(index)}

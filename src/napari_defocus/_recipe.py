@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from defocus_backend.options import Params
 from defocus_backend.progress import CancelCallback, ProgressCallback, Share
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 from napari_defocus._view import View
 
 _TIFF = (".tif", ".tiff", ".lsm")
@@ -271,7 +271,7 @@ def _load(name: str, views: Any) -> list[str]:
 
 
 def _load_one(name: str, view: View) -> list[str]:
-    source: Source = view.source
+    source: LayerSource = view.source
     path = source.path or ""
     if path.lower().endswith((*_TIFF, *_PICTURES)):
         # Like napari, which reads TIFF by tifffile: scikit-image takes three slices for colours.

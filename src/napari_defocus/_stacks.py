@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defocus_backend.errors import InputError
-from napari_defocus._layers import Layout, Source, identity, position
+from napari_defocus._layers import LayerSource, Layout, identity, position
 from napari_defocus._view import Key, View
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FEW = 6
 _PLACE = ("scale", "translate", "rotate", "shear", "units")
 
 
-def guess_axes(source: Source) -> tuple[int | None, int | str | None]:
+def guess_axes(source: LayerSource) -> tuple[int | None, int | str | None]:
     """The z axis and the channel axis of a stack, as far as they are beyond doubt.
 
     Returns
@@ -53,7 +53,7 @@ def guess_axes(source: Source) -> tuple[int | None, int | str | None]:
     return z, channel
 
 
-def doubtful_channels(source: Source, z: int | None) -> list[int]:
+def doubtful_channels(source: LayerSource, z: int | None) -> list[int]:
     """Axes without a name, beside z, that may hold channels."""
     leading = range(source.ndim - 2)
     return [a for a in leading if a != z and not source.axes[a] and source.shape[a] <= _FEW]
@@ -81,7 +81,7 @@ class StackChoice:
         Rows and columns that are fused; None for all.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[LayerSource, ...]
     axis: int = 0
     channel_axis: int | None = None
     judge: int = 0
@@ -104,7 +104,7 @@ class StackChoice:
         for other in self.sources[1:]:
             self._check_alike(other)
 
-    def _check_alike(self, other: Source) -> None:
+    def _check_alike(self, other: LayerSource) -> None:
         first = self.source
         if other.shape != first.shape or other.rgb != first.rgb:
             raise InputError(
@@ -125,7 +125,7 @@ class StackChoice:
             raise InputError(f"layer {other.name!r}", "another affine transform", f"that of {first.name!r}")
 
     @property
-    def source(self) -> Source:
+    def source(self) -> LayerSource:
         """The stack, or the first of several layers: it says where the results lie."""
         return self.sources[0]
 
@@ -273,7 +273,7 @@ class StackChoice:
         }
 
     @classmethod
-    def from_dict(cls, held: Mapping[str, Any], sources: Sequence[Source]) -> StackChoice:
+    def from_dict(cls, held: Mapping[str, Any], sources: Sequence[LayerSource]) -> StackChoice:
         """What `as_dict` wrote, of these layers."""
         window = held["window"]
         return cls(
@@ -317,15 +317,15 @@ def show_slice(choice: StackChoice, viewer: Viewer, number: int) -> None:
         viewer.dims.set_point(axis, float(source.data_to_world(at)[choice.axis]))
 
 
-def find_sources(held: Mapping[str, Any], viewer: Viewer) -> list[Source] | None:
+def find_sources(held: Mapping[str, Any], viewer: Viewer) -> list[LayerSource] | None:
     """The open layers that a choice was made of: by identity, else by name and shape; None if one is missing."""
     found = []
     for number, (wanted, name) in enumerate(zip(held["layers"], held["names"], strict=True)):
         alike = [x for x in viewer.layers if identity(x) == wanted] or [
-            x for x in viewer.layers if x.name == name and Source.of(x).shape == tuple(held["shape"])
+            x for x in viewer.layers if x.name == name and LayerSource.of(x).shape == tuple(held["shape"])
         ]
         if not alike:
             return None
         held["layers"][number] = identity(alike[0])
-        found.append(Source.of(alike[0]))
+        found.append(LayerSource.of(alike[0]))
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 
 Key = int | slice | tuple[int, ...]
 
@@ -24,7 +24,7 @@ class View:
         All of the others.
     """
 
-    def __init__(self, source: Source, key: Sequence[Key] = ()) -> None:
+    def __init__(self, source: LayerSource, key: Sequence[Key] = ()) -> None:
         self.source, self._data = source, source.data
         whole = tuple(int(n) for n in source.data.shape)
         full = [*key, *(slice(None),) * (len(whole) - len(key))]
@@ -98,7 +98,7 @@ class View:
         """Values that count as 0 and 1 in all images along the leading axes, found as for a stack."""
         from defocus_backend.stacks import as_source
 
-        return as_source(Planes(self, leading), channel_axis=self.channel_axis).value_range
+        return as_source(ViewedPlanes(self, leading), channel_axis=self.channel_axis).value_range
 
     def shown_keys(self) -> list[str]:
         """The part in Python's index notation, in two steps where numbers are listed; empty for the whole."""
@@ -118,7 +118,7 @@ class View:
         return [", ".join(shown) for shown in steps if shown]
 
 
-class Planes(Sequence[NDArray[Any]]):
+class ViewedPlanes(Sequence[NDArray[Any]]):
     """The images of a view along its leading axes, one after the other."""
 
     def __init__(self, view: View, leading: int) -> None:

@@ -133,7 +133,7 @@ def _still_ending() -> list[threading.Thread]:
     return list(_ending)
 
 
-class Run(QObject):
+class WorkerRun(QObject):
     """One call of the library, from start to its layers.
 
     Exactly one of `returned`, `failed` and `cancelled` is emitted, then `ended`.

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from defocus_backend.errors import InputError
-from defocus_backend.render import Panel, Scale, draw_contact_sheet, draw_map, draw_shaded
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet, draw_map, draw_shaded
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -55,13 +55,13 @@ def test_the_bar_says_where_the_scale_ends() -> None:
 
 def test_contact_sheet_holds_pictures_of_any_kind() -> None:
     panels = [
-        Panel("gray", np.zeros((40, 60), np.uint8)),
-        Panel("colour", np.zeros((40, 60, 3), np.uint8)),
-        Panel("alpha", np.zeros((40, 60, 4), np.uint8)),
-        Panel("16 bit", np.arange(2400, dtype=np.uint16).reshape(40, 60)),
-        Panel("float with NaN", np.full((40, 60), np.nan)),
-        Panel("mask", np.zeros((40, 60), bool)),
-        Panel("map", np.zeros((90, 60)), Scale()),
+        SheetPanel("gray", np.zeros((40, 60), np.uint8)),
+        SheetPanel("colour", np.zeros((40, 60, 3), np.uint8)),
+        SheetPanel("alpha", np.zeros((40, 60, 4), np.uint8)),
+        SheetPanel("16 bit", np.arange(2400, dtype=np.uint16).reshape(40, 60)),
+        SheetPanel("float with NaN", np.full((40, 60), np.nan)),
+        SheetPanel("mask", np.zeros((40, 60), bool)),
+        SheetPanel("map", np.zeros((90, 60)), Scale()),
     ]
     three, seven = (decoded(draw_contact_sheet(panels, columns=c)) for c in (3, 7))
     assert three.shape[0] > seven.shape[0]

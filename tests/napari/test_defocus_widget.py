@@ -15,7 +15,7 @@ from skimage.io import imread, imsave
 
 from defocus_backend.methods import MAP_METHODS, NETWORK_METHODS
 from defocus_backend.params import MapParams
-from napari_defocus._layers import KEY, Source
+from napari_defocus._layers import KEY, LayerSource
 from napari_defocus._widgets._objects import save
 
 
@@ -195,7 +195,7 @@ def test_a_method_without_a_unit_makes_a_map_that_is_not_taken_for_pixels(opened
     assert method.native.currentText() == "entropy (relative)"
     assert "larger is more blurred" in method.native.itemData(method.native.currentIndex(), 3)
     assert not widget.settings.weights.isEnabled()
-    assert widget.settings.arguments(Source.of(viewer.layers["cells"]))["weights"] is None
+    assert widget.settings.arguments(LayerSource.of(viewer.layers["cells"]))["weights"] is None
     made = finish(widget)
     (layer,) = made.values()
     assert layer.name == "cells entropy [relative]"

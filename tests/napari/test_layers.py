@@ -12,8 +12,8 @@ from napari.layers import Image, Labels
 
 from napari_defocus._layers import (
     KEY,
+    LayerSource,
     Result,
-    Source,
     is_image,
     is_map_of,
     position,
@@ -38,7 +38,7 @@ def placed(shape=(4, 6, 8), **more):
 
 def test_trailing_axes_keep_their_place():
     layer = placed(shear=(0, 0.1, 0.2))
-    spatial = Source.of(layer).spatial([1, 2])
+    spatial = LayerSource.of(layer).spatial([1, 2])
     flat = Image(np.zeros((6, 8)), **spatial)
     np.testing.assert_allclose(flat.scale, (0.5, 0.25))
     np.testing.assert_allclose(flat.translate, (20, 30))
@@ -50,7 +50,7 @@ def test_trailing_axes_keep_their_place():
 
 def test_a_world_point_is_the_same_pixel_in_source_and_result():
     layer = Image(np.zeros((6, 8)), scale=(0.5, 0.25), rotate=30, shear=(0.2,), translate=(1, 2))
-    again = Image(np.zeros((6, 8)), **Source.of(layer).spatial())
+    again = Image(np.zeros((6, 8)), **LayerSource.of(layer).spatial())
     for point in ((0, 0), (3.5, 1.25)):
         np.testing.assert_allclose(layer.data_to_world(point), again.data_to_world(point))
 
@@ -58,7 +58,7 @@ def test_a_world_point_is_the_same_pixel_in_source_and_result():
 def test_multiscale_is_read_at_full_resolution():
     big = np.random.default_rng(0).random((64, 64))
     layer = Image([big, big[::2, ::2]], multiscale=True)
-    source = Source.of(layer)
+    source = LayerSource.of(layer)
     assert source.shape == (64, 64)
     np.testing.assert_array_equal(source.plane(()), big)
 
@@ -71,14 +71,14 @@ def test_lazy_data_is_computed_plane_by_plane():
         return np.full((1, 8, 8), block_info[None]["chunk-location"][0])
 
     data = da.map_blocks(block, chunks=((1, 1, 1), (8,), (8,)), dtype=float, meta=np.empty((0, 0, 0)))
-    source = Source.of(Image(data, contrast_limits=(0, 1)))
+    source = LayerSource.of(Image(data, contrast_limits=(0, 1)))
     seen.clear()
     assert (source.plane((2,)) == 2).all()
     assert seen == [(2, 0, 0)]
 
 
 def test_colours_are_no_axis():
-    source = Source.of(Image(np.zeros((3, 5, 6, 3), np.uint8), rgb=True))
+    source = LayerSource.of(Image(np.zeros((3, 5, 6, 3), np.uint8), rgb=True))
     assert (source.ndim, source.shape, source.channel_axis) == (3, (3, 5, 6), -1)
     assert source.plane((1,)).shape == (5, 6, 3)
     assert len(list(source.planes())) == 3
@@ -104,27 +104,27 @@ def test_the_slice_in_view_and_the_value_under_the_cursor():
 )
 def test_collapsed_axes(collapsed, axes, shape):
     layer = Image(np.zeros((5, 3, 2, 6, 8)), scale=(1, 0.5, 1, 0.1, 0.1))
-    layout = Source.of(layer).without(collapsed)
+    layout = LayerSource.of(layer).without(collapsed)
     assert layout.axes == axes
     assert layout.shape == shape
 
 
 def test_a_collapsed_axis_shows_along_the_whole_source():
     layer = Image(np.zeros((5, 3, 6, 8)), scale=(1, 0.5, 1, 1), translate=(0, 7, 0, 0))
-    layout = Source.of(layer).without({1})
+    layout = LayerSource.of(layer).without({1})
     result = Image(np.zeros(layout.shape), **layout.spatial)
     for z in (7.0, 7.5, 8.0):
         assert position(result, (2.0, z, 0, 0)) == (2, 0)
 
 
 def results(data, **show_options):
-    return [Result("sigma", "defocus map", data, Source.of(Image(data)).spatial(), show=show_options)]
+    return [Result("sigma", "defocus map", data, LayerSource.of(Image(data)).spatial(), show=show_options)]
 
 
 def test_second_run_updates_renamed_layers_and_new_layers_are_added_on_request():
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((6, 8)), name="cells")
-    source = Source.of(image)
+    source = LayerSource.of(image)
     first = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
     first.name, first.opacity = "mine", 0.3
     again = show(viewer, results(np.ones((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
@@ -137,7 +137,7 @@ def test_second_run_updates_renamed_layers_and_new_layers_are_added_on_request()
 
 def test_a_result_of_other_axes_takes_the_place_and_the_display_of_the_old_one():
     viewer = ViewerModel()
-    source = Source.of(viewer.add_image(np.zeros((3, 6, 8)), name="cells"))
+    source = LayerSource.of(viewer.add_image(np.zeros((3, 6, 8)), name="cells"))
     first = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
     first.colormap = "magma"
     second = show(viewer, results(np.zeros((3, 6, 8))), provenance(source, "defocus_map", {}))["sigma"]
@@ -152,7 +152,7 @@ def test_a_second_run_with_more_slices_shows_them_all():
     from napari_defocus._fusion_layers import slice_colormap
 
     viewer = ViewerModel()
-    source = Source.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
+    source = LayerSource.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
     data = np.zeros((6, 8), np.uint8)
 
     def run(slices):
@@ -174,7 +174,7 @@ def test_a_second_run_with_more_slices_shows_them_all():
 
 def test_a_name_that_another_layer_type_has_is_no_obstacle():
     viewer = ViewerModel()
-    source = Source.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
+    source = LayerSource.of(viewer.add_image(np.zeros((6, 8)), name="cells"))
     viewer.add_labels(np.zeros((6, 8), int), name="cells defocus map")
     made = show(viewer, results(np.zeros((6, 8))), provenance(source, "defocus_map", {}))["sigma"]
     assert isinstance(made, Image)
@@ -207,7 +207,7 @@ def test_a_map_is_offered_for_its_own_image_alone():
 
 
 def test_a_layer_is_made_hidden_and_seen_in_a_step_of_its_own():
-    viewer, source = ViewerModel(), Source.of(placed())
+    viewer, source = ViewerModel(), LayerSource.of(placed())
     data, place = np.zeros((6, 8), np.float32), source.spatial((1, 2))
     results = [
         Result("raw", "raw map", data, place, show={"visible": False}),

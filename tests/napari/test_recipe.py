@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 from napari_defocus._recipe import EACH, Call, Part, Recipe
 from napari_defocus._view import View
 
 
 def script(path, data=None, key=()):
-    source = Source.of(Image(np.zeros((6, 8)) if data is None else data, name="cells"))
+    source = LayerSource.of(Image(np.zeros((6, 8)) if data is None else data, name="cells"))
     view = View(replace(source, path=path), key)
     return Recipe("Title", {"image": view}, (), {}).script().splitlines()
 
@@ -45,7 +45,7 @@ def test_a_part_is_the_same_in_the_run_and_in_the_script(key):
     for line in script("a.tif", data, key):
         if line.startswith("image = image["):
             exec(line, values)
-    view = View(Source.of(Image(data)), key)
+    view = View(LayerSource.of(Image(data)), key)
     np.testing.assert_array_equal(view, values["image"])
     assert view.shape == values["image"].shape
 
@@ -57,7 +57,7 @@ def test_a_run_over_all_images_and_its_script_are_the_same(tmp_path, monkeypatch
     sigma = np.linspace(0, 8, 24, dtype=np.float32)[None].repeat(20, 0)
     for name, values in {"image": data, "sigma": sigma}.items():
         imwrite(tmp_path / f"{name}.tif", values, photometric="minisblack")
-    sources = {n: Source.of(Image(v)) for n, v in {"image": data, "sigma": sigma}.items()}
+    sources = {n: LayerSource.of(Image(v)) for n, v in {"image": data, "sigma": sigma}.items()}
     views = {n: View(replace(s, path=str(tmp_path / f"{n}.tif"))) for n, s in sources.items()}
     call = Call(
         "result",

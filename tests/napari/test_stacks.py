@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image
 
 from defocus_backend.errors import InputError
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 from napari_defocus._stacks import StackChoice, guess_axes
 from napari_defocus._widgets._stackbox import parse_slices
 
@@ -17,7 +17,7 @@ from napari_defocus._widgets._stackbox import parse_slices
 def source(shape, labels=None, **more):
     data = np.arange(np.prod(shape)).reshape(shape)
     options = {} if labels is None else {"axis_labels": labels}
-    return Source.of(Image(data, contrast_limits=(0, 1), **options, **more))
+    return LayerSource.of(Image(data, contrast_limits=(0, 1), **options, **more))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_stack_with_a_unit_along_z_is_a_microscopes():
 
     values, known, _ = next(made for made in z_stack() if np.ndim(made[0]) == 3)
     layer = Image(values, **{k: v for k, v in known.items() if k in ("scale", "units", "axis_labels")})
-    choice = StackChoice((Source.of(layer),), axis=0)
+    choice = StackChoice((LayerSource.of(layer),), axis=0)
     assert choice.calibrated
     assert not db.alignment_needed(values, calibrated=True).needed
     assert not StackChoice((source((3, 64, 64), tuple("zyx")),), axis=0).calibrated

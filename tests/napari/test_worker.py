@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QObject, Qt
 
 from defocus_backend.errors import Cancelled, InputError
-from napari_defocus._worker import Preview, Run, RunFailed, advice, guarded
+from napari_defocus._worker import Preview, RunFailed, WorkerRun, advice, guarded
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def watch(qtbot):
 
     def start(call, *, cancel_after=None):
         told = []
-        run = Run(call, "test")
+        run = WorkerRun(call, "test")
         run.progressed.connect(lambda *report: told.append(report))
         run.returned.connect(lambda value: told.append(("returned", value)))
         run.failed.connect(lambda error: told.append(("failed", error)))
@@ -115,7 +115,7 @@ def test_a_widget_that_is_closed_takes_its_run_along(qtbot):
         stopped.set()
 
     before, widget = len(bars._all_instances), QObject()
-    run = Run(call, "test", widget)
+    run = WorkerRun(call, "test", widget)
     widget.destroyed.connect(run.stop_flag.set)
     run.start()
     assert len(bars._all_instances) == before + 1

@@ -12,7 +12,7 @@ from defocus_backend.errors import FileError
 _State = tuple[tuple[str, int, int], ...]
 
 
-class Watch:
+class FolderWatch:
     """A source of jobs that asks again and again what is there.
 
     A stack is complete when neither the set of its files nor any of them has changed for a while. That is

@@ -23,7 +23,7 @@ _REPORT_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class BatchEnd:
     """How a batch went.
 
     Attributes
@@ -60,7 +60,7 @@ def run_batch(
     listen: Callable[[Event], None],
     around: Callable[[str], AbstractContextManager[None]],
     **pool: Any,
-) -> Ended:
+) -> BatchEnd:
     """Work through all jobs of a source and write the report.
 
     Parameters
@@ -122,4 +122,4 @@ def run_batch(
         page = report(ended)
     seconds = time.perf_counter() - started
     counts = count_states(batch.records)
-    return Ended(records=batch.records, counts=counts, page=page, seconds=seconds, ended=ended, error=error)
+    return BatchEnd(records=batch.records, counts=counts, page=page, seconds=seconds, ended=ended, error=error)

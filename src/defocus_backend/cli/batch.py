@@ -13,7 +13,7 @@ from defocus_backend.batch.engine import JobList, Source
 from defocus_backend.batch.find import Finder, Found
 from defocus_backend.batch.job import Job
 from defocus_backend.batch.journal import Journal, Record, find_finished, read_records
-from defocus_backend.batch.watch import Watch
+from defocus_backend.batch.watch import FolderWatch
 from defocus_backend.batch.whole import run_batch
 from defocus_backend.cli.batch_config import BatchCommand
 from defocus_backend.cli.batch_show import Show
@@ -136,7 +136,7 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
     source: Source = JobList(map(order, found))
     if own["watch"]:
         find: Callable[[], list[Found]] = lambda: finder.scan()[0]  # noqa: E731
-        source = Watch(find, order, settle=own["settle"], until_idle=own["until_idle"])
+        source = FolderWatch(find, order, settle=own["settle"], until_idle=own["until_idle"])
     about: dict[str, Any] = {"operation": mode, "version": _version(), "parameters": parameters, "left_out": left_out}
     _run(show, Journal(out, resume=resume), source, None if own["watch"] else len(found), about, own)
 

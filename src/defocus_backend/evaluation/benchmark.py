@@ -112,7 +112,7 @@ class KnownScene:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class SceneScore:
     """Scores of one map on one scene; `None` or empty where they do not apply."""
 
     kind: str
@@ -155,7 +155,7 @@ class Trial:
     name: str
     variant: str
     unit: str
-    records: list[Record] = field(default_factory=list)
+    records: list[SceneScore] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -227,7 +227,7 @@ def draw_scenes(
     return (draw_scene(pictures, index, seed, conditions) for index in range(count))
 
 
-def score_map(found: Gray, scene: KnownScene, *, unit: str = "px", frame: int = FRAME) -> Record:
+def score_map(found: Gray, scene: KnownScene, *, unit: str = "px", frame: int = FRAME) -> SceneScore:
     """Score one map (S, S) of a scene.
 
     Raises
@@ -243,7 +243,7 @@ def score_map(found: Gray, scene: KnownScene, *, unit: str = "px", frame: int = 
     px, ramp = unit == "px", scene.kind == "ramp"
     two_depths = scene.kind in ("step", "layered") and scene.sigmas[0] != scene.sigmas[1]
     half = sum(scene.sigmas) / 2
-    return Record(
+    return SceneScore(
         kind=scene.kind,
         psf=scene.psf,
         condition=scene.condition,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from defocus_backend.evaluation.benchmark import CONDITIONS, FRAME, PSFS, TEXTURE_WINDOW, TEXTURED, Record, Trial
+from defocus_backend.evaluation.benchmark import CONDITIONS, FRAME, PSFS, TEXTURE_WINDOW, TEXTURED, SceneScore, Trial
 from defocus_backend.evaluation.map_scores import BAND, REACH, EdgeScores, Errors, rank_correlation
 from defocus_backend.synthetic.compositions import KINDS
 
@@ -56,8 +56,8 @@ def summarise(trial: Trial) -> Figures:
     return figures
 
 
-def _region(records: Sequence[Record], errors_of: Callable[[Record], Errors | None]) -> Figures:
-    def pooled(part: Iterable[Record]) -> Errors:
+def _region(records: Sequence[SceneScore], errors_of: Callable[[SceneScore], Errors | None]) -> Figures:
+    def pooled(part: Iterable[SceneScore]) -> Errors:
         return sum((errors for r in part if (errors := errors_of(r)) is not None), Errors())
 
     every = pooled(records)
@@ -80,7 +80,7 @@ def _errors(errors: Errors) -> Figures:
     }
 
 
-def _edges(records: Iterable[Record]) -> Figures:
+def _edges(records: Iterable[SceneScore]) -> Figures:
     edges: list[EdgeScores] = [r.edge for r in records if r.edge is not None]
     crossings = np.concatenate([e.crossings for e in edges]) if edges else np.empty(0)
     return {
@@ -99,7 +99,7 @@ def _mean(values: Iterable[float | None]) -> float:
     return float(np.mean(found)) if found else math.nan
 
 
-def _pooled_rank(records: Sequence[Record]) -> float:
+def _pooled_rank(records: Sequence[SceneScore]) -> float:
     if not records:
         return math.nan
     found, truth = np.concatenate([r.samples for r in records], axis=1)

@@ -2,7 +2,7 @@
 
 from defocus_backend.pipeline.calibrate import CalibrateFiles, calibrate_files
 from defocus_backend.pipeline.fuse import fuse_files
-from defocus_backend.pipeline.measure import Measured, MeasureFiles, measure_files
+from defocus_backend.pipeline.measure import MeasureFiles, MeasureResult, measure_files
 from defocus_backend.pipeline.options import FuseFiles, MapFiles, ShallowFiles, SharpenFiles
 from defocus_backend.pipeline.pictures import map_files, shallow_files, sharpen_files
 from defocus_backend.pipeline.run import Listener, Made, Output
@@ -15,7 +15,7 @@ __all__ = [
     "Made",
     "MapFiles",
     "MeasureFiles",
-    "Measured",
+    "MeasureResult",
     "Output",
     "ShallowFiles",
     "SharpenFiles",

@@ -17,7 +17,7 @@ from defocus_backend.io.formats import FORMATS, ND_FORMATS, WRITTEN_SUFFIXES, Fo
 from defocus_backend.io.writing_nd import format_like
 from defocus_backend.pipeline.distance import KINDS, Distance
 from defocus_backend.pipeline.options import AxesParams, FuseFiles
-from defocus_backend.pipeline.relief import Relief, write_relief
+from defocus_backend.pipeline.relief import ReliefPlan, write_relief
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
 from defocus_backend.render import Scale, draw_map
 
@@ -35,7 +35,7 @@ def has_axes(files: Sequence[Path], settings: FuseFiles) -> bool:
     return said is not None or (len(files) == 1 and is_nd(files[0]))
 
 
-def fuse_axes(path: Path, settings: FuseFiles, relief: Relief, listener: Listener | None) -> Made:
+def fuse_axes(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Listener | None) -> Made:
     """Fuse all focal stacks in one file; all results appear together at the end.
 
     Parameters
@@ -171,7 +171,9 @@ def describe_plan(image: ImageND, plan: StackPlan) -> str:
     return f"{said}, result {plan.result_axes}"
 
 
-def _fuse_one_image(run: Run, image: ImageND, plan: StackPlan, stem: Path, relief: Relief, settings: FuseFiles) -> None:
+def _fuse_one_image(
+    run: Run, image: ImageND, plan: StackPlan, stem: Path, relief: ReliefPlan, settings: FuseFiles
+) -> None:
     from defocus_backend.fusion import MAP_TYPES, fuse_each
     from defocus_backend.fusion.brightness import describe_gains
     from defocus_backend.fusion.coverage import remarks
@@ -234,7 +236,9 @@ def _judged(image: ImageND, plan: StackPlan) -> str | int:
     return (channels[number].name if number < len(channels) else None) or number
 
 
-def _map_calibration(image: ImageND, names: Sequence[str], relief: Relief, distance: Distance | None) -> Calibration:
+def _map_calibration(
+    image: ImageND, names: Sequence[str], relief: ReliefPlan, distance: Distance | None
+) -> Calibration:
     """That of the image, with the maps as its channels."""
     units = {"sigma": "px", "height": relief.unit, "height_error": relief.unit}
     units |= {} if distance is None else dict.fromkeys(KINDS, distance.unit)

@@ -16,7 +16,7 @@ from defocus_backend.fusion import fuse
 from defocus_backend.io import Metadata, Picture, encode_image
 from defocus_backend.params import FusionParams, ShallowParams, SharpenParams, SigmaParams, SliceMapParams
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
-from defocus_backend.render import Panel, Scale, draw_contact_sheet
+from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
 from defocus_backend.shallow import shallow_depth_of_field
 from defocus_backend.sharpen import sharpen
 from defocus_backend.synthetic.scenes import FocalStack, focal_stack, garage_scene
@@ -78,7 +78,7 @@ def make_demo(
     return made_by(run)
 
 
-def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
+def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[SheetPanel]:
     """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
     from skimage import data
 
@@ -109,17 +109,17 @@ def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> It
     run.add_picture("shallow", stem, shallow.image, "same", like=source)
     run.add_picture("shallow_lens", stem, lens.image, "same", like=source)
     run.add_map("weights", stem, shallow.weights, _WEIGHT)
-    yield Panel("photograph", photo)
-    yield Panel("defocus map", found.sigma, Scale())
-    yield Panel("confidence of the map", found.confidence, _CONFIDENCE)
-    yield Panel("sharpening gain", sharp.gain, _GAIN)
-    yield Panel("sharpened", sharp.image)
-    yield Panel("weight of the sharp picture", shallow.weights, _WEIGHT)
-    yield Panel("shallow depth of field, guided filter", shallow.image)
-    yield Panel("shallow depth of field, lens disc", lens.image)
+    yield SheetPanel("photograph", photo)
+    yield SheetPanel("defocus map", found.sigma, Scale())
+    yield SheetPanel("confidence of the map", found.confidence, _CONFIDENCE)
+    yield SheetPanel("sharpening gain", sharp.gain, _GAIN)
+    yield SheetPanel("sharpened", sharp.image)
+    yield SheetPanel("weight of the sharp picture", shallow.weights, _WEIGHT)
+    yield SheetPanel("shallow depth of field, guided filter", shallow.image)
+    yield SheetPanel("shallow depth of field, lens disc", lens.image)
 
 
-def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Panel]:
+def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[SheetPanel]:
     """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
     photo, depth = garage_scene(SLICES)
     size, stem = photo.shape[:2], out / "motorcycle"
@@ -156,14 +156,14 @@ def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Pa
     run.add_map("index", stem, fused.index, _INDEX)
     run.add_map("sigma", stem, fused.sigma, Scale())
     middle = SLICES // 2
-    yield Panel("focal stack: first slice, near", stack.slices[0])
-    yield Panel(f"slice {middle}", stack.slices[middle])
-    yield Panel("last slice, far", stack.slices[-1])
-    yield Panel("true depth", stack.depth, _INDEX)
-    yield Panel(f"fused, {run.facts['psnr_db']['fused (octaves)']:.1f} dB", fused.image)
-    yield Panel("sharp original", stack.sharp)
-    yield Panel("decision map: sharpest slice", fused.index, _INDEX)
-    yield Panel("least sigma of all slices", fused.sigma, Scale())
+    yield SheetPanel("focal stack: first slice, near", stack.slices[0])
+    yield SheetPanel(f"slice {middle}", stack.slices[middle])
+    yield SheetPanel("last slice, far", stack.slices[-1])
+    yield SheetPanel("true depth", stack.depth, _INDEX)
+    yield SheetPanel(f"fused, {run.facts['psnr_db']['fused (octaves)']:.1f} dB", fused.image)
+    yield SheetPanel("sharp original", stack.sharp)
+    yield SheetPanel("decision map: sharpest slice", fused.index, _INDEX)
+    yield SheetPanel("least sigma of all slices", fused.sigma, Scale())
 
 
 def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:

@@ -19,7 +19,7 @@ from defocus_backend.pipeline.aligning import Aligner
 from defocus_backend.pipeline.axes import fuse_axes, has_axes
 from defocus_backend.pipeline.distance import Distance
 from defocus_backend.pipeline.options import FuseFiles
-from defocus_backend.pipeline.relief import Relief, without_idle_slices, write_relief
+from defocus_backend.pipeline.relief import ReliefPlan, without_idle_slices, write_relief
 from defocus_backend.pipeline.repairing import repaired
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, refuse_changed, running
 from defocus_backend.render import Scale, draw_map
@@ -80,7 +80,7 @@ def fuse_files(
             refuse_changed(one, changed, f"it only with the method {_OWN}", but=("never_above",))
         own = ("z", "z_step", "value_range", "match_exposure", "keep_slices", "device")
         refuse_changed(settings.fusion, changed, f"it only with the method {_OWN}", but=(*own, "never_above"))
-    relief = Relief.of(settings.relief, settings.fusion.z_step)
+    relief = ReliefPlan.of(settings.relief, settings.fusion.z_step)
     if has_axes(paths, settings):
         return _fuse_one_file(paths[0], settings, relief, listener)
     from defocus_backend.stacks import open_stack
@@ -91,7 +91,7 @@ def fuse_files(
     return _fuse_pictures(stack, paths, settings, relief, listener)
 
 
-def _fuse_one_file(path: Path, settings: FuseFiles, relief: Relief, listener: Listener | None) -> Made:
+def _fuse_one_file(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Listener | None) -> Made:
     """Refuse what files with axes do not have, and fuse all stacks of one."""
     where = "with a file of several axes"
     Aligner(settings.alignment, settings.fusion.match_exposure).refuse(where)
@@ -104,7 +104,7 @@ def _fuse_one_file(path: Path, settings: FuseFiles, relief: Relief, listener: Li
 
 
 def _fuse_pictures(
-    stack: FileStack, paths: Sequence[Path], settings: FuseFiles, relief: Relief, listener: Listener | None
+    stack: FileStack, paths: Sequence[Path], settings: FuseFiles, relief: ReliefPlan, listener: Listener | None
 ) -> Made:
     """Fuse one stack whose slices are pictures or pages."""
     published = settings.method != _OWN
@@ -131,7 +131,7 @@ def _fuse_pictures(
     return made_by(run)
 
 
-def _refuse_maps(settings: FuseFiles, relief: Relief) -> None:
+def _refuse_maps(settings: FuseFiles, relief: ReliefPlan) -> None:
     """Refuse what a published method does not have."""
     where = f"with the method {settings.method}"
     relief.refuse(where)
@@ -155,7 +155,7 @@ def _fuse_by_defocus(
     stack: FileStack,
     slices: SliceSource,
     settings: FuseFiles,
-    relief: Relief,
+    relief: ReliefPlan,
     distance: Distance | None,
 ) -> NDArray[Any]:
     """Fuse by our own method; add the picture and its maps, and return the picture."""

@@ -98,7 +98,7 @@ class MeasureFiles(InputParams, RunParams):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasureResult:
     """What `measure_files` has made.
 
     Attributes
@@ -127,7 +127,7 @@ def measure_files(
     settings: MeasureFiles | None = None,
     *,
     listener: Listener | None = None,
-) -> Measured:
+) -> MeasureResult:
     """Measure the focus of many pictures: a table, a verdict for each, and a report from worst to best.
 
     Parameters
@@ -190,7 +190,7 @@ def measure_files(
             write_report(written["report"], ledger, done.keys, facts)
         if settings.focus_slice:
             _write_focus_slices(ledger, done.keys)
-    return Measured(written, done.verdicts, done.before, done.failed, time.perf_counter() - started)
+    return MeasureResult(written, done.verdicts, done.before, done.failed, time.perf_counter() - started)
 
 
 def _for_pieces(settings: MeasureFiles) -> Settings:

@@ -25,7 +25,7 @@ _COLOURS = "viridis"
 
 
 @dataclass(frozen=True)
-class Relief:
+class ReliefPlan:
     """What is asked of the height of one stack, with what is known of its lengths.
 
     Attributes
@@ -44,7 +44,7 @@ class Relief:
     pixel_size: float | None
 
     @classmethod
-    def of(cls, asked: ReliefParams, z_step: float | None) -> Relief:
+    def of(cls, asked: ReliefParams, z_step: float | None) -> ReliefPlan:
         """What the options say."""
         return cls(asked, z_step, asked.z_unit, asked.pixel_size)
 
@@ -64,7 +64,7 @@ class Relief:
 
         return {"z": z_positions(None, self.z_step, count)[list(slices.order)], "z_step": None}
 
-    def within(self, known: Calibration) -> Relief:
+    def within(self, known: Calibration) -> ReliefPlan:
         """The same with the z step, its unit and the pixel size that a file states, where they were not given."""
         step = known.spacing.get("Z")
         if self.z_step is not None or step is None:
@@ -81,7 +81,7 @@ class Relief:
 
 
 def without_idle_slices(
-    run: Run, stack: SliceSource, count: int, result: Fusion, chosen: Relief, fuse: Callable[..., Fusion]
+    run: Run, stack: SliceSource, count: int, result: Fusion, chosen: ReliefPlan, fuse: Callable[..., Fusion]
 ) -> Fusion:
     """Fuse again without the slices that add nothing; the index still counts all of `stack`, of `count` slices once."""
     from defocus_backend.fusion.coverage import coverage
@@ -96,7 +96,7 @@ def without_idle_slices(
     return replace(again, index=np.asarray(kept, dtype=np.int32)[again.index])
 
 
-def write_relief(run: Run, stem: Path, result: Fusion, count: int, chosen: Relief, *, like: Picture | None) -> None:
+def write_relief(run: Run, stem: Path, result: Fusion, count: int, chosen: ReliefPlan, *, like: Picture | None) -> None:
     """Add what was asked for to the files of a run.
 
     Parameters
@@ -137,7 +137,7 @@ def write_relief(run: Run, stem: Path, result: Fusion, count: int, chosen: Relie
         _write_coverage(run, stem, result, count, chosen)
 
 
-def _write_coverage(run: Run, stem: Path, result: Fusion, count: int, chosen: Relief) -> None:
+def _write_coverage(run: Run, stem: Path, result: Fusion, count: int, chosen: ReliefPlan) -> None:
     from defocus_backend.fusion.coverage import coverage
     from defocus_backend.fusion.positions import z_positions
     from defocus_backend.fusion.tilt import best_slice, plane_tilt

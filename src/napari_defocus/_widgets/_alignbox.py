@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from defocus_backend.params import ALIGN_MODELS, AlignParams
-from napari_defocus._fusing import Alignment
+from napari_defocus._fusing import LayerAlignment
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapsettings import Choice
 from napari_defocus._widgets._panel import LABEL_WIDTH
@@ -45,11 +45,11 @@ class AlignBox:
         self.panel.setEnabled(self.mode.value != "off")
 
     @property
-    def alignment(self) -> Alignment:
+    def alignment(self) -> LayerAlignment:
         """What the controls say."""
         if self.mode.value == "off":
-            return Alignment()
-        return Alignment(self.mode.value, self.form.values())
+            return LayerAlignment()
+        return LayerAlignment(self.mode.value, self.form.values())
 
     def reset(self) -> None:
         """Back to the default; the form is reset by the widget."""

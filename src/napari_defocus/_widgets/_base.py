@@ -15,14 +15,14 @@ from qtpy.QtWidgets import QCheckBox, QProgressBar, QShortcut
 from defocus_backend.errors import DefocusError
 from defocus_backend.progress import CancelCallback, ProgressCallback
 from napari_defocus._garbage import load_library, spare_what_is_there
-from napari_defocus._layers import Result, Source, identity, made_by, place_of, provenance
+from napari_defocus._layers import LayerSource, Result, identity, made_by, place_of, provenance
 from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import clear_earlier, show_stepwise
 from napari_defocus._widgets._memory import Memory
 from napari_defocus._widgets._panel import Panel, button, row, tabs_after, wrapped
 from napari_defocus._widgets._tools import RunTools
-from napari_defocus._worker import Call, Run, advice, guarded, tell
+from napari_defocus._worker import Call, WorkerRun, advice, guarded, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -32,7 +32,7 @@ _BREATH_MS = 10
 
 
 @dataclass
-class Job:
+class WidgetJob:
     """One run: the call for the worker, the layers to make of what it returns, and what is kept about it.
 
     Attributes
@@ -50,7 +50,7 @@ class Job:
         Index on each further axis by its name, where the run takes one position of several.
     """
 
-    source: Source
+    source: LayerSource
     operation: str
     arguments: Mapping[str, Any]
     call: Call
@@ -80,9 +80,9 @@ class OperationWidget(Panel):
         self.viewer = napari_viewer
         self._shown_problem = ""
         self.failure = ""
-        self.current_run: Run | None = None
+        self.current_run: WorkerRun | None = None
         self.made_layers: dict[str, Layer] = {}
-        self._ran: Job | None = None
+        self._ran: WidgetJob | None = None
         self.memory = Memory(self.key)
         self._lay_out()
         self.build()
@@ -115,7 +115,7 @@ class OperationWidget(Panel):
         """Why nothing can run now, in words; empty where it can."""
 
     @abstractmethod
-    def job(self) -> Job:
+    def job(self) -> WidgetJob:
         """The run that the controls describe; raises `DefocusError` where they contradict each other."""
 
     @abstractmethod
@@ -271,7 +271,7 @@ class OperationWidget(Panel):
         self.memory.save()
         self.start(job)
 
-    def start(self, job: Job) -> Run:
+    def start(self, job: WidgetJob) -> WorkerRun:
         """Start a job; its layers are shown when it returns."""
         self._job = job
         self.failure = ""
@@ -284,7 +284,7 @@ class OperationWidget(Panel):
 
         self._release = spare_what_is_there()
         self.destroyed.connect(self._release)
-        run = Run(call, f"{self.title} of {job.source.name}", self)
+        run = WorkerRun(call, f"{self.title} of {job.source.name}", self)
         run.progressed.connect(self._on_progress)
         run.returned.connect(self._on_returned)
         run.failed.connect(self._on_failed)

@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton, QSlider, QVBoxLayout, QWidget
 
-from napari_defocus._layers import KEY, Source, identity, is_picture, made_by, position
+from napari_defocus._layers import KEY, LayerSource, identity, is_picture, made_by, position
 from napari_defocus._widgets._owned import Owned
 from napari_defocus._widgets._panel import row
 from napari_defocus._worker import Preview, tell
@@ -141,7 +141,7 @@ class Compare(Owned, QWidget):
         if layer is None:
             self._owner.say("The input is no longer open: there is nothing to compare with.")
             return
-        source, index = Source.of(layer), position(layer, self._viewer.dims.point)
+        source, index = LayerSource.of(layer), position(layer, self._viewer.dims.point)
         look = {} if source.rgb else {"colormap": layer.colormap, "contrast_limits": tuple(layer.contrast_limits)}
         self._reading.submit(lambda: (source, source.plane(index), look))
 

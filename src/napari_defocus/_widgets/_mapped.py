@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_defocus._garbage import load_library
 from napari_defocus._layers import (
+    LayerSource,
     Result,
-    Source,
     has_shape_of,
     identity,
     is_image,
@@ -33,7 +33,7 @@ from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import show
 from napari_defocus._view import View
-from napari_defocus._widgets._base import Job, OperationWidget
+from napari_defocus._widgets._base import OperationWidget, WidgetJob
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, chosen_device, device_box
 from napari_defocus._widgets._panel import button, group, labelled, wrapped
@@ -147,7 +147,7 @@ class MappedWidget(OperationWidget):
         return 1.0
 
     @abstractmethod
-    def display(self, name: str, source: Source) -> dict[str, Any]:
+    def display(self, name: str, source: LayerSource) -> dict[str, Any]:
         """How one of the results shows when its layer is made."""
 
     # State
@@ -218,7 +218,7 @@ class MappedWidget(OperationWidget):
         image, sigma = self.image.layer, self.map.layer
         if image is None or sigma is None:
             return False
-        wanted = Source.of(image).planes() if everywhere else [position(image, self.viewer.dims.point)]
+        wanted = LayerSource.of(image).planes() if everywhere else [position(image, self.viewer.dims.point)]
         return any(is_of_another(sigma, index) for index in wanted)
 
     def slice_changed(self, *_: Any) -> None:
@@ -241,7 +241,7 @@ class MappedWidget(OperationWidget):
     def place_in_view(self) -> dict[str, int]:
         """Index that the sliders show on every leading axis."""
         layer = self.image.layer
-        return {} if layer is None else place_in(Source.of(layer), position(layer, self.viewer.dims.point))
+        return {} if layer is None else place_in(LayerSource.of(layer), position(layer, self.viewer.dims.point))
 
     def _is_stale(self) -> bool:
         if self.live.isChecked() or self._ran is None or self._ran.operation != self.function or self.problem():
@@ -270,7 +270,7 @@ class MappedWidget(OperationWidget):
         layer = self.image.layer
         if layer is None or self.current_run is not None:
             return
-        source = Source.of(layer)
+        source = LayerSource.of(layer)
         index = None if source.ndim > 2 and self.which.value == "all" else position(layer, self.viewer.dims.point)
         preferred = {"weights": str(preference("weights")) or None, "tile": preference("tile")}
         self.start(map_job("Defocus map", source, index, {**preferred, "device": chosen_device(self.device)}))
@@ -296,9 +296,9 @@ class MappedWidget(OperationWidget):
             if self._map_is_of_another_slice(False):
                 self._shown.hide(image, self.results.values())
             return
-        self._preview_source = source = Source.of(image)
+        self._preview_source = source = LayerSource.of(image)
         arguments, point = self.arguments(), self.viewer.dims.point
-        planes = View(source, position(image, point)), View(Source.of(sigma), position(sigma, point))
+        planes = View(source, position(image, point)), View(LayerSource.of(sigma), position(sigma, point))
         places = (identity(image), position(image, point), identity(sigma), position(sigma, point))
         key = (*places, arguments["device"], self._edition)
         self._preview.submit(lambda: self._follow(key, planes, arguments))
@@ -337,7 +337,7 @@ class MappedWidget(OperationWidget):
         drawn = (sigma and identity(sigma), index, self._edition)
         if drawn != self._drawn:
             self._drawn = drawn
-            self.plot.set_map(None if sigma is None else Source.of(sigma).plane(index))
+            self.plot.set_map(None if sigma is None else LayerSource.of(sigma).plane(index))
         return sigma is not None
 
     def _show_preview(self, found: Arrays) -> None:
@@ -350,7 +350,7 @@ class MappedWidget(OperationWidget):
         self.say("")
 
     def _results(
-        self, found: Arrays, source: Source, spatial: dict[str, Any], *, preview: bool = False
+        self, found: Arrays, source: LayerSource, spatial: dict[str, Any], *, preview: bool = False
     ) -> list[Result]:
         suffix = PREVIEW if preview else ""
         return [
@@ -367,9 +367,9 @@ class MappedWidget(OperationWidget):
         everywhere = image is not None and image.ndim > 2 and self.which.value == "all"
         return None if everywhere else position(image, point), position(sigma, point)
 
-    def job(self) -> Job:
+    def job(self) -> WidgetJob:
         """The run that the controls describe."""
-        source, blur = Source.of(self.image.layer), Source.of(self.map.layer)
+        source, blur = LayerSource.of(self.image.layer), LayerSource.of(self.map.layer)
         index, here = self._where()
         arguments = self.arguments()
         recipe = mapped_recipe(self.title, self.function, self.results, source, blur, index, here, arguments)
@@ -380,7 +380,7 @@ class MappedWidget(OperationWidget):
 
         axes = None if index is None else range(source.ndim - 2, source.ndim)
         about = {**arguments, "image": None if index is None else list(index), "map": blur.name}
-        return Job(
+        return WidgetJob(
             source,
             self.function,
             about,
@@ -394,7 +394,7 @@ class MappedWidget(OperationWidget):
         image, sigma = self.image.layer, self.map.layer
         index, here = self._where()
         made = made_with(sigma, image, index)
-        source = Source.of(image)
+        source = LayerSource.of(image)
         return mapped_recipe(
-            self.title, self.function, self.results, source, Source.of(sigma), index, here, self.arguments(), made
+            self.title, self.function, self.results, source, LayerSource.of(sigma), index, here, self.arguments(), made
         )

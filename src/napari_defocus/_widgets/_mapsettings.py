@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
 
 from defocus_backend.methods import NETWORK_METHODS
 from defocus_backend.params import MapParams
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 from napari_defocus._preferences import network_of, preference, shipped_weights
 from napari_defocus._widgets._base import OperationWidget
 from napari_defocus._widgets._form import Form
@@ -174,7 +174,7 @@ class MapSettings:
         per_pixel = network in NETWORK_METHODS and not NETWORK_METHODS[network].windows
         self.main["step"].enabled = weighted and not per_pixel
 
-    def arguments(self, source: Source) -> dict[str, Any]:
+    def arguments(self, source: LayerSource) -> dict[str, Any]:
         """Keyword arguments for the library."""
         limits = source.contrast_limits if self.range.value == "limits" else None
         return {

@@ -9,7 +9,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 
 from napari_defocus._garbage import load_library
-from napari_defocus._layers import Result, Source, identity, made_by, provenance
+from napari_defocus._layers import LayerSource, Result, identity, made_by, provenance
 from napari_defocus._show import show
 from napari_defocus._widgets._owned import Owned
 from napari_defocus._worker import Preview, tell
@@ -45,7 +45,7 @@ class Overlay(Owned, QObject):
             self._work.drop()
             self._clear()
             return
-        source = Source.of(layer)
+        source = LayerSource.of(layer)
         self._wanted = identity(layer)
         owner_id, name = str(made_by(layer).get("source_id")), str(made_by(layer).get("source"))
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from defocus_backend.errors import DefocusError, InputError
-from napari_defocus._layers import Source, is_image, made_by, position
+from napari_defocus._layers import LayerSource, is_image, made_by, position
 from napari_defocus._stacks import StackChoice, doubtful_channels, guess_axes
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice
@@ -158,7 +158,7 @@ class StackBox(QWidget):
         """What the slider of an axis is called, with its length."""
         layer = self.stack.layer
         assert layer is not None
-        source = Source.of(layer)
+        source = LayerSource.of(layer)
         slider = self._viewer.dims.axis_labels[axis - source.ndim]
         return f"{source.axes[axis] or f'axis {slider}'} ({source.shape[axis]})"
 
@@ -169,7 +169,7 @@ class StackBox(QWidget):
         if kept != names:
             with QSignalBlocker(self.z_axis), QSignalBlocker(self.channel_axis):
                 self.z_axis.clear()
-                z, channel = (None, None) if layer is None else guess_axes(Source.of(layer))
+                z, channel = (None, None) if layer is None else guess_axes(LayerSource.of(layer))
                 if z is None and names:
                     self.z_axis.addItem("choose ...", _ASK)
                 for axis, text in enumerate(names):
@@ -195,8 +195,8 @@ class StackBox(QWidget):
         layer, before = self.stack.layer, self.channel_axis.value
         if layer is not None:
             z = self.z_axis.value
-            doubt = doubtful_channels(Source.of(layer), None if z == _ASK else z)
-            named = guess_axes(Source.of(layer))[1]
+            doubt = doubtful_channels(LayerSource.of(layer), None if z == _ASK else z)
+            named = guess_axes(LayerSource.of(layer))[1]
             chosen = before if before not in (_ASK, None, z) else named if isinstance(named, int) else None
             with QSignalBlocker(self.channel_axis):
                 self._offer_channels(_ASK if doubt and chosen is None else chosen)
@@ -212,7 +212,7 @@ class StackBox(QWidget):
         self.rows.setRowVisible(self.judge, known)
         self.rows.setRowVisible(self.which, leading - 1 - known > 0)
         if layer is not None and isinstance(channel, int):
-            self.judge.setRange(0, Source.of(layer).shape[channel] - 1)
+            self.judge.setRange(0, LayerSource.of(layer).shape[channel] - 1)
         self.changed.emit()
 
     # What is chosen
@@ -233,12 +233,12 @@ class StackBox(QWidget):
     def choice(self) -> StackChoice:
         """What the controls say; raises `InputError` where they contradict each other."""
         if self.kind.value == _FROM_LAYERS:
-            sources = tuple(Source.of(layer) for layer in self.ticked())
+            sources = tuple(LayerSource.of(layer) for layer in self.ticked())
             return StackChoice(sources, numbers=self.numbers(len(sources)), window=self._window(self.ticked()))
         layer = self.stack.layer
         if layer is None:
             raise InputError("stack", "no layer", "an image layer with an axis of slices")
-        source = Source.of(layer)
+        source = LayerSource.of(layer)
         axis = self.z_axis.value
         channel = self.channel_axis.value if isinstance(self.channel_axis.value, int) else None
         # The number stays in its hidden control when a stack without channels is chosen.
@@ -281,7 +281,7 @@ class StackBox(QWidget):
         if not self.visible_part.isChecked():
             return None
         layer = layers[0]
-        shape = Source.of(layer).shape[-2:]
+        shape = LayerSource.of(layer).shape[-2:]
         low, high = layer.corner_pixels[0][-2:], layer.corner_pixels[1][-2:]
         parts = [(max(0, int(a)), min(n, int(b) + 1)) for a, b, n in zip(low, high, shape, strict=True)]
         if any(stop - start < 2 for start, stop in parts):

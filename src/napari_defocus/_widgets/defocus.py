@@ -13,7 +13,7 @@ from superqt import QLabeledDoubleSlider
 
 from defocus_backend.methods import DEFAULT_NETWORK, NETWORK_METHODS
 from napari_defocus._layers import (
-    Source,
+    LayerSource,
     comes_from,
     is_image,
     is_labels,
@@ -24,7 +24,7 @@ from napari_defocus._layers import (
 from napari_defocus._maps import EXTRA, RELATIVE, map_arrays, map_layers, map_recipe, place_in
 from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
-from napari_defocus._widgets._base import Job, OperationWidget
+from napari_defocus._widgets._base import OperationWidget, WidgetJob
 from napari_defocus._widgets._layerbox import LayerBox
 from napari_defocus._widgets._mapsettings import Choice, MapSettings
 from napari_defocus._widgets._objects import ObjectTable, measure
@@ -41,11 +41,11 @@ _SHARP_BELOW = 1.5
 
 def map_job(
     title: str,
-    source: Source,
+    source: LayerSource,
     index: tuple[int, ...] | None,
     arguments: dict[str, Any],
     wanted: tuple[str, ...] = (),
-) -> Job:
+) -> WidgetJob:
     """A run of `defocus_map` on one image of a layer, or on all of them where there is no index."""
     recipe = map_recipe(title, source, index, arguments, wanted)
 
@@ -55,7 +55,7 @@ def map_job(
     axes = None if index is None else range(source.ndim - 2, source.ndim)
     spatial, method = source.spatial(axes), arguments.get("map_method", DEFAULT_NETWORK)
     about = {**arguments, "image": None if index is None else list(index), "wanted": list(wanted)}
-    return Job(
+    return WidgetJob(
         source,
         "defocus_map",
         about,
@@ -162,7 +162,7 @@ class DefocusWidget(OperationWidget):
         layer = self.map_layer
         return "px" if layer is None or role_of(layer) == "sigma" else "relative"
 
-    def arguments(self, source: Source) -> dict[str, Any]:
+    def arguments(self, source: LayerSource) -> dict[str, Any]:
         """Arguments of `defocus_map`, those that only Preferences hold among them."""
         return {**self.settings.arguments(source), "tile": preference("tile")}
 
@@ -171,14 +171,14 @@ class DefocusWidget(OperationWidget):
         """Further maps that are asked for."""
         return tuple(name for name, box in self.outputs.items() if box.isChecked() and box.isEnabled())
 
-    def job(self) -> Job:
+    def job(self) -> WidgetJob:
         """The run that the controls describe."""
-        source = Source.of(self.image.layer)
+        source = LayerSource.of(self.image.layer)
         return map_job(self.title, source, self._index(source), self.arguments(source), self.wanted)
 
     def recipe(self) -> Recipe:
         """The calls of that run."""
-        source = Source.of(self.image.layer)
+        source = LayerSource.of(self.image.layer)
         return map_recipe(self.title, source, self._index(source), self.arguments(source), self.wanted)
 
     def reset(self) -> None:
@@ -203,7 +203,7 @@ class DefocusWidget(OperationWidget):
     def place_in_view(self) -> dict[str, int]:
         """Index that the sliders show on every leading axis."""
         layer = self.image.layer
-        return {} if layer is None else place_in(Source.of(layer), position(layer, self.viewer.dims.point))
+        return {} if layer is None else place_in(LayerSource.of(layer), position(layer, self.viewer.dims.point))
 
     def _is_stale(self) -> bool:
         # Another slice in view is another place, not another setting.
@@ -213,7 +213,7 @@ class DefocusWidget(OperationWidget):
         now, then = self.job().arguments, made.arguments
         return {k: v for k, v in now.items() if k != "image"} != {k: v for k, v in then.items() if k != "image"}
 
-    def _index(self, source: Source) -> tuple[int, ...] | None:
+    def _index(self, source: LayerSource) -> tuple[int, ...] | None:
         if source.ndim == 2:
             return ()
         if self.which.value == "all":
@@ -231,7 +231,7 @@ class DefocusWidget(OperationWidget):
 
     def _plane(self) -> NDArray[Any] | None:
         layer = self.map_layer
-        return None if layer is None else Source.of(layer).plane(position(layer, self.viewer.dims.point))
+        return None if layer is None else LayerSource.of(layer).plane(position(layer, self.viewer.dims.point))
 
     def _draw(self) -> None:
         self.plot.set_map(self._plane(), self.unit)
@@ -259,7 +259,7 @@ class DefocusWidget(OperationWidget):
         layer, labels = self.map_layer, self.labels.layer
         if layer is None or labels is None:
             return
-        sigma, objects = Source.of(layer), Source.of(labels)
+        sigma, objects = LayerSource.of(layer), LayerSource.of(labels)
         self.objects.set_unit(self.unit)
         if objects.shape != sigma.shape:
             self.say(f"The labels have the shape {objects.shape}, the map has {sigma.shape}; choose others.")

@@ -21,7 +21,7 @@ from napari_defocus._show import prepare_drawing, show
 from napari_defocus._stacks import StackChoice, slice_in_view
 from napari_defocus._widgets._alignbox import AlignBox
 from napari_defocus._widgets._audit import AuditBox
-from napari_defocus._widgets._base import Job, OperationWidget
+from napari_defocus._widgets._base import OperationWidget, WidgetJob
 from napari_defocus._widgets._continue import Earlier, find_earlier, missing_stack
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._growing import Growing, Intake
@@ -32,7 +32,7 @@ from napari_defocus._widgets._relief import ReliefBox
 from napari_defocus._widgets._repaint import Repainter
 from napari_defocus._widgets._retouch import Retouch
 from napari_defocus._widgets._stackbox import StackBox
-from napari_defocus._worker import Preview, Run, tell
+from napari_defocus._worker import Preview, WorkerRun, tell
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -246,7 +246,7 @@ class FusionWidget(OperationWidget):
             "wanted": self.wanted,
         }
 
-    def job(self) -> Job:
+    def job(self) -> WidgetJob:
         """The run that the controls describe."""
         choice = self.box.choice()
         options, alignment, wanted = self.options(choice), self.align.alignment, self.wanted
@@ -272,9 +272,9 @@ class FusionWidget(OperationWidget):
 
         self._kept = None
         place = choice.place
-        return Job(choice.source, "fuse", self._about(choice), work, layers, place)
+        return WidgetJob(choice.source, "fuse", self._about(choice), work, layers, place)
 
-    def start(self, job: Job) -> Run:
+    def start(self, job: WidgetJob) -> WorkerRun:
         """Start a job; the image grows in a layer until its own layers are there."""
         run = super().start(job)
         self.growing.follow(self._intake)

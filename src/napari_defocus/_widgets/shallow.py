@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import ShallowParams
-from napari_defocus._layers import Source, value_at
+from napari_defocus._layers import LayerSource, value_at
 from napari_defocus._mapping import image_display
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapped import MappedWidget
@@ -130,7 +130,7 @@ class ShallowWidget(MappedWidget):
         ends = {"sharp_weight": values["sharp_weight"], "blur_weight": values["blur_weight"]}
         return {**self.ends, **ends, "focus": self._focus}
 
-    def display(self, name: str, source: Source) -> dict[str, Any]:
+    def display(self, name: str, source: LayerSource) -> dict[str, Any]:
         """Weights from 0 to 1; the image as its source."""
         if name == "weights":
             return {"colormap": "gray", "contrast_limits": (0.0, 1.0), "visible": False, "colorbar": "weight"}

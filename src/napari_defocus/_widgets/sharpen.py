@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from defocus_backend.params import SharpenParams
-from napari_defocus._layers import Source
+from napari_defocus._layers import LayerSource
 from napari_defocus._mapping import image_display
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._mapped import MappedWidget
@@ -87,7 +87,7 @@ class SharpenWidget(MappedWidget):
         """The largest gain."""
         return max(float(self.params["max_gain"].value), 0.1)
 
-    def display(self, name: str, source: Source) -> dict[str, Any]:
+    def display(self, name: str, source: LayerSource) -> dict[str, Any]:
         """Gain on a fixed scale; the image as its source."""
         if name == "gain":
             limits = (0.0, self.curve_top())

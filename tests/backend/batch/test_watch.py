@@ -6,7 +6,7 @@ from pathlib import Path
 
 from defocus_backend.batch.find import Finder, Found
 from defocus_backend.batch.job import Job
-from defocus_backend.batch.watch import Watch
+from defocus_backend.batch.watch import FolderWatch
 
 
 class Clock:
@@ -19,12 +19,12 @@ class Clock:
         return self.now
 
 
-def watch(folder: Path, clock: Clock, until_idle: float | None = None) -> Watch:
+def watch(folder: Path, clock: Clock, until_idle: float | None = None) -> FolderWatch:
     def order(found: Found) -> Job:
         return Job(found.name, found.files)
 
     finder = Finder([folder])
-    return Watch(lambda: finder.scan()[0], order, settle=10, until_idle=until_idle, clock=clock)
+    return FolderWatch(lambda: finder.scan()[0], order, settle=10, until_idle=until_idle, clock=clock)
 
 
 def frame(path: Path, content: bytes = b"x") -> None:
@@ -104,7 +104,7 @@ def test_looks_are_not_repeated_within_a_period() -> None:
         looks.append(clock())
         return []
 
-    source = Watch(find, lambda found: Job(found.name, found.files), settle=10, period=1, clock=clock)
+    source = FolderWatch(find, lambda found: Job(found.name, found.files), settle=10, period=1, clock=clock)
     for _ in range(30):
         source.more()
         clock.now += 0.1

@@ -14,7 +14,7 @@ import tifffile
 from defocus_backend.fusion import Fusion
 from defocus_backend.io import Calibration, read_image, read_map
 from defocus_backend.pipeline.options import ReliefParams
-from defocus_backend.pipeline.relief import Relief, without_idle_slices
+from defocus_backend.pipeline.relief import ReliefPlan, without_idle_slices
 from defocus_backend.stacks import as_source
 
 Invoke = Callable[..., Any]
@@ -57,11 +57,11 @@ def test_all_that_can_be_asked_of_the_height(defocus: Invoke, slices: list[Path]
 
 
 def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
-    nothing = Relief.of(ReliefParams(height=True), None)
+    nothing = ReliefPlan.of(ReliefParams(height=True), None)
     known = Calibration(spacing={"Z": 0.5, "X": 0.2, "Y": 0.2}, units={"Z": "um", "X": "um", "Y": "um"})
     found = nothing.within(known)
     assert (found.z_step, found.unit, found.pixel_size) == (0.5, "um", 0.2)
-    given = Relief.of(ReliefParams(pixel_size=1.0, coverage=True), 2.0)
+    given = ReliefPlan.of(ReliefParams(pixel_size=1.0, coverage=True), 2.0)
     assert given.within(known) == given
     assert nothing.within(Calibration()).unit == "slices"
 
@@ -117,7 +117,7 @@ def test_culling_fuses_the_slices_of_use_and_counts_all() -> None:
         return maps(np.tile(np.array([[0, 1, 2]], np.int32), (20, 30)))
 
     run: Any = Facts()
-    chosen = Relief.of(ReliefParams(cull=True), 0.5)
+    chosen = ReliefPlan.of(ReliefParams(cull=True), 0.5)
     again = without_idle_slices(run, as_source(stack), len(stack), first, chosen, fuse)
     assert run.facts["culled"] == [0, 3, 5]
     assert seen["slices"] == [1, 2, 4]
@@ -129,5 +129,5 @@ def test_nothing_idle_is_not_fused_again() -> None:
     first = maps(np.tile(np.array([[0, 1, 2]], np.int32), (20, 30)))
     never: Callable[..., Fusion] = lambda *_, **__: pytest.fail("fused again")  # noqa: E731
     run: Any = Facts()
-    chosen = Relief.of(ReliefParams(cull=True), None)
+    chosen = ReliefPlan.of(ReliefParams(cull=True), None)
     assert without_idle_slices(run, as_source([np.zeros((20, 90))] * 3), 3, first, chosen, never) is first

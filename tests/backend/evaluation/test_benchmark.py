@@ -19,7 +19,7 @@ from defocus_backend.evaluation.benchmark import (
     SCENES,
     Candidate,
     KnownScene,
-    Record,
+    SceneScore,
     Trial,
     draw_scene,
     draw_scenes,
@@ -368,7 +368,7 @@ def test_a_network_takes_part_raw_and_refined(random_weights: dict[str, Path], p
     maps = candidate.maps(scene.picture)
     assert set(maps) == {"raw", "refined"}
     records = [score_map(values, scene) for values in maps.values()]
-    assert all(isinstance(r, Record) and r.textured is not None for r in records)
+    assert all(isinstance(r, SceneScore) and r.textured is not None for r in records)
     assert make_candidate(str(random_weights["blurnet"])).name == "blurnet"
 
 
