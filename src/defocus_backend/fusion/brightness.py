@@ -1,8 +1,8 @@
 """Brightness of the slices of a stack against each other: a lamp that flickers, a camera that sets its own exposure.
 
 Defocus moves light between pixels but loses none, so the means of wide windows hardly depend on it: their ratios say
-how much brighter one slice is than another. In a stack of optical sections the ratios differ from window to window;
-then there is no common gain, and nothing is changed.
+how much brighter one slice is than another. Optical sections do lose light, each by what lies in it: they stay as they
+are, unless a match is asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scipy import ndimage
 from defocus_backend.arrays import Image
 from defocus_backend.errors import InputError
 from defocus_backend.filters import cell_mean
+from defocus_backend.fusion.sections import LightPerSlice
 from defocus_backend.progress import CancelCallback, Reporter
 from defocus_backend.stacks import ChangedStack, SliceSource
 
@@ -76,7 +77,7 @@ def match_brightness(
     """The slices at equal brightness, and the gains they were divided by; see `fuse` for `match_exposure`.
 
     The stack is read once more for it. It comes back as it is where nothing is to be matched, and the gains are None
-    where that was not looked at.
+    where that was not looked at. With "auto" optical sections are not matched, see `defocus_backend.fusion.sections`.
     """
     from defocus_backend.align.stack import AlignedStack
 
@@ -87,14 +88,18 @@ def match_brightness(
     if not wanted or len(slices) < 2:
         return slices, None
     reporter = Reporter(len(slices), "slices", None, cancel)
+    light = LightPerSlice()
 
     def each() -> Iterator[Image]:
         for image in slices.images():
             reporter.advance()
+            light.add(image.gray)
             yield image
 
     with torch.inference_mode():
         gains = slice_gains(each())
+    if match_exposure == "auto" and light.sections:
+        gains = np.ones(len(slices))
     return (slices, gains) if (gains == 1).all() else (MatchedStack(slices, gains), gains)
 
 

@@ -3,6 +3,7 @@
 A camera's noise grows with the light (photon transfer): variance = read noise + gain * intensity. One number taken
 from the dark part of a picture makes the noise of its bright part look like detail. Noise that neighbouring pixels
 share, as after line averaging, demosaicing or denoising, has more energy in the coarser octaves than white noise.
+So has texture; but the texture of neighbouring slices is alike, and their noise is not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor
 
 from defocus_backend.arrays import Image
@@ -22,6 +24,8 @@ from defocus_backend.stacks.samples import SAMPLE_ROWS
 
 OCTAVES = 3
 """Octaves of detail, on cells of 1, 2 and 4 pixels a side."""
+_ESTIMATED = 4
+"""Octaves whose noise is estimated: detail is judged on coarser ones than the first three where these are all noise."""
 BEFORE = 0.8
 """Sigma in cells of an octave of the Gaussian before the Laplacian."""
 _GAIN = 0.370
@@ -32,8 +36,11 @@ _WINDOW = 2.0
 """Sigma in cells of the windows over which energies are gathered for the estimate."""
 _MEDIAN_OF_NORMAL = 0.6745
 """Median of the absolute value of a standard normal variable."""
-_LOW, _LOW_OF_NOISE = 0.05, 0.62
-"""Quantile of the energies taken as noise, and what it is of their mean where there is noise alone."""
+_LOW, _NEXT = 0.05, 0.25
+"""Quantile of the energies taken as noise, and one more: how far apart they lie shows how many independent values of
+noise a window has, and with it how far the lower one lies below the mean."""
+_LOW_OF_NOISE, _LEAST_OF_NOISE = 0.62, 0.35
+"""The lower one against the mean where there is noise alone: of white noise, and of noise shared by many neighbours."""
 _BINS, _FEW = 16, 64
 """Bins of intensity, half of them for the brightest tenth, and the fewest windows in one."""
 _JUDGED = 8.0
@@ -47,13 +54,18 @@ _FINE = 1
 _SATURATED = 0.985
 """Intensity from which values may be cut off, and their noise with them."""
 _AROUND = 1.0
-"""Sigma in such cells of the window around each."""
+"""Sigma in such cells of the window around each, for white noise."""
 _NOISE_ALONE, _SIGNAL = 2.5, 5.0
 """Energy over that of noise up to which it may be noise alone, and from which it is signal."""
+_MOST_REACH = 2.5
+"""Most by which a window is widened for noise that neighbours share."""
 _CLEAR = 2.0
 """Variance over that of rounding from which the octaves of the noise are compared."""
-_MOST_SHARED = (1.0, 4.0, 7.0)
-"""Energy of an octave against that of white noise above which it is texture, not noise that neighbours share."""
+_QUIETEST, _ALIKE = 0.1, 0.35
+"""Share of the windows with the least detail in which slices are compared, and the correlation of their detail from
+which it is texture: noise, shared by neighbours or not, has up to 0.25, smooth texture 0.5 and more."""
+_MOST_SHARED = (1.0, 4.0, 7.0, 10.0)
+"""Energy of an octave against that of white noise above which it counts as texture where a single slice is known."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,10 @@ class NoiseModel:
     Attributes
     ----------
     offset, slope : float
-        That of white noise with the same detail in the finest octave.
+        That of white noise with the same detail in the finest octave whose noise is clear of the rounding to 8 bits.
     shared : tuple of float
-        Energy of each octave against that of this white noise; 1 where neighbours share no noise.
+        Energy of each octave against that of this white noise; 1 where neighbours share no noise, and below 1 in
+        octaves too fine for the noise.
     level : float
         Typical intensity of the stack, 0 to 1.
     finest : int
@@ -74,7 +87,7 @@ class NoiseModel:
 
     offset: float = _LEAST
     slope: float = 0.0
-    shared: tuple[float, ...] = (1.0,) * OCTAVES
+    shared: tuple[float, ...] = (1.0,) * _ESTIMATED
     level: float = 0.5
     finest: int = 0
 
@@ -85,16 +98,28 @@ class NoiseModel:
 
     def energy(self, octave: int, intensity: Tensor) -> Tensor:
         """Mean square of the Laplacian of noise alone in an octave, at these intensities."""
-        gain = self._gain(octave)
-        return intensity.clamp_min(0).mul_(gain * self.slope).add_(gain * self.offset)
+        gain, share = _GAIN / 4.0**octave, self._share(octave)
+        variance = intensity.clamp_min(0).mul_(gain * share * self.slope).add_(gain * share * self.offset)
+        return variance.clamp_min_(gain * _LEAST)
 
     def typical_energy(self, octave: int) -> float:
         """The same at the typical intensity."""
-        return self._gain(octave) * (self.offset + self.slope * self.level)
+        variance = self._share(octave) * (self.offset + self.slope * self.level)
+        return _GAIN / 4.0**octave * max(variance, _LEAST)
 
-    def _gain(self, octave: int) -> float:
-        share: float = self.shared[min(octave, OCTAVES - 1)] / 4.0**octave
-        return _GAIN * share
+    @property
+    def reach(self) -> float:
+        """By how much wider a window must be to average as many independent values as of white noise, 1 or more."""
+        # Noise smoothed by a Gaussian of variance g has (s + g)^-3 of the energy of the octave whose variance is s.
+        grains = [0.0]
+        for octave, (finer, coarser) in enumerate(itertools.pairwise(self.shared[:OCTAVES])):
+            ratio = min((coarser / (64 * finer)) ** (1 / 3), 0.999)
+            grains.append((4 * ratio - 1) / (1 - ratio) * 4**octave)
+        widened: float = (1 + max(grains) / 4 ** (OCTAVES - 1)) ** 0.5
+        return min(widened, _MOST_REACH)
+
+    def _share(self, octave: int) -> float:
+        return self.shared[min(octave, len(self.shared) - 1)]
 
 
 def noise_level(images: Iterable[Image]) -> float:
@@ -148,35 +173,89 @@ def estimate_noise(images: Iterable[Image]) -> NoiseModel:
     NoiseModel
         At least the rounding of 8-bit values.
     """
-    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(OCTAVES)]
+    seen = [_Windows() for _ in range(_ESTIMATED)]
     for image in images:
-        for strip in image.gray.split(SAMPLE_ROWS):
-            for octave, (intensity, energy) in enumerate(octaves_of(strip)):
-                parts[octave].append((gaussian_blur(intensity, _WINDOW), gaussian_blur(energy, _WINDOW)))
-    if not parts[0]:
+        strips = image.gray.split(SAMPLE_ROWS)
+        for octave, windows in enumerate(seen):
+            windows.add(strips, octave)
+    if not seen[0].parts:
         return NoiseModel()
-    flat = [[np.concatenate([p[k][::2, ::2].cpu().numpy().ravel() for p in part]) for k in (0, 1)] for part in parts]
+    flat = [[np.concatenate([_some(p[k]) for p in one.parts]) for k in (0, 1)] for one in seen]
     level = float(np.median(flat[0][0]))
     shares = np.concatenate([np.linspace(0, 0.9, _BINS // 2), 1 - np.geomspace(0.1, 0.001, _BINS // 2)[1:], [1.0]])
     edges = np.quantile(flat[0][0], shares)
+    alike = [one.correlation for one in seen]
     lows = [
-        _low_energies(both[0], both[1], edges) * (4**octave / (_GAIN * _LOW_OF_NOISE))
+        _noise_energies(both[0], both[1], edges, shared=octave > 0 and alike[octave] < _ALIKE) * (4**octave / _GAIN)
         for octave, both in enumerate(flat)
     ]
     places = np.array([np.mean(pair) for pair in itertools.pairwise(edges)])
-    known = np.isfinite(lows[0])
-    if not known.any():
+    if not np.isfinite(lows[0]).any():
         return NoiseModel(level=level)
-    offset, slope = _line_from_below(places[known], lows[0][known])
-    shared = [1.0]
-    for octave in range(1, OCTAVES):
-        noisy = known & np.isfinite(lows[octave]) & (lows[0] > _CLEAR * _LEAST)
-        ratio = lows[octave][noisy] / lows[0][noisy]
+    usual = [float(np.nanmedian(low)) if np.isfinite(low).any() else 0.0 for low in lows]
+    clear = [n for n in range(_ESTIMATED) if usual[n] > _CLEAR * _LEAST and (not n or alike[n] < _ALIKE)]
+    first = clear[0] if clear else 0
+    known = np.isfinite(lows[first])
+    offset, slope = _line_from_below(places[known], lows[first][known])
+    shared: list[float] = []
+    for octave in range(_ESTIMATED):
+        noisy = known & np.isfinite(lows[octave]) & (lows[first] > _CLEAR * _LEAST)
+        ratio = lows[octave][noisy] / lows[first][noisy]
         # The same in every bin if it is noise: the bin with the least texture decides.
         least = float(np.quantile(ratio, 0.1)) if ratio.size else 1.0
-        shared.append(max(1.0, least) if least <= _MOST_SHARED[octave] else shared[-1])
+        if octave <= first:
+            shared.append(1.0 if octave == first else min(1.0, least))
+        else:
+            by_ratio = np.isnan(alike[octave]) and least <= _MOST_SHARED[octave]
+            shared.append(max(1.0, least) if by_ratio or alike[octave] < _ALIKE else shared[-1])
     model = NoiseModel(max(offset, _LEAST), slope, tuple(shared), level)
-    return replace(model, finest=_finest(parts, model))
+    return replace(model, finest=_finest([one.parts for one in seen[:OCTAVES]], model))
+
+
+class _Windows:
+    """Detail of an octave in the windows of some slices.
+
+    Attributes
+    ----------
+    parts : list of pairs of tensors
+        Intensity and energy, a pair for each strip of each slice.
+    correlation : float
+        That of the detail of one slice with the next one's, where both have the least; NaN for a single slice.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Tensor, Tensor]] = []
+        self._before: list[tuple[Tensor, Tensor]] = []
+        self._correlations: list[float] = []
+
+    def add(self, strips: Sequence[Tensor], octave: int) -> None:
+        """Take in the strips of rows of the next slice."""
+        here = []
+        for strip in strips:
+            smooth = gaussian_blur(cell_mean(strip, 2**octave), BEFORE)
+            detail = laplacian(smooth)
+            energy = gaussian_blur(detail.square(), _WINDOW)
+            self.parts.append((gaussian_blur(smooth, _WINDOW), energy))
+            here.append((detail, energy))
+        if [d.shape for d, _ in here] == [d.shape for d, _ in self._before]:
+            self._compare(here)
+        self._before = here
+
+    def _compare(self, here: Sequence[tuple[Tensor, Tensor]]) -> None:
+        both = list(zip(here, self._before, strict=True))
+        common = np.concatenate([_some(gaussian_blur(a * b, _WINDOW)) for (a, _), (b, _) in both])
+        size = np.concatenate([_some((a * b).sqrt()) for (_, a), (_, b) in both])
+        quiet = (size > 0) & (size <= np.quantile(size, _QUIETEST))
+        self._correlations.append(float(common[quiet].sum() / size[quiet].sum()) if quiet.any() else 1.0)
+
+    @property
+    def correlation(self) -> float:
+        return float(np.median(self._correlations)) if self._correlations else float("nan")
+
+
+def _some(values: Tensor) -> NDArray[np.float32]:
+    """Every second row and column of a plane, in one dimension."""
+    return np.asarray(values[::2, ::2].cpu().numpy().ravel())
 
 
 def _finest(parts: list[list[tuple[Tensor, Tensor]]], model: NoiseModel) -> int:
@@ -214,7 +293,7 @@ def signal(octaves: Sequence[tuple[Tensor, Tensor]], noise: NoiseModel) -> tuple
     """
     found: list[Tensor] = []
     for octave, (intensity, energy) in enumerate(octaves):
-        around = gaussian_blur(cell_mean(energy, SIGNAL_SIDE // 2**octave), _AROUND)
+        around = gaussian_blur(cell_mean(energy, SIGNAL_SIDE // 2**octave), _AROUND * noise.reach)
         found.append(around / noise.energy(octave, cell_mean(intensity, SIGNAL_SIDE // 2**octave)))
     fine = torch.stack(found[: max(noise.finest, _FINE) + 1]).amax(0)
     both = torch.stack([torch.stack(found).amax(0), fine])
@@ -222,16 +301,26 @@ def signal(octaves: Sequence[tuple[Tensor, Tensor]], noise: NoiseModel) -> tuple
     return every, fine
 
 
-def _low_energies(
-    intensity: NDArray[np.float32], energy: NDArray[np.float32], edges: NDArray[np.float64]
+def _noise_energies(
+    intensity: NDArray[np.float32], energy: NDArray[np.float32], edges: NDArray[np.float64], *, shared: bool
 ) -> NDArray[np.float64]:
-    """Low quantile of the energies in every bin of intensity; NaN in bins with few windows."""
-    found = np.full(len(edges) - 1, np.nan)
+    """Mean energy of the noise in every bin of intensity, from the windows with the least; NaN in bins with few.
+
+    With `shared` the noise may be that of many neighbours, so that the windows differ more.
+    """
+    found, apart = np.full((2, len(edges) - 1), np.nan)
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
         inside = energy[(intensity >= low) & (intensity <= min(high, _SATURATED))]
         if inside.size >= _FEW:
-            found[number] = np.quantile(inside, _LOW)
-    return found
+            found[number], after = np.quantile(inside, (_LOW, _NEXT))
+            apart[number] = found[number] / max(after, np.finfo(np.float32).tiny)
+    if not shared or not np.isfinite(apart).any():
+        return found / _LOW_OF_NOISE
+    # The energy of noise has a gamma distribution; texture draws the quantiles apart, so the closest pair counts.
+    shapes = np.geomspace(0.5, 100, 60)
+    lower, upper = special.gammaincinv(shapes[:, None], (_LOW, _NEXT)).T
+    of_mean = np.interp(np.nanmax(apart), lower / upper, lower / shapes)
+    return found / float(np.clip(of_mean, _LEAST_OF_NOISE, _LOW_OF_NOISE))
 
 
 def _line_from_below(places: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:

@@ -9,8 +9,9 @@ import torch
 from defocus_backend.arrays import as_image
 from defocus_backend.filters import cell_mean, gaussian_blur, laplacian
 from defocus_backend.fusion.decision import SIGMA, Detail, combined_score, height_score, nearest_slice, weighed_sigma
-from defocus_backend.fusion.noise import NoiseModel, estimate_noise, noise_level
+from defocus_backend.fusion.noise import NoiseModel, estimate_noise, noise_level, octaves_of
 from defocus_backend.params import BlendParams, DecisionParams
+from defocus_backend.synthetic.degrade import share_noise
 
 NOISE, CLEAN = NoiseModel.white(0.01), NoiseModel.white(0.0012)
 
@@ -72,6 +73,34 @@ def test_the_noise_is_found_at_every_brightness(photo: np.ndarray) -> None:
     found = estimate_noise(as_image(s, value_range=(0, 1)) for s in slices)
     for light in (0.2, 0.5, 0.8):
         assert found.offset + found.slope * light == pytest.approx(0.002 * light, rel=0.35)
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.5, 4.0])
+def test_noise_that_neighbours_share_is_known_in_every_octave(photo: np.ndarray, grain: float) -> None:
+    """As demosaicing and denoising leave it: the energy of an octave is what `octaves_of` finds in noise alone."""
+    rng = np.random.default_rng(2)
+    sharp = torch.from_numpy(photo.astype(np.float32))
+    sharp[:, :160] = 110
+    noises = [
+        torch.from_numpy(share_noise(rng.standard_normal(sharp.shape, dtype=np.float32), grain)) for _ in range(5)
+    ]
+    slices = [
+        (gaussian_blur(sharp, 0.1 + 2 * n) + 6 * noise).round().clamp(0, 255).byte() for n, noise in enumerate(noises)
+    ]
+    found = estimate_noise(as_image(s.numpy()) for s in slices)
+    for octave in range(1 if grain > 2 else 0, 3):  # so smooth a noise has nothing in the finest
+        alone = float(octaves_of(6 / 255 * noises[0])[octave][1].mean())
+        rounding = NoiseModel.white(0.3 / 255).typical_energy(octave)
+        assert found.typical_energy(octave) == pytest.approx(alone + rounding, rel=0.5)
+
+
+def test_texture_is_not_taken_for_noise_that_neighbours_share(photo: np.ndarray) -> None:
+    """All slices of a smooth photograph show the same coarse detail, up to a blur; there is no noise."""
+    smooth = gaussian_blur(torch.from_numpy(photo.astype(np.float32)), 2.0)
+    slices = [gaussian_blur(smooth, 0.5 + n).round().byte() for n in range(5)]
+    found = estimate_noise(as_image(s.numpy()) for s in slices)
+    for octave in range(3):
+        assert found.typical_energy(octave) < 10 * NoiseModel.white(0.3 / 255).typical_energy(octave)
 
 
 def test_where_only_coarse_detail_stands_out_focus_is_judged_on_coarser_cells() -> None:

@@ -1,0 +1,110 @@
+"""Optical sections and widefield slices of one drawn specimen in three dimensions, with everything known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from defocus_backend.synthetic.degrade import Gray, blur
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A specimen under a microscope, sharp to the pixel.
+
+    Attributes
+    ----------
+    light : (N, H, W) float32 array
+        Light that each depth gives, gray values; 0 where there is nothing.
+    """
+
+    light: Gray
+
+    def sections(self, core: float = 1.0, axial: float = 1.0) -> Gray:
+        """Slices of a confocal or light-sheet microscope without noise, (N, H, W) gray values.
+
+        Parameters
+        ----------
+        core : float
+            Sigma in pixels of the point spread function across the axis.
+        axial : float
+            The same along the axis, in slices.
+        """
+        along = ndimage.gaussian_filter1d(self.light, axial, axis=0, mode="constant")
+        return np.stack([blur(plane, core) for plane in along])
+
+    def widefield(self, core: float = 1.0, growth: float = 1.5) -> Gray:
+        """Slices of a widefield microscope without noise: light of all depths, (N, H, W) gray values.
+
+        Parameters
+        ----------
+        core : float
+            Sigma in pixels in focus.
+        growth : float
+            Sigma in pixels that one slice of distance adds.
+        """
+        count = len(self.light)
+        slices = np.zeros_like(self.light)
+        for depth, plane in enumerate(self.light):
+            if plane.any():
+                for n in range(count):
+                    slices[n] += blur(plane, float(np.hypot(core, growth * (n - depth))))
+        return slices
+
+    def empty(self, margin: float) -> np.ndarray:
+        """Where no depth has light within so many pixels, (H, W) bool."""
+        return np.asarray(ndimage.distance_transform_edt(~(self.light > 0).any(axis=0)) > margin)
+
+
+def draw_specimen_in_depth(
+    count: int,
+    side: int,
+    rng: np.random.Generator,
+    *,
+    nuclei: int = 5,
+    threads: int = 4,
+    spots: int = 30,
+) -> Specimen:
+    """Nuclei with bright envelopes and grainy inside, threads and spots, at all depths; about half the field is empty.
+
+    Parameters
+    ----------
+    count : int
+        Number of slices.
+    side : int
+        Side of the field in pixels.
+    rng : numpy.random.Generator
+        Random numbers.
+    nuclei, threads, spots : int
+        How many of each.
+    """
+    z, y, x = np.meshgrid(np.arange(count), np.arange(side), np.arange(side), indexing="ij", sparse=True)
+    light = np.zeros((count, side, side), dtype=np.float32)
+    # The outermost slices hold nothing: there the light has gone.
+    first, last = 0.2 * count, 0.8 * (count - 1)
+    left = np.array([0.08, 0.55]) * side if rng.random() < 0.5 else np.array([0.0, 0.6]) * side
+    for _ in range(nuclei):
+        radius = rng.uniform(0.06, 0.11) * side
+        thick = rng.uniform(0.1, 0.2) * count
+        middle = rng.uniform(first, last), *(rng.uniform(*left, 2) + radius / 2)
+        place = np.sqrt(
+            ((z - middle[0]) / thick) ** 2 + ((y - middle[1]) / radius) ** 2 + ((x - middle[2]) / radius) ** 2
+        )
+        grain = ndimage.gaussian_filter(rng.standard_normal(light.shape, dtype=np.float32), (0.7, 1.5, 1.5))
+        inside = (place < 1) * (0.25 + 0.12 * grain / grain.std()).clip(0)
+        envelope = np.exp(-0.5 * ((place - 1) * radius / 1.2) ** 2)
+        bright = np.where(envelope > 0.02, np.maximum(inside, envelope), inside)
+        light = np.maximum(light, rng.uniform(60, 160) * bright)
+    for _ in range(threads):
+        length = int(rng.integers(side // 3, side))
+        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.06, length))
+        path = rng.uniform(*left, 2) + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0)
+        depth = np.linspace(*rng.uniform(first, last, 2), length)
+        cells = np.rint(np.column_stack([depth, path])).astype(int)
+        inside = ((cells[:, 1:] >= 0) & (cells[:, 1:] < left[1] + 0.1 * side)).all(axis=1)
+        light[tuple(cells[inside].T)] = rng.uniform(250, 500)
+    where = np.rint(np.column_stack([rng.uniform(first, last, spots), rng.uniform(*left, (spots, 2))])).astype(int)
+    light[tuple(where.T)] = rng.uniform(400, 1500, spots)
+    return Specimen(light.astype(np.float32))
