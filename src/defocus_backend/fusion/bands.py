@@ -16,6 +16,7 @@ from defocus_backend.device import give_back_freed_memory
 from defocus_backend.fusion.brightness import match_brightness
 from defocus_backend.fusion.engine import fuse_slices
 from defocus_backend.fusion.noise import estimate_noise
+from defocus_backend.fusion.phase import contrast_reversal
 from defocus_backend.fusion.result import Fusion
 from defocus_backend.fusion.settings import FusionSettings
 from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCallback, Share
@@ -74,15 +75,19 @@ def fuse_in_bands(
 ) -> Fusion:
     """Fuse one stack, band by band where its planes are large; parameters as for `fuse_slices`.
 
-    The values that count as black and white, the gains and the noise are found once for the whole stack. All slices are
-    read once more for every band. Maps are cut at the seams, the fused image fades over.
+    The values that count as black and white, the gains, the noise and a reversal of contrast are found once for the
+    whole stack. All slices are read once more for every band. Maps are cut at the seams, the fused image fades over.
     """
 
     def fuse_band(rows: SliceSource, report: ProgressCallback | None) -> Fusion:
-        return fuse_slices(rows, settings, noise, progress=report, cancel=cancel)
+        return fuse_slices(rows, settings, noise, reversal=reversal, progress=report, cancel=cancel)
 
     slices, gains = match_brightness(slices, settings.match_exposure, cancel)
-    noise = estimate_noise(slices.sample())
+    samples = list(slices.sample())
+    noise, place = estimate_noise(samples), contrast_reversal([image.gray for image in samples])
+    # The samples are spread evenly, both ends included.
+    reversal = None if place is None else place * (len(slices) - 1) / (len(samples) - 1)
+    del samples
     # A decision that needs the whole plane is not cut.
     whole = settings.decider.settle is not None
     bands = [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape)
@@ -156,7 +161,8 @@ def _merge(whole: Fusion | None, part: Fusion, band: Band, height: int, image_ax
         fade = _FADE if name == "image" and value.dtype != np.bool_ else 0
         _put(np.moveaxis(known[name], axis, 0), np.moveaxis(value, axis, 0), band, fade)
         merged[name] = known[name]
-    return Fusion(**merged, sections=part.sections or (whole is not None and whole.sections))
+    sections = part.sections or (whole is not None and whole.sections)
+    return Fusion(**merged, sections=sections, reversal=part.reversal)
 
 
 def _put(whole: NDArray[Any], part: NDArray[Any], band: Band, fade: int) -> None:

@@ -105,6 +105,8 @@ class Coverage:
         Slices with nothing but noise.
     sections : bool
         Whether the slices are optical sections, see `Fusion`.
+    reversal : float or None
+        Where the contrast of transparent objects reverses, see `Fusion`.
     """
 
     z: tuple[float, ...]
@@ -116,6 +118,7 @@ class Coverage:
     trim: tuple[int, int]
     noise_only: tuple[int, ...] = ()
     sections: bool = False
+    reversal: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers, lists and dictionaries, as JSON holds them."""
@@ -133,7 +136,7 @@ class Coverage:
             else:
                 where = f"between slices {gap.before} and {gap.after}, about z = {gap.z:.4g} {unit}"
             lines.append(f"a slice is missing {where}, for {gap.share:.1%} of the picture")
-        lines += _remarks(self.noise_only, self.sections, len(self.z))
+        lines += _remarks(self.noise_only, self.sections, self.reversal, len(self.z))
         if self.idle:
             lines.append(f"slices that add nothing: {', '.join(map(str, self.idle))}")
         first, last = self.trim
@@ -147,12 +150,12 @@ class Coverage:
 
 
 def remarks(fusion: Fusion) -> list[str]:
-    """What a user should know of the slices of a single stack, in words: noise alone, optical sections."""
+    """What a user should know of the slices of a single stack, in words: noise alone, optical sections, reversal."""
     count = 0 if fusion.signal is None else len(fusion.signal)
-    return _remarks(fusion.noise_only, fusion.sections, count)
+    return _remarks(fusion.noise_only, fusion.sections, fusion.reversal, count)
 
 
-def _remarks(noise_only: tuple[int, ...], sections: bool, count: int) -> list[str]:
+def _remarks(noise_only: tuple[int, ...], sections: bool, reversal: float | None, count: int) -> list[str]:
     lines = []
     if noise_only:
         which = "all slices" if len(noise_only) == count else f"slices {_runs(noise_only)}"
@@ -161,6 +164,11 @@ def _remarks(noise_only: tuple[int, ...], sections: bool, count: int) -> list[st
         lines.append(
             "optical sections (confocal or light sheet): several depths share a pixel, the height is that of the "
             "strongest detail and unknown where there is none; each channel is fused by its own detail"
+        )
+    if reversal is not None:
+        lines.append(
+            f"transparent objects in brightfield: their contrast reverses about slice {reversal:.1f}, which counts as "
+            "their focus, since out of focus they have more detail; sigma says little of them"
         )
     return lines
 
@@ -228,6 +236,7 @@ def coverage(
         trim=trim,
         noise_only=fusion.noise_only,
         sections=fusion.sections,
+        reversal=fusion.reversal,
     )
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 _YX, _NYX = ({"axes": axes} for axes in ("YX", "NYX"))
 _FLOAT, _INT, _BOOL = ({"dtype": np.dtype(kind)} for kind in (np.float32, np.int32, np.bool_))
+_FACTS = ("sections", "reversal")
+"""Fields that are no arrays."""
 _LEAST_SIGNAL = 0.001
 """Share of the picture with detail above the noise under which a slice holds noise alone."""
 
@@ -48,6 +50,9 @@ class Fusion:
     sections : bool
         True if the slices are optical sections (confocal, light sheet): then several depths share a pixel, and a
         slice without signal is not blurred.
+    reversal : float or None
+        Of transparent objects in brightfield, the place along the slices, from 0, where their contrast reverses: there
+        they are in focus. None for all other stacks, see `defocus_backend.fusion.phase`.
     gains : (N,) float64 array or None
         How much brighter each slice was than the one of median brightness; it was divided by that. Of the channel on
         which focus was judged. None where brightness was not compared.
@@ -66,6 +71,7 @@ class Fusion:
     weights: NDArray[np.float32] | None = field(default=None, metadata=_NYX | _FLOAT)
     signal: NDArray[np.float64] | None = field(default=None, metadata={"axes": "N", "dtype": np.dtype(np.float64)})
     sections: bool = False
+    reversal: float | None = None
     gains: NDArray[np.float64] | None = field(default=None, metadata={"axes": "N", "dtype": np.dtype(np.float64)})
 
     @property
@@ -76,7 +82,7 @@ class Fusion:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays that are there, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in values.items() if value is not None and name != "sections"}
+        return {name: value for name, value in values.items() if value is not None and name not in _FACTS}
 
     @staticmethod
     def stacked(parts: Sequence[Fusion], shape: tuple[int, ...]) -> Fusion:
@@ -84,7 +90,8 @@ class Fusion:
         names = parts[0].arrays()
         found = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
         merged = {name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()}
-        return Fusion(**merged, sections=any(part.sections for part in parts))
+        reversal = parts[0].reversal if len(parts) == 1 else None
+        return Fusion(**merged, sections=any(part.sections for part in parts), reversal=reversal)
 
 
 MAP_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(

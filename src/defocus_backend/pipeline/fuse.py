@@ -168,6 +168,8 @@ def _fuse_by_defocus(
     with run.progress(f"{count} slices") as progress:
         result = fuse(slices, **{**common, **relief.positions(slices, count)}, progress=progress)
     run.facts |= {"noise_only": list(result.noise_only), "optical_sections": result.sections}
+    if result.reversal is not None:
+        run.facts["contrast_reverses_at"] = round(result.reversal, 2)
     if not settings.relief.coverage:  # whose report says it too
         for line in remarks(result):
             run.tell(line)

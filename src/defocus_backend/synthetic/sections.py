@@ -84,11 +84,11 @@ def draw_specimen_in_depth(
     light = np.zeros((count, side, side), dtype=np.float32)
     # The outermost slices hold nothing: there the light has gone.
     first, last = 0.2 * count, 0.8 * (count - 1)
-    left = np.array([0.08, 0.55]) * side if rng.random() < 0.5 else np.array([0.0, 0.6]) * side
+    low, high = (0.08 * side, 0.55 * side) if rng.random() < 0.5 else (0.0, 0.6 * side)
     for _ in range(nuclei):
         radius = rng.uniform(0.06, 0.11) * side
         thick = rng.uniform(0.1, 0.2) * count
-        middle = rng.uniform(first, last), *(rng.uniform(*left, 2) + radius / 2)
+        middle = rng.uniform(first, last), *(rng.uniform(low, high, 2) + radius / 2)
         place = np.sqrt(
             ((z - middle[0]) / thick) ** 2 + ((y - middle[1]) / radius) ** 2 + ((x - middle[2]) / radius) ** 2
         )
@@ -100,11 +100,12 @@ def draw_specimen_in_depth(
     for _ in range(threads):
         length = int(rng.integers(side // 3, side))
         heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.06, length))
-        path = rng.uniform(*left, 2) + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0)
-        depth = np.linspace(*rng.uniform(first, last, 2), length)
+        path = rng.uniform(low, high, 2) + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0)
+        ends = rng.uniform(first, last, 2)
+        depth = np.linspace(ends[0], ends[1], length)
         cells = np.rint(np.column_stack([depth, path])).astype(int)
-        inside = ((cells[:, 1:] >= 0) & (cells[:, 1:] < left[1] + 0.1 * side)).all(axis=1)
+        inside = ((cells[:, 1:] >= 0) & (cells[:, 1:] < high + 0.1 * side)).all(axis=1)
         light[tuple(cells[inside].T)] = rng.uniform(250, 500)
-    where = np.rint(np.column_stack([rng.uniform(first, last, spots), rng.uniform(*left, (spots, 2))])).astype(int)
+    where = np.rint(np.column_stack([rng.uniform(first, last, spots), rng.uniform(low, high, (spots, 2))])).astype(int)
     light[tuple(where.T)] = rng.uniform(400, 1500, spots)
     return Specimen(light.astype(np.float32))
