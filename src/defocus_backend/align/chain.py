@@ -12,6 +12,7 @@ from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.exposure import exposure_gain
 from defocus_backend.align.frames import SmallFrame, small_frame
 from defocus_backend.align.motion import Matrix, Motion, from_pixels, locked_degrees, to_pixels
+from defocus_backend.align.odd import DISPLACED, SIGMAS, OddFrame, bumped_frames, reference_frame
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import AlignedStack, require_opencv
 from defocus_backend.arguments import names_bad_arguments
@@ -64,7 +65,7 @@ def align_stack(
     interpolation : {"cubic", "lanczos"}
         Kernel by which the original pixels are resampled.
     reference : int or None
-        Frame that stays as it is, from 0; by default the middle one.
+        Frame that stays as it is, from 0; by default the middle one, or the nearest one to it that is not bumped.
     progress, cancel : callable or None
         Called once a frame, see `defocus_backend.progress`.
 
@@ -92,8 +93,8 @@ def align_stack(
     motion = Motion.of(params.model, locked_degrees(params.lock))
     require_opencv()
     frames = as_source(stack, channel_axis=channel_axis)
-    middle = len(frames) // 2 if reference is None else reference
-    if isinstance(middle, bool) or not isinstance(middle, int) or not 0 <= middle < len(frames):
+    whole = isinstance(reference, int) and not isinstance(reference, bool)
+    if reference is not None and not (whole and 0 <= reference < len(frames)):
         raise InputError("reference", repr(reference), f"None or a frame from 0 to {len(frames) - 1}")
     reporter = Reporter(len(frames), "frames", progress, cancel)
     reporter.check()
@@ -101,6 +102,7 @@ def align_stack(
     for number in range(len(frames)):
         chain.add(small_frame(frames, number))
         reporter.advance()
+    middle = reference_frame(len(frames), chain.bumped()) if reference is None else reference
     alignment = Alignment(
         matrices=chain.matrices(middle, frames.plane_shape),
         gains=np.stack(chain.gains) / chain.gains[middle],
@@ -136,6 +138,7 @@ class _Chain:
         self.failed: list[int] = []
         self.warnings: list[str] = []
         self._motion, self._match = motion, match_exposure
+        self._variances: dict[int, float] = {}
         self._good: _Placed | None = None
         self._lost: _Placed | None = None
         self._velocity: Matrix = np.eye(3)
@@ -157,6 +160,7 @@ class _Chain:
         if not link.good:
             self._fail(number, frame, anchor, link)
             return
+        self._variances[number] = (link.error * frame.factor) ** 2
         step = link.matrix if anchor.number == number - 1 else np.eye(3)
         self._velocity = self._motion.constrain(step)
         place = self._motion.constrain(link.matrix @ anchor.place)
@@ -185,6 +189,12 @@ class _Chain:
             pixels = block @ to_pixels(place @ back, small.shape) @ np.linalg.inv(block)
             found.append(to_pixels(self._motion.constrain(from_pixels(pixels, shape)), shape))
         return np.stack(found)
+
+    def bumped(self) -> tuple[OddFrame, ...]:
+        """Frames that lie elsewhere than both neighbours, which lie together."""
+        assert self._good is not None, "frames were added"
+        small = self._good.frame
+        return bumped_frames(self.places, self._variances, small.shape, small.factor, DISPLACED, SIGMAS)
 
     def _link(self, anchor: _Placed, frame: SmallFrame, starts: list[Matrix]) -> Link:
         return register(anchor.frame.pyramid, frame.pyramid, self._motion, starts)

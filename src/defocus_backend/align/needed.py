@@ -9,18 +9,16 @@ import numpy as np
 
 from defocus_backend.align.frames import SmallFrame, small_frame
 from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
-from defocus_backend.align.odd import OddFrame, Watch, bumped_frames
+from defocus_backend.align.odd import DISPLACED, SIGMAS, OddFrame, Watch, bumped_frames, reference_frame
 from defocus_backend.align.register import Link, register
 from defocus_backend.align.stack import require_opencv
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.progress import CancelCallback, Reporter
-from defocus_backend.stacks import StackLike, as_source
+from defocus_backend.stacks import SliceSource, StackLike, as_source
 
 _SIDE = 256
 _DRIFTS = 8
 """Frames compared over a quarter of the stack as well: a slow drift is too small to be seen between neighbours."""
-_DISPLACED = 0.5
-_SIGMAS = 3.0
 _BEYOND_DOUBT = 2.0
 _BEYOND_DOUBT_SIGMAS = 5.0
 _BEYOND_DOUBT_CORRELATION = 0.95
@@ -40,7 +38,7 @@ class AlignmentNeed:
     reason : str
         In words, with the figure that decided.
     displaced : tuple of int
-        Frames whose corners are displaced against the middle frame, as far as the links show.
+        Frames whose corners are displaced against the middle frame, or the nearest one to it that is not bumped.
     displacement : float
         Largest displacement of a corner between two compared frames, px.
     odd : tuple of OddFrame
@@ -92,14 +90,24 @@ def alignment_needed(
     ------
     InputError, Cancelled
     """
+    return _looked_at(as_source(stack, channel_axis=channel_axis), calibrated, cancel, judging=True)
+
+
+def frames_that_do_not_belong(
+    stack: SliceSource, *, calibrated: bool = False, cancel: CancelCallback | None = None
+) -> AlignmentNeed:
+    """`alignment_needed` without the verdict, for a third of the time: what is odd or bumped."""
+    return _looked_at(stack, calibrated, cancel, judging=False)
+
+
+def _looked_at(frames: SliceSource, calibrated: bool, cancel: CancelCallback | None, *, judging: bool) -> AlignmentNeed:
     require_opencv()
-    frames = as_source(stack, channel_axis=channel_axis)
-    look = _Look(calibrated)
+    look = _Look(calibrated, judging)
     stride = max(2, len(frames) // _DRIFTS)
     reporter = Reporter(len(frames), "frames", cancel=cancel)
     for number in range(len(frames)):
         reporter.advance(0)
-        look.add(small_frame(frames, number, _SIDE), number % stride == 0)
+        look.add(small_frame(frames, number, _SIDE), judging and number % stride == 0)
         reporter.done += 1
     return look.verdict()
 
@@ -119,11 +127,12 @@ class _Step:
 
 
 class _Look:
-    """What the frames seen so far show."""
+    """What the frames seen so far show; unless `judging`, only which of them do not belong."""
 
-    def __init__(self, calibrated: bool) -> None:
+    def __init__(self, calibrated: bool, judging: bool) -> None:
+        self._judging = judging
         self._motion = Motion.of("translation" if calibrated else "similarity", ())
-        self._least, self._sigmas = (_BEYOND_DOUBT, _BEYOND_DOUBT_SIGMAS) if calibrated else (_DISPLACED, _SIGMAS)
+        self._least, self._sigmas = (_BEYOND_DOUBT, _BEYOND_DOUBT_SIGMAS) if calibrated else (DISPLACED, SIGMAS)
         self._alike = _BEYOND_DOUBT_CORRELATION if calibrated else 0.0
         self._steps: list[_Step] = []
         self._lost: list[int] = []
@@ -171,7 +180,8 @@ class _Look:
         shift = float(np.hypot(*parts.shift)) * half_side(template.shape) * template.factor
         turned = abs(parts.rotation) * float(np.hypot(*template.shape)) / 2 * template.factor
         least = self._least + self._sigmas * link.error * template.factor
-        shows = moved > least and link.correlation > self._alike and self._agrees(link, first, second, moved)
+        shows = self._judging and moved > least and link.correlation > self._alike
+        shows = shows and self._agrees(link, first, second, moved)
         error = link.error * template.factor
         shifted = shift > self._least + self._sigmas * link.shift_error * template.factor
         return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and (shifted or turned > least))
@@ -184,7 +194,7 @@ class _Look:
             return False
         factor = template.factor
         loop = displacement(back.matrix @ link.matrix, template.shape) * factor
-        return loop < max(_DISPLACED, moved / 4, 2 * (link.error + back.error) * factor)
+        return loop < max(DISPLACED, moved / 4, 2 * (link.error + back.error) * factor)
 
     def verdict(self) -> AlignmentNeed:
         """The decision, once all frames are added."""
@@ -192,9 +202,10 @@ class _Look:
         if self._good is not None:
             _, frame = self._good
             bumped = bumped_frames(self._places, self._variances, frame.shape, frame.factor, self._least, self._sigmas)
-        return replace(self._decide(), odd=self._watch.odd(), bumped=bumped)
+        decided = self._decide(bumped) if self._judging else AlignmentNeed(False, "not looked at")
+        return replace(decided, odd=self._watch.odd(), bumped=bumped)
 
-    def _decide(self) -> AlignmentNeed:
+    def _decide(self, bumped: tuple[OddFrame, ...]) -> AlignmentNeed:
         """Whether the frames need aligning, and why."""
         count = len(self._places)
         if count > 1 and not self._steps:
@@ -203,7 +214,7 @@ class _Look:
         shown = [s for s in self._steps if s.shows]
         seen = f"corners move by at most {most:.2f} px in {count} frames"
         if not shown:
-            beyond = " beyond five standard errors and 2 px" if self._least > _DISPLACED else ""
+            beyond = " beyond five standard errors and 2 px" if self._least > DISPLACED else ""
             small = most <= self._least
             return AlignmentNeed(False, seen if small else f"{seen}, no more than the registration may err{beyond}")
         if len(self._lost) > _LOST * count:
@@ -215,7 +226,7 @@ class _Look:
             if against > _REVERSED * sum(map(abs, changes)):
                 return AlignmentNeed(False, f"{seen}, but grow and shrink as things do that go out of focus")
         largest = max(shown, key=lambda s: s.displacement)
-        displaced = self._displaced(shown)
+        displaced = self._displaced(shown, reference_frame(count, bumped))
         parts = decompose(largest.matrix)
         reason = (
             f"frame {largest.second} is displaced by up to {largest.displacement:.1f} px against frame {largest.first} "
@@ -224,11 +235,10 @@ class _Look:
         )
         return AlignmentNeed(True, reason, displaced, largest.displacement)
 
-    def _displaced(self, shown: list[_Step]) -> tuple[int, ...]:
-        """Frames displaced against the middle one by more than the links between the two may err."""
+    def _displaced(self, shown: list[_Step], middle: int) -> tuple[int, ...]:
+        """Frames displaced against that in the middle by more than the links between the two may err."""
         assert self._good is not None, "frames were added"
         shape, factor = self._good[1].shape, self._good[1].factor
-        middle = len(self._places) // 2
         back = np.linalg.inv(self._places[middle])
         variances = np.cumsum([self._variances.get(n, 0.0) for n in range(len(self._places))])
         found = []

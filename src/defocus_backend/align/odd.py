@@ -32,6 +32,10 @@ _WHITE, _WHITE_SHARE = 0.97, 0.4
 """Value that counts as clipped, and the share of such places by which an overexposed frame exceeds the others."""
 _BLACK, _LIT = 0.02, 0.1
 """Mean of a black frame, and the least of the others, in the unit range."""
+DISPLACED, SIGMAS = 0.5, 3.0
+"""Displacement in px that does not count, and standard errors beyond it."""
+_MAJORITY = 5
+"""Least frames of which a bumped one in the middle is not the reference."""
 _TOGETHER = 0.25
 """How far the neighbours of a bumped frame may be apart, against its own displacement."""
 
@@ -152,6 +156,15 @@ def bumped_frames(
         if min(moved) > least + sigmas * error and apart < _TOGETHER * min(moved):
             found.append(OddFrame(number, f"displaced by {min(moved):.1f} px against its neighbours"))
     return tuple(found)
+
+
+def reference_frame(count: int, bumped: tuple[OddFrame, ...]) -> int:
+    """The middle frame, or the nearest one to it that lies where its neighbours do.
+
+    Of fewer than five frames it is the middle one: two neighbours that lie together are no majority.
+    """
+    out = {frame.number for frame in bumped} if count >= _MAJORITY else set()
+    return min((n for n in range(count) if n not in out), key=lambda n: abs(n - count // 2), default=count // 2)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

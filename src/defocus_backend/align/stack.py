@@ -13,6 +13,7 @@ from defocus_backend.align.frames import for_opencv
 from defocus_backend.arguments import names_bad_arguments
 from defocus_backend.arrays import hidden_pixels
 from defocus_backend.errors import InputError
+from defocus_backend.luma import LUMA
 from defocus_backend.params import AlignParams
 from defocus_backend.stacks import SliceSource, StackLike, as_source
 from defocus_backend.stacks.changed import ChangedStack
@@ -75,7 +76,7 @@ class AlignedStack(ChangedStack):
         self, planes: NDArray[Any], missing: NDArray[np.bool_] | None, number: int, rows: slice
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Rows of the window (h, w, C) of one frame (H, W, C), exposure matched, and where they are `missing`."""
-        gain = _channel_gains(self.alignment.gains[number], planes.shape[-1])
+        gain = _channel_gains(self.alignment.gains[number], self._slices.colours, planes.shape[-1])
         if self.alignment.is_still(number) and (gain == 1).all():
             return planes[self.window][rows].copy(), None if missing is None else missing[self.window][rows]
         floats = np.issubdtype(planes.dtype, np.floating)
@@ -198,11 +199,16 @@ def _flag(interpolation: str) -> int:
     return int({"cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}[interpolation])
 
 
-def _channel_gains(gains: NDArray[np.float64], channels: int) -> NDArray[np.float32]:
-    """Gains of all channels; alpha has none."""
-    if len(gains) > channels or channels - len(gains) > 1:
-        raise InputError("alignment", f"gains of {len(gains)} channels", f"those of {channels} channels")
-    return np.asarray([*gains, *[1.0] * (channels - len(gains))], dtype=np.float32)
+def _channel_gains(gains: NDArray[np.float64], colours: int, channels: int) -> NDArray[np.float32]:
+    """Gains of all channels; alpha has none. A gray frame has the luma of the gains of three colours."""
+    if len(gains) != colours:
+        if len(gains) == 3 and colours == 1:
+            gains = np.dot(LUMA, gains)[None]
+        elif len(gains) == 1:
+            gains = np.repeat(gains, colours)
+        else:
+            raise InputError("alignment", f"gains of {len(gains)} channels", f"those of {colours} channels")
+    return np.asarray([*gains, *[1.0] * (channels - colours)], dtype=np.float32)
 
 
 def _limits(planes: NDArray[Any]) -> tuple[float, float]:

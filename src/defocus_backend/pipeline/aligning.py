@@ -171,10 +171,10 @@ class Aligner:
             import cv2  # noqa: F401
         except ImportError:
             return None
-        from defocus_backend.align import alignment_needed
+        from defocus_backend.align.needed import alignment_needed, frames_that_do_not_belong
 
         calibrated = _of_microscope(stack.first) or len(stack.paths) == 1
-        return alignment_needed(slices, calibrated=calibrated)
+        return (alignment_needed if auto else frames_that_do_not_belong)(slices, calibrated=calibrated)
 
     def _matched(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
         """The slices as they lie, at equal brightness where they count as photographs or that is asked for."""

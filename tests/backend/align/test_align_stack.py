@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from defocus_backend.align import AlignedStack, align_stack
+from defocus_backend.align import AlignedStack, align_stack, apply_alignment
 from defocus_backend.errors import Cancelled, InputError
 
 Make = Callable[..., Any]
@@ -143,6 +144,21 @@ def test_exposure_and_white_balance_are_matched(colour_photo: np.ndarray) -> Non
         assert np.abs(frame.astype(float) - stack[0]).mean() < 1
     unmatched = align_stack(frames, channel_axis=-1, reference=0, match_exposure=False)
     np.testing.assert_array_equal(unmatched.alignment.gains, 1)
+
+
+def test_transforms_of_colour_frames_apply_to_gray_ones_and_the_reverse(colour_photo: np.ndarray) -> None:
+    gains = np.array([[1, 1, 1], [0.8, 0.8, 0.8], [1, 1, 1]])
+    colour = np.rint(colour_photo[100:292, 100:356] * 0.7 * gains[:, None, None]).astype(np.uint8)
+    gray = colour[..., 1]
+    for known, others, axis in (
+        (align_stack(colour, channel_axis=-1, reference=0), gray, None),
+        (align_stack(gray, reference=0), colour, -1),
+    ):
+        found = apply_alignment(others, known.alignment, channel_axis=axis)
+        assert np.abs(found[1].astype(float) - found[0]).mean() < 1
+    two = apply_alignment(colour, replace(known.alignment, gains=np.ones((3, 2))), channel_axis=-1)
+    with pytest.raises(InputError, match="gains of 2 channels"):
+        two[1]
 
 
 def test_blur_is_no_exposure(scene: np.ndarray) -> None:

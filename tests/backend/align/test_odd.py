@@ -9,7 +9,9 @@ from scipy import ndimage
 
 pytest.importorskip("cv2")
 
-from defocus_backend.align import alignment_needed
+from defocus_backend.align import align_stack, alignment_needed
+from defocus_backend.align.needed import frames_that_do_not_belong
+from defocus_backend.stacks import as_source
 
 SIDE = (120, 150)
 
@@ -45,6 +47,28 @@ def test_a_bumped_frame_is_named(count: int, calibrated: bool) -> None:
     assert [f.number for f in found.bumped] == [count // 2]
     assert "displaced by" in str(found.bumped[0])
     assert found.odd == ()
+
+
+def test_a_bumped_middle_frame_is_neither_the_reference_nor_the_measure_of_the_others() -> None:
+    whole = series(9)
+    frames = window(whole)
+    frames[4] = window(whole, 26, 15)[4]
+    assert alignment_needed(as_bytes(frames)).displaced == (4,)
+    found = align_stack(as_bytes(frames)).alignment
+    assert found.reference in (3, 5)
+    at = found.matrices[:, :2, 2]
+    assert np.abs(np.delete(at, 4, 0)).max() < 0.5
+    np.testing.assert_allclose(at[4], (5, -6), atol=0.5)
+
+
+def test_a_look_at_what_does_not_belong_finds_the_same_as_the_whole_one() -> None:
+    whole = series(9)
+    frames = window(whole)
+    frames[3], frames[6] = window(whole, 26, 15)[3], window([texture(9)])[0]
+    stack = as_bytes(frames)
+    every, some = alignment_needed(stack), frames_that_do_not_belong(as_source(stack))
+    assert (some.odd, some.bumped) == (every.odd, every.bumped)
+    assert [f.number for f in (*some.odd, *some.bumped)] == [6, 3]
 
 
 @pytest.mark.parametrize("where", [0, 3, 6])
