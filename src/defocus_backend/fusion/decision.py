@@ -138,9 +138,17 @@ class Detail:
         return excess.div_(floor).log1p_().div_(2 ** (octave - self.noise.finest))
 
 
-def weighed_sigma(sigma: Tensor, confidence: Tensor) -> Tensor:
-    """Sigma as it counts in the scores: its square over 4 px; where it is not known, one value for all slices."""
-    return torch.lerp(torch.full_like(sigma, _UNTOLD), sigma.square().div_(_UNTOLD), confidence)
+def weighed_sigma(sigma: Tensor, confidence: Tensor, pooling: int) -> Tensor:
+    """Sigma as it counts in the scores, found on cells of `pooling` pixels a side.
+
+    Its square over 4 px. Half a cell is taken off first: noise decides on what is less, and detail alone is then the
+    better judge. Where sigma is not known, one value for all slices.
+    """
+    blind = pooling / 2
+    unknown = (_UNTOLD - blind) ** 2 / _UNTOLD
+    return torch.lerp(
+        torch.full_like(sigma, unknown), (sigma - blind).clamp_min_(0).square_().div_(_UNTOLD), confidence
+    )
 
 
 class Score(Protocol):

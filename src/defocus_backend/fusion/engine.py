@@ -99,7 +99,8 @@ class FusionEngine:
         self._estimator, self._z, self._noise, self._cancel = estimator, z, noise, cancel
         self._device, self._reversal = device, reversal
         # Where noise hides finer detail, sigma is found on larger cells too: noise that neighbours share looks sharp.
-        self._pooling = max(settings.pooling, 2**noise.finest)
+        self._sigma_side = max(settings.pooling, 2**noise.finest)
+        self._pooling = max(settings.cells, 2**noise.finest)
         self._grid = CellGrid(*shape, self._pooling)
         # Whatever lives long is allocated here, before a network runs and frees its activations: no fragmentation.
         self._best = RunningBest(shape, device, settings.decision_settings.front, neighbours=False)
@@ -196,7 +197,7 @@ class FusionEngine:
         detail = Detail.of(gray, self._noise)
         found = replace(found, confidence=found.confidence * detail.signal_on_cells(pooling))
         self._take_signal(detail)
-        weighed = weighed_sigma(found.sigma, found.confidence)
+        weighed = weighed_sigma(found.sigma, found.confidence, self._sigma_side)
         decider = self.settings.decider
         score = decider.score(detail, weighed if decider.weighed else found.sigma, params, pooling)
         cell_score = height_score(detail, weighed, params, pooling=pooling)
@@ -233,11 +234,19 @@ class FusionEngine:
         self._light.add(detail.gray)
 
     def _slice_maps(self, image: Image, gray: Tensor) -> _Judged:
-        pooling = self._pooling
-        share = None if image.valid is None else cell_mean(image.valid.to(gray), pooling)
-        pooled = replace(image, pixels=cell_mean(gray[None], pooling), valid=None if share is None else share > 0)
-        found = self._estimator.estimate(pooled, cancel=self._cancel)
-        return _Judged((pooling * found.sigma).clamp_(max=LEVELS - 1), found.confidence, share)
+        side = self._sigma_side
+        valid = None if image.valid is None else cell_mean(image.valid.to(gray), side) > 0
+        found = self._estimator.estimate(
+            replace(image, pixels=cell_mean(gray[None], side), valid=valid), cancel=self._cancel
+        )
+        sigma, confidence = (side * found.sigma).clamp_(max=LEVELS - 1), found.confidence
+        if side > self._pooling:
+            if valid is not None:
+                sigma = fill_from_surroundings(sigma.where(valid, 0)[None], valid)[0]
+            coarse = CellGrid(*self._grid.shape, side // self._pooling)
+            sigma, confidence = coarse.interpolate(torch.stack([sigma, confidence]), 0, coarse.height)
+        share = None if image.valid is None else cell_mean(image.valid.to(gray), self._pooling)
+        return _Judged(sigma, confidence, share)
 
     def _decide(self) -> tuple[Tensor, Relief, Image]:
         """End the first pass: the slice of every pixel (eq 14), the height, and the blend of the slices so far."""

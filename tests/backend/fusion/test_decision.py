@@ -166,6 +166,12 @@ def test_the_height_is_judged_alike_on_cells_of_any_size(pooling: int) -> None:
 
 def test_sigma_counts_as_far_as_it_is_known() -> None:
     sigma, confidence = torch.tensor([[1.0, 9.0, 0.5, 16.0]]), torch.tensor([[1.0, 1.0, 0.0, 0.0]])
-    found = weighed_sigma(sigma, confidence)
-    assert torch.equal(found[:, :2], sigma[:, :2] ** 2 / 4)
+    found = weighed_sigma(sigma, confidence, 2)
+    assert torch.equal(found[:, :2], (sigma[:, :2] - 1) ** 2 / 4)
     assert found[0, 2] == found[0, 3]
+
+
+def test_blurs_of_less_than_half_a_cell_are_alike() -> None:
+    found = weighed_sigma(torch.tensor([0.0, 1.0, 2.0, 2.5]), torch.ones(4), 4)
+    assert (found[:3] == 0).all()
+    assert found[3] > 0
