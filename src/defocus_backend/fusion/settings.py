@@ -15,6 +15,8 @@ from defocus_backend.params import FusionParams
 
 _FAST_POOLING = 4
 """Least pooling in the fast mode."""
+_FINEST_HEIGHT = 2
+"""Side in pixels of the cells on which the height is found, where sigma is not found on smaller ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,11 @@ class FusionSettings(FusionParams):
         """Side in pixels of the squares on which sigma is found."""
         side = self.map_settings.pooling
         return max(side, _FAST_POOLING) if self.fast else side
+
+    @property
+    def cells(self) -> int:
+        """Side in pixels of the squares on which the height is found."""
+        return min(self.pooling, _FINEST_HEIGHT)
 
     def with_z_step(self, z_step: float | None) -> Self:
         """The same with this distance of neighbouring slices, unless positions or a distance were given."""

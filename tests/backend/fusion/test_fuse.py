@@ -224,6 +224,15 @@ def test_fast_is_a_coarser_judgement_of_sigma(run: Callable[..., Any], stack: np
     assert (fast.sigma != finer.sigma).any()
 
 
+def test_the_height_is_as_fine_where_sigma_is_found_on_larger_squares(
+    run: Callable[..., Any], stack: np.ndarray
+) -> None:
+    found, coarse = run(stack), run(stack, pooling=4)
+    assert coarse.height.shape == found.height.shape
+    both = np.isfinite(found.height) & np.isfinite(coarse.height)
+    assert np.median(np.abs(found.height - coarse.height)[both]) < 0.25
+
+
 def occlusion() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eight slices in which the ground is sharp in slice 2 and a thing in front of its right half in slice 5.
 
