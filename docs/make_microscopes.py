@@ -13,7 +13,7 @@ from defocus_backend.synthetic.microscope import draw_phase_object
 from defocus_backend.synthetic.sections import draw_specimen_in_depth
 
 IMAGES = Path(__file__).parent / "images"
-SIDE, GAP = 192, 6
+SIDE, GAP, EDGE = 192, 6, 48
 
 
 def beside(name: str, panels: list[NDArray[np.generic]], limits: tuple[float, float]) -> None:
@@ -43,7 +43,11 @@ def sections() -> None:
 def phase() -> None:
     """Transparent cells below, in and above focus, and what is fused from nine slices."""
     rng = np.random.default_rng(1)
-    planes = [draw_phase_object(SIDE, 0.7 * (n - 4), 0.8, np.random.default_rng(51)) for n in range(9)]
+    # The picture is periodic; what comes round its edges is cut off.
+    inner = np.s_[EDGE:-EDGE, EDGE:-EDGE]
+    planes = [
+        draw_phase_object(SIDE + 2 * EDGE, 0.7 * (n - 4), 0.8, np.random.default_rng(51))[inner] for n in range(9)
+    ]
     stack = np.stack([p + rng.normal(0, 1.5, p.shape) for p in planes]).round().clip(0, 255).astype(np.uint8)
     found = db.fuse(stack)
     low, high = (float(v) for v in np.percentile(stack, (0.5, 99.5)))
