@@ -1,4 +1,4 @@
-"""Pictures of docs/microscopes.md, drawn by the library's own optics: python docs/make_microscopes.py"""
+"""Pictures of docs/microscopes.md, drawn by the library: ``python docs/make_microscopes.py``."""
 
 from __future__ import annotations
 
