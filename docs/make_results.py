@@ -23,16 +23,15 @@ from typing import Any
 HERE = Path(__file__).parent
 FIGURES = HERE / "results"
 PAGE = HERE / "results.md"
-MOST_LINES = 150
+MOST_LINES = 149
 Table = dict[str, Any]
 
 HEAD = """# Results
 
 <!-- Written by `make results` from docs/results/*.json; change those, not this page. -->
 
-Every figure comes from the command beside it. Photographs are held out: no network was trained on them. Unless stated,
-figures are from two CPU cores with torch 2.13.0 (CPU build). Capitals such as `PHOTOS` stand for folders of your own.
-What was tried on the way, and the full tables, are in the [history](history/README.md).
+Every figure comes from the command beside it, on photographs that no network was trained on, and unless stated from two
+CPU cores and torch 2.13.0. Capitals such as `PHOTOS` stand for your folders. What was tried: [history](history/README.md).
 """
 
 

@@ -39,7 +39,7 @@ def test_the_page_of_results_is_what_its_figures_give() -> None:
         [sys.executable, DOCS / "make_results.py", "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert len((DOCS / "results.md").read_text(encoding="utf-8").splitlines()) <= 150
+    assert len((DOCS / "results.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
 def test_the_readme_fits_a_screen_or_two() -> None:
