@@ -31,7 +31,7 @@ HEAD = """# Results
 <!-- Written by `make results` from docs/results/*.json; change those, not this page. -->
 
 Every figure comes from the command beside it, on photographs that no network was trained on, and unless stated from two
-CPU cores and torch 2.13.0. Capitals such as `PHOTOS` stand for your folders. What was tried: [history](history/README.md).
+CPU cores and torch 2.13.0. Capitals such as `PHOTOS` stand for your folders. Tried: [history](history/README.md).
 """
 
 
