@@ -26,7 +26,6 @@ from defocus_backend.io import (
     write_image,
     write_nd,
 )
-from defocus_backend.io.volumes import check_axes
 from defocus_backend.stacks import open_stack
 
 RNG = np.random.default_rng(0)
@@ -340,21 +339,6 @@ def test_a_folder_that_is_no_store_is_not_replaced(tmp_path: Path) -> None:
             files.stage(tmp_path / "b")
 
 
-def test_what_cannot_be_written(tmp_path: Path) -> None:
-    for name, axes, message in (
-        ("a.ome.tif", "ZY", "axes"),
-        ("a.ome.tif", "PYX", "positions"),
-        ("a.png", "ZYX", "unknown suffix"),
-        ("a.ome.tif", "QYX", "letters of"),
-    ):
-        with pytest.raises((InputError, FileError), match=message):
-            write_nd(tmp_path / name, np.zeros((2, 5, 6), np.uint8), axes=axes)
-    assert list(tmp_path.iterdir()) == []
-    for axes in ("", "YY", "ZY"):
-        with pytest.raises(InputError, match="axes"):
-            check_axes(axes)
-
-
 def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     write_nd(tmp_path / "a.ome.tif", pixels("TCZYX"), axes="TCZYX")
     data = (tmp_path / "a.ome.tif").read_bytes()
@@ -392,15 +376,3 @@ def test_pictures_have_axes_too(tmp_path: Path) -> None:
     assert found.axes == "YXS"
     np.testing.assert_array_equal(found[...], array)
     assert not is_nd(tmp_path / "a.png")
-
-
-def test_missing_libraries_name_their_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    (tmp_path / "a.zarr").mkdir()
-    (tmp_path / "a.czi").touch()
-    (tmp_path / "a.nef").touch()
-    for library, name in (("zarr", "a.zarr"), ("bioio", "a.czi"), ("rawpy", "a.nef")):
-        monkeypatch.setitem(sys.modules, library, None)
-        with pytest.raises(FileError, match=r"pip install \"napari-defocus\[(zarr|bioio|raw)\]"):
-            open_nd(tmp_path / name)
