@@ -146,18 +146,11 @@ MESH_FORMATS: Registry[MeshFormat] = Registry(
 """Formats of meshes."""
 
 
-class Suffixes(Collection[str]):
-    """Suffixes of the formats in a registry that have a function; those that are added later among them."""
+class _Listed(Collection[str]):
+    """Texts that are found anew each time, so that those of formats added later are among them."""
 
-    def __init__(self, formats: Registry[Any], what: str) -> None:
-        self._formats, self._what = formats, what
-
-    def __iter__(self) -> Iterator[str]:
-        able = [one.suffixes for one in self._formats.values() if getattr(one, self._what) is not None]
-        yield from dict.fromkeys(suffix for suffixes in able for suffix in suffixes)
-
-    def __contains__(self, suffix: object) -> bool:
-        return any(suffix == known for known in self)
+    def __contains__(self, text: object) -> bool:
+        return any(text == known for known in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -166,7 +159,18 @@ class Suffixes(Collection[str]):
         return ", ".join(self)
 
 
-class Endings(Collection[str]):
+class Suffixes(_Listed):
+    """Suffixes of the formats in a registry that have a function."""
+
+    def __init__(self, formats: Registry[Any], what: str) -> None:
+        self._formats, self._what = formats, what
+
+    def __iter__(self) -> Iterator[str]:
+        able = [one.suffixes for one in self._formats.values() if getattr(one, self._what) is not None]
+        yield from dict.fromkeys(suffix for suffixes in able for suffix in suffixes)
+
+
+class Endings(_Listed):
     """How a format of results is chosen without naming a file: ``"same"``, or a suffix without its dot."""
 
     def __init__(self, *registries: Registry[Any]) -> None:
@@ -176,15 +180,6 @@ class Endings(Collection[str]):
         every = (one for formats in self._registries for one in formats.values())
         written = [one for one in every if (one.encode if isinstance(one, Format) else one.create) is not None]
         yield from dict.fromkeys(["same", *(one.suffixes[0].removeprefix(".") for one in written)])
-
-    def __contains__(self, ending: object) -> bool:
-        return any(ending == known for known in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __str__(self) -> str:
-        return ", ".join(self)
 
 
 WRITTEN_SUFFIXES = Suffixes(FORMATS, "encode")
