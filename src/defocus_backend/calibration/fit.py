@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from defocus_backend.arguments import names_bad_arguments
-from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration
+from defocus_backend.calibration.model import ChannelCalibration, DefocusCalibration, weights_name
 from defocus_backend.errors import InputError
 from defocus_backend.fusion.positions import z_positions
 from defocus_backend.params import QualityParams, SigmaParams
@@ -111,7 +111,7 @@ def calibrate_defocus(
         refractive_index=refractive_index,
         shape=shape,
         map_method=map_method,
-        weights="" if weights is None else Path(weights).name,
+        weights=weights_name(weights),
         channels=(channel,),
     )
 

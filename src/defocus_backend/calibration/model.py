@@ -218,10 +218,10 @@ class DefocusCalibration:
         ------
         InputError
         """
-        if (map_method, _name_of(weights)) != (self.map_method, self.weights):
+        if (map_method, weights_name(weights)) != (self.map_method, self.weights):
             made, given = (
                 method + (f" with the weights {name}" if name else "")
-                for method, name in ((self.map_method, self.weights), (map_method, _name_of(weights)))
+                for method, name in ((self.map_method, self.weights), (map_method, weights_name(weights)))
             )
             raise InputError("calibration", f"one made by {made}", f"one made by {given}, as the map is")
 
@@ -316,7 +316,7 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
         raise FileError(f"{path}: lacks a part of a calibration ({reason(error)})") from error
 
 
-def _name_of(weights: str | Path | None) -> str:
+def weights_name(weights: str | Path | None) -> str:
     """What a calibration keeps of weights: a name that holds on another machine too."""
     return "" if weights is None else Path(weights).name
 
