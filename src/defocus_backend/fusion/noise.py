@@ -150,11 +150,13 @@ def noise_level(images: Iterable[Image]) -> float:
 
 def octaves_of(gray: Tensor, octaves: Iterable[int] = range(OCTAVES)) -> list[tuple[Tensor, Tensor]]:
     """Intensity and square of the Laplacian on the cells of some octaves of a slice (H, W)."""
-    found = []
-    for octave in octaves:
-        smooth = gaussian_blur(cell_mean(gray, 2**octave), BEFORE)
-        found.append((smooth, laplacian(smooth).square_()))
-    return found
+    return [(smooth, detail.square_()) for smooth, detail in (_detail(gray, octave) for octave in octaves)]
+
+
+def _detail(gray: Tensor, octave: int) -> tuple[Tensor, Tensor]:
+    """Intensity and Laplacian on the cells of an octave of a slice, or of strips (..., H, W)."""
+    smooth = gaussian_blur(cell_mean(gray, 2**octave), BEFORE)
+    return smooth, laplacian(smooth)
 
 
 def estimate_noise(images: Iterable[Image]) -> NoiseModel:
@@ -232,8 +234,7 @@ class _Windows:
         """Take in the strips of rows of the next slice, see `_strips`."""
         here = []
         for strip in strips:
-            smooth = gaussian_blur(cell_mean(strip, 2**octave), BEFORE)
-            detail = laplacian(smooth)
+            smooth, detail = _detail(strip, octave)
             energy = gaussian_blur(detail.square(), _WINDOW)
             self.parts.append((gaussian_blur(smooth, _WINDOW), energy))
             here.append((detail, energy))
