@@ -6,20 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from defocus_backend.defocus import defocus_map
-from defocus_backend.fusion import fuse
 from defocus_backend.io import Metadata, Picture, encode_image
 from defocus_backend.params import FusionParams, ShallowParams, SharpenParams, SigmaParams, SliceMapParams
 from defocus_backend.pipeline.run import Listener, Made, Run, made_by, running
 from defocus_backend.render import Scale, SheetPanel, draw_contact_sheet
-from defocus_backend.shallow import shallow_depth_of_field
-from defocus_backend.sharpen import sharpen
-from defocus_backend.synthetic.scenes import FocalStack, focal_stack, garage_scene
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from defocus_backend.synthetic.scenes import FocalStack
 
 T = TypeVar("T")
 
@@ -82,7 +80,11 @@ def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> It
     """A photograph with a naturally shallow depth of field: map, sharpen, shallow."""
     from skimage import data
 
-    photo: NDArray[np.uint8] = np.asarray(data.chelsea())
+    from defocus_backend.defocus import defocus_map
+    from defocus_backend.shallow import shallow_depth_of_field
+    from defocus_backend.sharpen import sharpen
+
+    photo: NDArray[np.uint8] = data.chelsea()
     size, stem = photo.shape[:2], out / "cat"
     source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("cat.png"))
     device: dict[str, Any] = {"channel_axis": -1, "device": run.device}
@@ -121,6 +123,10 @@ def _single_picture(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> It
 
 def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[SheetPanel]:
     """A focal stack rendered from a sharp photograph and its depth: fuse, compare with the truth."""
+    from defocus_backend.fusion import fuse
+    from defocus_backend.metrics import psnr
+    from defocus_backend.synthetic.scenes import focal_stack, garage_scene
+
     photo, depth = garage_scene(SLICES)
     size, stem = photo.shape[:2], out / "motorcycle"
     stack: FocalStack = clock.measure(
@@ -142,9 +148,9 @@ def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Sh
                 ),
             )
     fused = results["octaves"]
-    best = max(psnr(s, stack.sharp) for s in stack.slices)
+    best = max(psnr(s, stack.sharp, channel_axis=-1) for s in stack.slices)
     run.facts["psnr_db"] = {"best slice": round(best, 2)} | {
-        f"fused ({name})": round(psnr(r.image, stack.sharp), 2) for name, r in results.items()
+        f"fused ({name})": round(psnr(r.image, stack.sharp, channel_axis=-1), 2) for name, r in results.items()
     }
     source = Picture(array=photo, channel_axis=-1, metadata=Metadata(), path=Path("motorcycle.png"))
     for number, pixels in enumerate(stack.slices):
@@ -164,9 +170,3 @@ def _stack(run: Run, out: Path, maps: SigmaParams, clock: _Clock) -> Iterator[Sh
     yield SheetPanel("sharp original", stack.sharp)
     yield SheetPanel("decision map: sharpest slice", fused.index, _INDEX)
     yield SheetPanel("least sigma of all slices", fused.sigma, Scale())
-
-
-def psnr(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of an 8-bit image."""
-    error = float(np.mean((image.astype(np.float64) - truth) ** 2))
-    return float(10 * np.log10(255**2 / max(error, 1e-12)))

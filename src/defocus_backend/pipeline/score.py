@@ -7,19 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from defocus_backend import metrics
 from defocus_backend.errors import InputError
-from defocus_backend.fusion.audit import Audit, audit
-from defocus_backend.io import read_image
-from defocus_backend.stacks import open_stack
 
-METRICS = (*metrics.FUSION_METRICS, *metrics.REFERENCE_METRICS)
-"""Names of the metrics."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from defocus_backend.fusion.audit import Audit
+
+METRICS = ("QG", "QP", "QY", "QCB", "QCB_unit", "QFMI", "QW", "MI", "QMI", "PSNR", "SSIM")
+"""Names of the metrics in `defocus_backend.metrics`, which takes more than a second to import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +83,13 @@ def score_files(
     ------
     InputError, FileError
     """
+    import numpy as np
+
+    from defocus_backend import metrics
+    from defocus_backend.fusion.audit import audit
+    from defocus_backend.io import read_image
+    from defocus_backend.stacks import open_stack
+
     started = time.perf_counter()
     picture = read_image(fused)
     if not sources:

@@ -230,6 +230,13 @@ class TestHelp:
         for command in COMMANDS:
             assert command in found[0].stdout
 
+    @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"train", "evaluate", "models"}))
+    def test_help_comes_without_torch(self, command: str) -> None:
+        code = f"import sys; from defocus_backend.cli import main; main(['{command}', '--help'], standalone_mode=False)"
+        code += "; print('torch' in sys.modules)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert found.stdout.splitlines()[-1] == "False"
+
 
 def test_models_lists_the_cards(defocus: Invoke) -> None:
     from defocus_backend.classifier.weights import shipped_weights
@@ -326,13 +333,14 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, photo: np.ndarray, random_weights: 
 def test_demo(defocus: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the installed photographs made small; the pictures themselves are for people to look at."""
     from defocus_backend.pipeline import demo
+    from defocus_backend.synthetic import scenes
 
     def small_scene(slices: int) -> tuple[np.ndarray, np.ndarray]:
         photo, depth = scene(slices)
         return np.ascontiguousarray(photo[200:328, 200:360]), np.ascontiguousarray(depth[200:328, 200:360])
 
-    scene = demo.garage_scene
-    monkeypatch.setattr(demo, "garage_scene", small_scene)
+    scene = scenes.garage_scene
+    monkeypatch.setattr(scenes, "garage_scene", small_scene)
     monkeypatch.setattr(demo, "SLICES", 3)
     result = defocus("demo", "--out", tmp_path / "demo", "--json")
     assert result.exit_code == 0, result.output

@@ -16,11 +16,15 @@ from defocus_backend import metrics
 from defocus_backend.defocus import DefocusEstimator
 from defocus_backend.fusion.audit import audit
 from defocus_backend.io import read_image, write_image
+from defocus_backend.pipeline.score import METRICS
 
 Invoke = Callable[..., Result]
 
 
 class TestScore:
+    def test_its_metrics_are_the_librarys(self) -> None:
+        assert (*metrics.FUSION_METRICS, *metrics.REFERENCE_METRICS) == METRICS
+
     def test_equals_the_library(self, defocus: Invoke, slices: list[Path]) -> None:
         fused, *sources = slices
         result = defocus("score", fused, *sources, "--truth", sources[0], "--json", weights=False)
