@@ -85,7 +85,7 @@ def run_batch(
 
     Returns
     -------
-    Ended
+    BatchEnd
         Also after Ctrl-C and after what no stack is to blame for.
 
     Raises

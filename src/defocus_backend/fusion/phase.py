@@ -2,7 +2,9 @@
 
 A thin object that only delays light is dark on one side of the focus and bright on the other (Teague 1983,
 doi:10.1364/JOSA.73.001434). In focus its contrast is least: neither detail nor sigma finds that slice, the reversal
-does. Blur alone does not reverse the coarse contrast of a photograph or of a fluorescing or stained specimen.
+does. It finds it to within two slices of drawn stacks: where the object absorbs a little too, the contrast reverses
+beside the focus. Blur alone does not reverse the coarse contrast of a photograph or of a fluorescing or stained
+specimen.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class Fusion:
         True if the slices are optical sections (confocal, light sheet): then several depths share a pixel, and a
         slice without signal is not blurred.
     reversal : float or None
-        Of transparent objects in brightfield, the place along the slices, from 0, where their contrast reverses: there
-        they are in focus. None for all other stacks, see `defocus_backend.fusion.phase`.
+        Of transparent objects in brightfield, the place along the slices, from 0, where their contrast reverses: near
+        it they are in focus. None for all other stacks, see `defocus_backend.fusion.phase`.
     gains : (N,) float64 array or None
         How much brighter each slice was than the one of median brightness; it was divided by that. Of the channel on
         which focus was judged. None where brightness was not compared.

@@ -142,7 +142,7 @@ def measure_files(
 
     Returns
     -------
-    Measured
+    MeasureResult
 
     Raises
     ------

@@ -145,7 +145,7 @@ def train(
         )
         if not torch.isfinite(loss):
             # Nothing is saved: one such step makes every weight NaN, and the checkpoint on disk is still good.
-            raise DefocusError(f"the loss at step {step} is not finite; lower the learning rate and resume {run}")
+            raise DefocusError(f"the loss at step {step} is not finite: begin anew with a lower learning rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
