@@ -77,21 +77,23 @@ class PixelNet(EncoderDecoder):
 
         Training needs no head at every place: with `every` it is applied to every n-th row and column from `first` on.
         """
+        return self.classify(self.joint_features(x, every, first))
+
+    def joint_features(self, x: Tensor, every: int = 1, first: tuple[int, int] = (0, 0)) -> Tensor:
+        """Features of both encoder-decoders at half resolution, which the head classifies; arguments as `forward`."""
         fine = self.features(x)
         coarse = self.coarse.features(functional.avg_pool2d(x, 2))
         up = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
         both = torch.cat([fine, up], dim=1)
-        if every > 1:
-            both = both[:, :, first[0] :: every, first[1] :: every]
-        with torch.autocast(x.device.type, enabled=False):
-            return self._classify(both.float())
+        return both[:, :, first[0] :: every, first[1] :: every] if every > 1 else both
 
-    def _classify(self, features: Tensor) -> Tensor:
-        """The head. Its 1x1 convolutions run as matrix products: torch has no fast ones for a single thread."""
+    def classify(self, features: Tensor) -> Tensor:
+        """The head, in float32. Its 1x1 convolutions run as matrix products: torch has no fast ones for one thread."""
         first, norm, relu, last = self.head
         assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
-        return _mix(relu(norm(_mix(features, first))), last)
+        with torch.autocast(features.device.type, enabled=False):
+            return _mix(relu(norm(_mix(features.float(), first))), last)
 
 
 def _mix(x: Tensor, layer: nn.Conv2d) -> Tensor:

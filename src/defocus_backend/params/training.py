@@ -55,6 +55,13 @@ class TrainingParams(Params):
         "distance.",
         low=0.0,
     )
+    lens_weight: float = option(
+        0.0,
+        "Weight of telling Gaussian, disc and mixed blurs apart, a second task on which per-pixel networks learn, "
+        "relative to the cross-entropy.",
+        low=0.0,
+    )
+    weight_decay: float = option(1e-4, "Weight decay of the optimiser.", low=0.0)
     average_decay: float = option(
         0.998, "Decay of the running average of the weights; the average is the result.", low=0.0, high=1.0
     )

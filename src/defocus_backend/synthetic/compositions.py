@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from defocus_backend.errors import InputError
-from defocus_backend.synthetic.degrade import Degradation, Gray, degrade, quantise, transfer
-from defocus_backend.synthetic.drawn import draw_mask, draw_texture, half_plane
+from defocus_backend.synthetic.degrade import NATIVE, Degradation, Gray, degrade, quantise, transfer
+from defocus_backend.synthetic.drawn import draw_leaves, draw_mask, draw_texture, half_plane
 from defocus_backend.synthetic.microscope import (
     add_haze,
     draw_phase_object,
@@ -30,13 +30,13 @@ from defocus_backend.synthetic.microscope import (
 from defocus_backend.synthetic.patches import MAX_SIGMA, load_gray, shrink, texture
 
 KINDS = ("uniform", "ramp", "step", "layered")
+LENSES = ("gaussian", "disc", "mixed")
+"""Point spread functions that a per-pixel network learns to tell apart, see `degrade.transfer`."""
+
 _BORDER = 32
 _TONE = 2.2
 _LARGEST_ZOOM = 1.5
 _LARGEST_SHRINK = 2.5
-_NATIVE = 0.5
-"""Sigma in px of a sharp photograph itself, which counts as 0 unless the photograph is enlarged."""
-
 _BEYOND = 32.0
 """Largest sigma in px that is drawn. Blurs beyond the last level have the last level as their label."""
 
@@ -255,7 +255,7 @@ def _under_microscope(side: int, degradation: Degradation, rng: np.random.Genera
 def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
     """A part of a scene enlarged to the size of the whole, as digital zoom and alignment do it.
 
-    The added blur grows with the image, and so does the blur of the photograph itself (`_NATIVE`): a sharp
+    The added blur grows with the image, and so does the blur of the photograph itself (`NATIVE`): a sharp
     photograph enlarged by 2 has a sigma of sqrt(2^2 - 1) / 2 = 0.9 px.
     """
     side = scene.picture.shape[0]
@@ -266,7 +266,7 @@ def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
         return np.asarray(Image.fromarray(of).resize((side, side), how, box=box), dtype=np.float32)
 
     sigma, trust = (part(of, Image.Resampling.NEAREST) for of in (scene.sigma, scene.trust))
-    sigma = np.sqrt((factor * sigma) ** 2 + (factor**2 - 1) * _NATIVE**2).clip(max=np.float32(MAX_SIGMA))
+    sigma = np.sqrt((factor * sigma) ** 2 + (factor**2 - 1) * NATIVE**2).clip(max=np.float32(MAX_SIGMA))
     picture = part(scene.picture, Image.Resampling.BICUBIC).clip(0, 255)
     if not np.any(scene.picture % 1):
         picture = quantise(picture)
@@ -274,6 +274,9 @@ def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
 
 
 def _crop(pictures: SharpPictures, drawn: bool, how: Degradation, rng: np.random.Generator) -> tuple[Gray, Gray]:
+    if drawn and rng.random() < how.patchwork:
+        picture = draw_leaves(pictures.side, rng, [pictures.draw(rng, shrunk=how.shrunk)[0] for _ in range(3)])
+        return picture, trust_map(picture)
     if drawn:
         picture = draw_texture(pictures.side, rng)
         return picture, np.ones_like(picture)
@@ -335,10 +338,11 @@ def _layers(
     return light, sigma.astype(np.float32), np.where(seen, front[1], back[1])
 
 
-class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class ComposedScenes(Dataset[tuple[Tensor, ...]]):
     """Batches of composed scenes; item ``i`` is the same in every run.
 
-    Items are ``(picture, sigma, trust)``, each ``(B, 1, S, S)``: unit range, pixels, 0 to 1.
+    Items are ``(picture, sigma, trust, lens)``, the first three ``(B, 1, S, S)``: unit range, pixels, 0 to 1. `lens`
+    (B,) is the place of the point spread function in `LENSES`, or -1 where it is none of them.
     """
 
     def __init__(
@@ -361,7 +365,7 @@ class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return self._batches
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         rng = np.random.default_rng((self._seed, index))
         scenes = [compose(self.pictures, rng, self._degradation) for _ in range(self._size)]
 
@@ -372,4 +376,5 @@ class ComposedScenes(Dataset[tuple[Tensor, Tensor, Tensor]]):
             stacked([s.picture for s in scenes]) / 255,
             stacked([s.sigma for s in scenes]),
             stacked([s.trust for s in scenes]),
+            torch.tensor([LENSES.index(s.psf) if s.psf in LENSES else -1 for s in scenes]),
         )

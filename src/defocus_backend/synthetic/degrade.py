@@ -15,6 +15,9 @@ from scipy import fft, special
 
 Gray = NDArray[np.float32]
 
+NATIVE = 0.5
+"""Sigma in px of a sharp photograph itself, which counts as 0 unless the photograph is enlarged."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
@@ -60,6 +63,8 @@ class Degradation:
         Share of photographs that are the weighted mean of two.
     drawn : float
         Share of the sharp pictures that are drawn instead of photographed, see `drawn.draw_texture`.
+    patchwork : float
+        Share of the drawn pictures that are patchworks of photographs, see `drawn.draw_leaves`.
     """
 
     disc: float = 0.45
@@ -81,7 +86,8 @@ class Degradation:
     specimens: float = 0.16
     shrunk: float = 0.55
     blended: float = 0.15
-    drawn: float = 0.2
+    drawn: float = 0.3
+    patchwork: float = 0.5
 
 
 CLEAN = Degradation(
@@ -102,6 +108,7 @@ CLEAN = Degradation(
     shrunk=0.0,
     blended=0.0,
     drawn=0.0,
+    patchwork=0.0,
 )
 LIGHT = replace(CLEAN, drawn=0.08, disc=0.3, contrast=0.35, min_contrast=0.15, noise=0.35, max_noise=5.0, jpeg=0.1)
 FULL = Degradation()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from defocus_backend.synthetic.degrade import Gray, blur
+from defocus_backend.synthetic.degrade import NATIVE, Gray, blur
 
 
 def draw_filaments(side: int, rng: np.random.Generator) -> Gray:
@@ -38,14 +40,21 @@ def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
     return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
 
 
-def draw_leaves(side: int, rng: np.random.Generator) -> Gray:
+_RIM = float(np.sqrt(12)) * NATIVE
+"""Width in px over which the rim of a leaf falls: a box with the standard deviation `NATIVE`."""
+
+
+def draw_leaves(side: int, rng: np.random.Generator, pictures: Sequence[Gray] = ()) -> Gray:
     """Textured ellipses of all sizes that hide each other (side, side), gray values.
 
     The dead leaves model (Matheron 1968; Lee, Mumford and Huang 2001): it has the edges and the scaling of natural
-    pictures, without end and sharp to the pixel.
+    pictures, without end and as sharp as a photograph. The leaves show parts of `pictures`, each (side, side) in gray
+    values, with other brightness and contrast, or noise of natural spectrum where there are none.
     """
-    grain = _power_noise(side, rng.uniform(1, 1.6), rng)
-    picture = np.asarray(128 + rng.uniform(5, 40) * grain, dtype=np.float32)
+    grains = [(p - p.mean()) / max(float(p.std()), 4.0) for p in pictures]
+    if not grains:
+        grains = [_power_noise(side, rng.uniform(1, 1.6), rng)]
+    picture = np.asarray(128 + rng.uniform(5, 40) * grains[0], dtype=np.float32)
     smallest = rng.uniform(2, 6)
     for _ in range(int(rng.integers(100, 600))):
         # The number of leaves falls with the cube of their size.
@@ -57,9 +66,9 @@ def draw_leaves(side: int, rng: np.random.Generator) -> Gray:
         yy, xx = np.ogrid[top:bottom, left:right]
         along = (xx - x) * np.cos(angle) + (yy - y) * np.sin(angle)
         across = ((yy - y) * np.cos(angle) - (xx - x) * np.sin(angle)) / flat
-        # The rim falls within a pixel: a pixel is the mean of the light on it.
-        cover = np.clip((radius - np.hypot(along, across)) * flat + 0.5, 0, 1).astype(np.float32)
+        cover = np.clip((radius - np.hypot(along, across)) * flat / _RIM + 0.5, 0, 1).astype(np.float32)
         shift = rng.integers(side - max(bottom - top, right - left) + 1, size=2)
+        grain = grains[rng.integers(len(grains))]
         texture = grain[shift[0] : shift[0] + bottom - top, shift[1] : shift[1] + right - left]
         colour = rng.uniform(10, 245) + rng.uniform(0, 40) * texture + rng.normal(0, 0.3) * along
         part = picture[top:bottom, left:right]

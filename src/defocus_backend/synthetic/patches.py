@@ -153,7 +153,7 @@ def draw_sigma(rng: np.random.Generator) -> float:
     return float(rng.uniform(0, 6) if chance < 0.35 else rng.uniform(0, MAX_SIGMA))
 
 
-class ContextPatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class ContextPatches(Dataset[tuple[Tensor, ...]]):
     """Batches of patches cut from blurred photographs; item ``i`` is the same batch in every run.
 
     Items are ``(patches, sigma, trust)``: ``(B, 1, 32, 32)`` in the unit range, ``(B, 1, 1, 1)`` in
@@ -255,7 +255,7 @@ def blur_alone(patches: Gray, sigma: float) -> Gray:
     return quantise(np.matmul(np.matmul(matrix, patches), matrix.T))
 
 
-class IsolatedPatches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class IsolatedPatches(Dataset[tuple[Tensor, ...]]):
     """Batches by the paper's protocol: sharp patches filtered alone with sigma 0, 1, ... 19.
 
     Same items as `ContextPatches`; no degradation but the rounding to 8 bits.

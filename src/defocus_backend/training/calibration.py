@@ -50,7 +50,7 @@ class Verdicts:
 
 
 @torch.inference_mode()
-def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Verdicts:
+def collect(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> Verdicts:
     """Run a network over batches of (picture, sigma, trust) as made for training.
 
     Raises
@@ -59,7 +59,7 @@ def collect(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]
         If there is no batch.
     """
     rows = []
-    for pictures, sigma, trust in batches:
+    for pictures, sigma, trust, *_ in batches:
         logits = network(pictures)
         logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
         truth, weight = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from defocus_backend.classifier.networks import LEVELS
@@ -14,6 +14,10 @@ from defocus_backend.evaluation.patch_scores import expected_sigma
 
 WHOLE_LEVELS = tuple(float(n) for n in range(LEVELS))
 """The paper's levels: sigmas of 0 to 19 px."""
+
+
+_SHAPELESS = 0.75
+"""Sigma in px up to which the kind of lens cannot be seen."""
 
 
 def soft_labels(sigma: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
@@ -98,3 +102,38 @@ def training_loss(
         hits = logits[some].argmax(1, keepdim=True) == target[some].argmax(1, keepdim=True)
         accuracy = (hits * share[some]).sum() / share[some].sum().clamp_min(1e-9)
     return loss, accuracy, error
+
+
+class LensHead(nn.Module):
+    """Tells from a per-pixel network's features which kind of lens blurred a scene; used in training alone.
+
+    A disc and a Gaussian of the same variance differ in their fine detail. A network that is not asked for the kind
+    takes one for the other and reads a disc a tenth too large.
+
+    Parameters
+    ----------
+    channels : int
+        Of the features.
+    kinds : int
+        Number of kinds.
+    """
+
+    def __init__(self, channels: int, kinds: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(channels, 32, 1), nn.ReLU(), nn.Conv2d(32, kinds, 1))
+
+    def loss(self, features: Tensor, lens: Tensor, sigma: Tensor, trust: Tensor) -> Tensor:
+        """Cross-entropy of the kind, over trusted places with a blur that has a shape.
+
+        Parameters
+        ----------
+        features : (N, C, h, w) tensor
+        lens : (N,) integer tensor
+            The kind, or -1 where it is none of them.
+        sigma, trust : (N, 1, h, w) tensors
+            In pixels, and 0 to 1.
+        """
+        share = trust * ((sigma > _SHAPELESS) & (lens >= 0)[:, None, None, None])
+        target = lens.clamp_min(0)[:, None, None].expand(-1, *features.shape[2:])
+        entropy = functional.cross_entropy(self.layers(features), target, reduction="none")[:, None]
+        return (entropy * share).sum() / share.sum().clamp_min(1)

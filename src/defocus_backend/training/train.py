@@ -27,7 +27,7 @@ from defocus_backend.errors import Cancelled, DefocusError, FileError, InputErro
 from defocus_backend.evaluation.patch_scores import Scores, evaluate
 from defocus_backend.params import TrainingParams
 from defocus_backend.progress import CancelCallback
-from defocus_backend.synthetic.compositions import ComposedScenes
+from defocus_backend.synthetic.compositions import LENSES, ComposedScenes
 from defocus_backend.synthetic.degrade import DEGRADATIONS
 from defocus_backend.synthetic.patches import (
     PROTOCOLS,
@@ -36,7 +36,7 @@ from defocus_backend.synthetic.patches import (
     held_out_patches,
     list_photos,
 )
-from defocus_backend.training.loss import training_loss
+from defocus_backend.training.loss import LensHead, training_loss
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,13 @@ def train(
     torch.manual_seed(params.seed)
     model = channels_last(_initial(params), device)
     average = AveragedModel(model, avg_fn=_warming_average(params.average_decay), use_buffers=True)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=1e-4)
+    lens_head = _lens_head(model, params, device)
+    learnt = [*model.parameters(), *(lens_head.parameters() if lens_head else ())]
+    optimiser = torch.optim.AdamW(learnt, lr=params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate_of(params.steps))
     state: dict[str, Any] = {"model": model, "average": average, "optimiser": optimiser, "schedule": schedule}
+    if lens_head:
+        state["lens"] = lens_head
     first = _restore(checkpoint, state, params) if checkpoint.exists() else 0
 
     data = training_data(list_photos(photos), params)
@@ -124,14 +128,15 @@ def train(
     saved = time.monotonic()
     model.train()
     mixed = computes_bfloat16(device)
-    for step, (pictures, sigma, trust) in enumerate(loader, start=first + 1):
+    for step, (pictures, sigma, trust, *lens) in enumerate(loader, start=first + 1):
         pictures = pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=mixed, dtype=torch.bfloat16):
             if isinstance(model, PixelNet):
                 # Neighbours are alike: a quarter of the places, another one in each step, saves a third of the time.
                 first_place = (step % _EVERY, step // _EVERY % _EVERY)
-                logits = model(pictures, _EVERY, first_place)
+                features = model.joint_features(pictures, _EVERY, first_place)
+                logits = model.classify(features)
                 sigma, trust = (_at_places(t, first_place) for t in (sigma, trust))
             else:
                 logits = model(pictures)
@@ -143,6 +148,8 @@ def train(
             expectation_weight=params.expectation_weight,
             ranked_weight=params.ranked_weight,
         )
+        if lens_head:
+            loss = loss + params.lens_weight * lens_head.loss(features.float(), lens[0].to(device), sigma, trust)
         if not torch.isfinite(loss):
             # Nothing is saved: one such step makes every weight NaN, and the checkpoint on disk is still good.
             raise DefocusError(f"the loss at step {step} is not finite: begin anew with a lower learning rate")
@@ -213,7 +220,16 @@ def _initial(params: TrainingParams) -> nn.Module:
     return model
 
 
-def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, Tensor, Tensor]]:
+def _lens_head(model: nn.Module, params: TrainingParams, device: torch.device) -> LensHead | None:
+    """The head for the kind of lens, where the recipe asks for it."""
+    if not params.lens_weight:
+        return None
+    if not isinstance(model, PixelNet):
+        raise InputError("lens_weight", repr(params.lens_weight), f"0 for {params.network}, which sees patches alone")
+    return LensHead(2 * model.channels, len(LENSES)).to(device)
+
+
+def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[Tensor, ...]]:
     """Batches of (picture, sigma, trust) by the recipe; batch ``i`` is the same in every run."""
     common: dict[str, Any] = {"batches": params.steps, "batch_size": params.batch_size, "seed": params.seed}
     if NETWORKS[params.network].per_pixel:

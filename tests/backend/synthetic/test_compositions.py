@@ -141,6 +141,15 @@ def test_dead_leaves_are_sharp_to_the_pixel_and_differ() -> None:
     assert first.max() <= 255
 
 
+def test_a_patchwork_shows_parts_of_its_photographs_with_other_brightness() -> None:
+    stripes = np.tile(np.float32([0, 0, 255, 255]), (160, 40))
+    patchwork = draw_leaves(160, np.random.default_rng(3), [stripes])
+    along, across = (np.abs(np.diff(patchwork, axis=axis)) for axis in (0, 1))
+    # The stripes are upright wherever they are, so that neighbours in a column are mostly alike and in a row not.
+    assert np.median(along) < 0.5 < 3 < np.median(across[:, 1::2])
+    assert len(np.unique(np.rint(patchwork / 16))) > 8
+
+
 def test_a_shrunk_photograph_has_the_size_asked_for_and_more_fine_detail(tmp_path: Path) -> None:
     soft = ndimage.gaussian_filter(data.astronaut()[..., 1], 1)
     Image.fromarray(soft).save(tmp_path / "soft.png")
