@@ -1,4 +1,4 @@
-"""The command line ``defocus``. Importing it is cheap; each command loads what it needs."""
+"""The command line ``defocus``. The import is fast, because each command loads its modules when it runs."""
 
 from defocus_backend.cli.app import main
 

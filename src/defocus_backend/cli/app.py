@@ -1,4 +1,4 @@
-"""The group of commands: loads each on demand and turns errors into one line and an exit code."""
+"""The group of commands: loads each command on demand and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from defocus_backend.errors import Cancelled, from_system
 from defocus_backend.threads import spin_briefly
 
 REFUSED = 2
-"""Exit code for input, files, weights or a device that cannot be used."""
+"""Exit code for arguments, files, weights or a device that cannot be used."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 _INTERRUPTED = "interrupted; nothing was written"
 
 _COMMANDS = {
-    "map": ("pictures", "How blurred every pixel is, in pixels of sigma."),
-    "sharpen": ("pictures", "Sharpen what is slightly soft, and only that."),
-    "shallow": ("pictures", "Blur further what is out of focus already."),
-    "fuse": ("stacks", "Make one all-in-focus picture from a focal stack."),
-    "info": ("info", "What is in image files, and what fuse would do with them."),
-    "batch": ("batch", "Do one of these on many stacks or pictures, with a report at the end."),
-    "qc": ("qc", "Measure the focus of many pictures, with a table, verdicts and a report."),
-    "calibrate": ("calibrate", "Calibrate sigma against z, for defocus in micrometres."),
-    "surface": ("surface", "Measure a height map: roughness and profiles; refocus, stereo, animation."),
-    "score": ("score", "Score a fused picture against its slices, and the truth where it is known."),
+    "map": ("pictures", "Estimate the blur of every pixel, as a sigma in pixels."),
+    "sharpen": ("pictures", "Sharpen only the areas that are slightly soft."),
+    "shallow": ("pictures", "Blur areas that are out of focus even more."),
+    "fuse": ("stacks", "Fuse a focal stack into one all-in-focus picture."),
+    "info": ("info", "Show what image files contain and how fuse would read them."),
+    "batch": ("batch", "Run one of these commands on many stacks or pictures, and write a report."),
+    "qc": ("qc", "Measure the focus of many pictures, and write a table and a report."),
+    "calibrate": ("calibrate", "Calibrate sigma against z, to measure defocus in micrometres."),
+    "surface": ("surface", "Measure the roughness of a height map, and render views of it."),
+    "score": ("score", "Score a fused picture against its slices and, if known, the true picture."),
     "methods": ("methods", "List every method, ours and published ones, with its citation."),
-    "demo": ("demo", "Do all of this on photographs that are installed already."),
-    "models": ("training", "List the weights that come with the package."),
+    "demo": ("demo", "Run the main operations on photographs that come with scikit-image."),
+    "models": ("training", "List the trained weights that come with the package."),
     "train": ("training", "Train a network on a folder of photographs."),
-    "evaluate": ("training", "Score weights on photographs."),
+    "evaluate": ("training", "Score trained weights on photographs."),
 }
 
 
 class _LazyGroup(click.Group):
-    """Imports the module of a command when the command is asked for, not to list it."""
+    """Imports the module of a command when the command runs, not when it is listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -62,7 +62,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what interrupts it is caught here, before click writes an empty line about it."""
+        """Run the command. Interrupts are caught here, before click prints an empty line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -75,7 +75,7 @@ class _LazyGroup(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; whatever ends it becomes at most one line on stderr and an exit code."""
+        """Run a command. Every error becomes at most one line on stderr and an exit code."""
         if not standalone_mode:
             return super().main(args, prog_name, standalone_mode=False, **extra)
         code = INTERRUPTED
@@ -121,13 +121,13 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(package_name="napari-defocus", prog_name="defocus")
 def main() -> None:
-    """How blurred is every pixel, and what to do with it.
+    """Estimate how blurred every pixel is, then sharpen, blur, fuse or measure pictures by it.
 
-    Reads PNG, JPEG and TIFF, 8 and 16 bit and float; a TIFF with many pages is a focal stack. Maps are
-    written as float TIFF in pixels of Gaussian sigma and as coloured PNG.
+    Reads PNG, JPEG and TIFF with 8-bit, 16-bit or float pixels. A TIFF with several pages is a focal stack. Maps
+    are written as float TIFF, in pixels of Gaussian sigma, and as coloured PNG.
 
     \b
-    defocus map photo.jpg                 photo_sigma.tif, photo_sigma.png
-    defocus fuse stack/*.jpg --out made   made/stack_fused.jpg and its maps
-    defocus COMMAND --help                all options with unit, range and default
+    defocus map photo.jpg                 writes photo_sigma.tif, photo_sigma.png
+    defocus fuse stack/*.jpg --out made   writes made/stack_fused.jpg and its maps
+    defocus COMMAND --help                options of a command, with unit and default
     """

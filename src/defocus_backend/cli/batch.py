@@ -1,4 +1,4 @@
-"""The command that does another one on many stacks or pictures: batch."""
+"""The command that runs another command on many stacks or pictures: batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from defocus_backend.pipeline.step import INTO_RESULTS, OPERATIONS, run_step
 from defocus_backend.pipeline.work import FindParams, WorkParams
 
 FAILED = 1
-"""Exit code if the batch went to its end but some stacks failed."""
+"""Exit code if the batch finished but some stacks failed."""
 
 _STACKS, _RUN = "Stacks", "Run"
 _TLS = ("ca_file", "cert", "key")
@@ -39,8 +39,8 @@ _TLS = ("ca_file", "cert", "key")
     default="fuse",
     show_default=True,
     section=_STACKS,
-    help="What to do: fuse every stack, or `map`, `sharpen` or `shallow` for every single picture. Options "
-    "further below are those of that command; --mode NAME --help lists them.",
+    help="Command to run: `fuse` on every stack, or `map`, `sharpen` or `shallow` on every single picture. The options "
+    "of that command are accepted too; --mode NAME --help lists them.",
 )
 @option(
     "--config",
@@ -48,8 +48,8 @@ _TLS = ("ca_file", "cert", "key")
     metavar="FILE.toml",
     type=click.Path(path_type=Path),
     section=_STACKS,
-    help="Take options from this file, one `name = value` a line, named as here without the dashes; what is "
-    "given on the command line comes first.",
+    help="Read options from this TOML file, with one `name = value` per line and the names below without dashes. "
+    "Options on the command line take precedence.",
 )
 @params_options(FindParams)
 @option(
@@ -58,16 +58,16 @@ _TLS = ("ca_file", "cert", "key")
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder for the results, made if absent: one folder a stack, report.html and report.json.",
+    help="Folder for the results, created if missing. It gets one folder per stack, report.html and report.json.",
 )
-@option("--dry-run", is_flag=True, common=True, section=_RUN, help="List what would be done, and write nothing.")
+@option("--dry-run", is_flag=True, common=True, section=_RUN, help="List the planned work and write nothing.")
 @params_options(WorkParams)
 @option(
     "--watch",
     common=True,
     is_flag=True,
     section=_RUN,
-    help="Keep looking for stacks until Ctrl-C; resumes by itself. A stack that changes later is done again.",
+    help="Keep looking for new stacks until Ctrl-C. Implies --resume. A stack that changes later is processed again.",
 )
 @option(
     "--settle",
@@ -76,45 +76,43 @@ _TLS = ("ca_file", "cert", "key")
     show_default=True,
     metavar="SECONDS",
     section=_RUN,
-    help="With --watch, how long no file of a stack must change until it counts as complete.",
+    help="With --watch, a stack counts as complete when none of its files has changed for this long.",
 )
 @option(
     "--until-idle",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
     section=_RUN,
-    help="With --watch, end when nothing has changed for so long.",
+    help="With --watch, stop when nothing has changed for this long.",
 )
 @option(
     "--tls-ca-file",
     metavar="FILE",
     type=click.Path(path_type=Path),
     section=_RUN,
-    help="With --scheduler tls://..., the certificate authority of the cluster, in PEM format.",
+    help="File of the cluster's certificate authority, in PEM format, for --scheduler tls://...",
 )
 @option(
     "--tls-cert",
     metavar="FILE",
     type=click.Path(path_type=Path),
     section=_RUN,
-    help="Certificate by which the cluster knows this client.",
+    help="Certificate with which this client identifies itself to the cluster.",
 )
-@option(
-    "--tls-key", metavar="FILE", type=click.Path(path_type=Path), section=_RUN, help="Key that belongs to --tls-cert."
-)
-@option("--quiet", is_flag=True, section=_RUN, help="No progress bar and no list of what was done.")
-@option("--json", "as_json", is_flag=True, section=_RUN, help="Print one JSON object an event on stdout instead.")
+@option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), section=_RUN, help="Private key of --tls-cert.")
+@option("--quiet", is_flag=True, section=_RUN, help="Show no progress bar and no list of results.")
+@option("--json", "as_json", is_flag=True, section=_RUN, help="Print one JSON object per event on stdout instead.")
 def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, **options: Any) -> None:
-    """Fuse many focal stacks with the same options, with a report at the end.
+    """Fuse many focal stacks with the same options, and write a report.
 
-    Every folder at or below DIR that holds two or more pictures of one file type is a stack, in the order of
-    the numbers in their names; so is every multi-page TIFF. Each gets a folder in --out with the files that
-    `defocus fuse` writes and batch.json, its record.
+    A stack is a folder, DIR or below it, with two or more pictures of one file type, ordered by the numbers in their
+    names. A multi-page TIFF is a stack too. Each stack gets a folder in --out with the files that `defocus fuse` writes
+    and a record of the run, batch.json.
 
-    Results of a stack appear all at once when it is finished. After a kill at any moment, the same command
-    with --resume goes on where it was. A stack that fails does not stop the others.
+    The results of a stack appear all at once when it is finished. If the run is killed, the same command with --resume
+    continues where it stopped. A stack that fails does not stop the others.
 
-    Exit codes: 0, all done; 1, some stacks failed; 2, refused; 130, interrupted.
+    Exit codes: 0, all done; 1, some stacks failed; 2, bad arguments; 130, interrupted.
     """
     own = {name: options.pop(name) for name in (p.name for p in batch_command.params) if name in options}
     _refuse_ignored(own)
@@ -144,7 +142,7 @@ def batch_command(roots: tuple[Path, ...], mode: str, out: Path, dry_run: bool, 
 def _run(
     show: Show, journal: Journal, source: Source, total: int | None, about: dict[str, Any], own: dict[str, Any]
 ) -> None:
-    """Work through the source, show how it goes, and end with the exit code."""
+    """Process all jobs of the source, show the progress, and end with the exit code."""
     pool = {
         "jobs": own["jobs"] or 1,
         "scheduler": own["scheduler"],
@@ -173,29 +171,33 @@ def _run(
 
 
 def _refuse_ignored(own: dict[str, Any]) -> None:
-    """Raise `InputError` for options that would do nothing."""
+    """Raise `InputError` for options that would have no effect."""
     if own["scheduler"] is not None and (own["jobs"] or 1) > 1:
-        raise InputError("--jobs", str(own["jobs"]), "it without --scheduler, whose workers take their place")
+        raise InputError(
+            "--jobs", str(own["jobs"]), "this option only without --scheduler, whose workers replace local processes"
+        )
     for name in _TLS:
         if own[f"tls_{name}"] is not None and own["scheduler"] is None:
-            raise InputError(f"--tls-{name.replace('_', '-')}", str(own[f"tls_{name}"]), "it only with --scheduler")
+            raise InputError(
+                f"--tls-{name.replace('_', '-')}", str(own[f"tls_{name}"]), "this option only with --scheduler"
+            )
     context = click.get_current_context()
     for name, flag in {"settle": "--settle", "until_idle": "--until-idle"}.items():
         # A file with the options may serve batches with and without --watch.
         if not own["watch"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise InputError(flag, f"{own[name]:g}", "it only with --watch")
+            raise InputError(flag, f"{own[name]:g}", "this option only with --watch")
 
 
 def _refuse_paths(options: dict[str, Any]) -> None:
-    """Raise `InputError` for files of a stack that would not lie among its results."""
+    """Raise `InputError` for output files outside the results folder of a stack."""
     for name in INTO_RESULTS:
         path = options.get(name)
         if path is not None and (path.is_absolute() or ".." in path.parts):
-            raise InputError(name, str(path), "a relative path; it lies in the folder of each stack's results")
+            raise InputError(name, str(path), "a relative path, which is placed in the results folder of each stack")
 
 
 def _state(out: Path, records: dict[str, Record], job: Job, resume: bool) -> str:
-    """What a dry run says of a job."""
+    """State of a job in a dry run."""
     done = find_finished(out, job.name, job.fingerprint(_version()))
     if done is not None:
         return "done before" if resume else "to do again"

@@ -1,4 +1,4 @@
-"""Options of a batch: its own, those of the command that it repeats, and a file that gives both."""
+"""Options of a batch: its own, those of the repeated command, and a file that sets both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from defocus_backend.io.atomic import reason
 from defocus_backend.pipeline.step import OPERATIONS
 
 _SET_BY_BATCH = {"name", "out", "quiet", "as_json", "map"}
-"""Options of those commands that the batch sets itself, or that make sense for one picture only."""
+"""Options of those commands that the batch sets itself, or that make sense only for a single picture."""
 
 _MODE, FIRST = "defocus_batch_mode", next(iter(OPERATIONS))
 
@@ -30,7 +30,7 @@ def command_of(operation: str) -> click.Command:
 
 
 class BatchCommand(SectionCommand):
-    """A command with the options of the one that ``--mode`` names, whatever they are, after its own."""
+    """A command that has its own options, followed by those of the command that ``--mode`` names."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
@@ -54,7 +54,7 @@ class BatchCommand(SectionCommand):
         return super().parse_args(ctx, args)
 
     def _look_ahead(self, args: list[str]) -> tuple[str | None, Path | None]:
-        """Mode and file, on which all other options depend."""
+        """Mode and configuration file, on which all other options depend."""
         known = [p for p in self.params if p.name in ("mode", "config")]
         tolerant = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
         first = click.Command("batch", params=known, context_settings=tolerant)
@@ -63,7 +63,7 @@ class BatchCommand(SectionCommand):
             return found.params["mode"] if given else None, found.params["config"]
 
     def _defaults(self, ctx: click.Context, config: Path, settings: dict[str, Any]) -> dict[str, Any]:
-        """The file's settings by parameter; names are those of the options, with dashes or underscores."""
+        """Settings of the file by parameter. Names are those of the options, with dashes or underscores."""
         by_flag: dict[str, click.Parameter] = {}
         for parameter in self.get_params(ctx):
             if isinstance(parameter, click.Option) and parameter.name not in ("config", "help"):
@@ -92,7 +92,7 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 def _as_given(parameter: click.Parameter, key: str, value: Any, config: Path) -> Any:
-    """A setting that click's types would bend rather than refuse is refused here."""
+    """Return a setting as text for click; refuse values that click would silently convert."""
     flag = isinstance(parameter, click.Option) and parameter.is_flag
     if flag != isinstance(value, bool):
         raise InputError(f"{config}: {key}", _short(value), "true or false" if flag else "a value, not true or false")
@@ -106,7 +106,7 @@ def _as_given(parameter: click.Parameter, key: str, value: Any, config: Path) ->
 
 
 def _kind(parameter: click.Parameter) -> type | tuple[type, ...]:
-    """What a setting must be in the file."""
+    """Type that a setting must have in the file."""
     if isinstance(parameter.type, click.types.IntParamType):
         return int
     if isinstance(parameter.type, click.types.FloatParamType):

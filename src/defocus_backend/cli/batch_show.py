@@ -1,4 +1,4 @@
-"""What a batch tells: a bar and lines for people, JSON lines for programs."""
+"""Output of a batch: a progress bar and lines of text, or JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Show:
     quiet : bool
         Show only what failed.
     as_json : bool
-        One JSON object a line on stdout, and nothing else there.
+        Print one JSON object per line on stdout, and nothing else there.
     """
 
     def __init__(self, *, quiet: bool, as_json: bool) -> None:
@@ -34,7 +34,7 @@ class Show:
         self._inner: dict[str, str] = {}
 
     def plan(self, jobs: Sequence[tuple[Job, str]], left_out: Sequence[tuple[str, str]]) -> None:
-        """List jobs with what is to be done about them, and the files that belong to none."""
+        """List the jobs with their state, and the files that belong to no job."""
         for job, state in jobs:
             told = {"stack": job.name, "state": state, "files": [str(p) for p in job.files], "bytes": job.size}
             if self._json:
@@ -53,7 +53,7 @@ class Show:
 
     @contextlib.contextmanager
     def running(self, total: int | None, out: Path, where: str) -> Iterator[None]:
-        """While the batch works; a total of None is for one without an end."""
+        """Show a progress bar while the batch works; `total` is None for a batch without an end."""
         from tqdm import tqdm
 
         if self._json:
@@ -95,7 +95,7 @@ class Show:
     def end(
         self, counts: Mapping[str, int], records: Mapping[str, Record], page: Path, seconds: float, ended: str
     ) -> None:
-        """Say how it went."""
+        """Print a summary."""
         if self._json:
             about = {"seconds": round(seconds, 3), "report": str(page), "ended": ended}
             failed = [name for name, record in records.items() if record["state"] == "failed"]
@@ -113,6 +113,6 @@ class Show:
 
 
 def _echo(text: str, *, err: bool = False) -> None:
-    """Print a line; characters of file names that the stream cannot take do not stop the batch."""
+    """Print a line. Characters that the stream cannot encode are replaced."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "replace").decode(encoding), err=err)

@@ -19,17 +19,17 @@ from defocus_backend.pipeline import CalibrateFiles, calibrate_files
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.json",
-    help="Calibration to write; NAME.png beside it shows the fit.",
+    help="Calibration file to write. A plot of the fit, NAME.png, is written beside it.",
 )
 @params_options(CalibrateFiles)
 @show_options
 def calibrate_command(files: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Calibrate sigma against z on a stack of something flat that spans the focus on both sides.
+    """Calibrate sigma against z with a stack of a flat object that extends to both sides of the focus.
 
-    STACK is one file with the planes, and perhaps channels, or one file a plane, in order. Fits a hyperbola to
-    sigma(z) for every channel, with the tilt and the bowl of the focal surface over the field, and reports the depth of
-    field and the effective aperture. The option `--calibration FILE` of `defocus map`, `qc` and `fuse` then gives the
-    distance from focus with its error.
+    STACK is one file with the planes, and perhaps channels, or one file per plane, in order. A hyperbola sigma(z) is
+    fitted for every channel, together with the tilt and the curvature of the focal surface over the field. The depth of
+    field and the effective aperture are printed. With the option `--calibration FILE`, `defocus map`, `qc` and `fuse`
+    then compute the distance from focus and its error.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(calibrate_files(files, out, settings_of(CalibrateFiles, options), listener=terminal))

@@ -1,4 +1,4 @@
-"""The demonstration: every operation on photographs that are installed with scikit-image."""
+"""The command that runs the main operations on sample photographs: demo."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from defocus_backend.pipeline.demo import make_demo
     default="demo-output",
     show_default=True,
     metavar="DIR",
-    help="Folder for the results, made if absent.",
+    help="Folder for the results, created if missing.",
 )
 @params_options(SigmaParams, only=("map_method", "weights"))
 @run_options
 def demo_command(out: Path, map_method: str, weights: str | None, device: str, quiet: bool, as_json: bool) -> None:
-    """Map, sharpen, blur and fuse photographs that scikit-image has installed; nothing is downloaded.
+    """Map, sharpen, blur and fuse photographs that come with scikit-image. Nothing is downloaded.
 
-    A portrait of a cat with a naturally shallow depth of field is mapped, sharpened and given a shallower
-    depth of field. A focal stack of a motorcycle, rendered from a sharp photograph and its measured depth
-    through a lens model, is fused and compared with the sharp original. All maps and results go to the
-    folder, with contact-sheet.png to look at; a table of times is printed.
+    The first picture is a portrait of a cat with a shallow depth of field: its blur is mapped, it is sharpened, and
+    its depth of field is made shallower. The second is a motorcycle: a lens model renders a focal stack from a sharp
+    photograph and its measured depth; the stack is fused and compared with the sharp photograph. All results are
+    written to the folder, with an overview in contact-sheet.png. A table of run times is printed.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     made = make_demo(out, SigmaParams(map_method=map_method, weights=weights), device=device, listener=terminal)

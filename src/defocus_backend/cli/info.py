@@ -1,4 +1,4 @@
-"""The command that says what is in image files: info."""
+"""The command that shows what image files contain: info."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from defocus_backend.pipeline.describe import describe_file
 @click.command("info", cls=SectionCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @option(
-    "--axes", metavar="LETTERS", section="Axes of one file", help="What the axes are, in place of what the file says."
+    "--axes",
+    metavar="LETTERS",
+    section="Axes of one file",
+    help="Order of the axes, such as TZCYX, instead of that stated in the file.",
 )
 @max_pixels_option
-@option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object a line instead.")
+@option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object per line instead.")
 def info_command(files: tuple[Path, ...], axes: str | None, as_json: bool) -> None:
-    """What is in image files: axes, size, type, pixel size, channels, and what `fuse` would do.
+    """Show what image files contain: axes, size, type, pixel size, channels, and how `fuse` would read them.
 
-    FILES are pictures, TIFF, OME-TIFF, OME-Zarr folders or microscopes' formats.
+    FILES are pictures, TIFF or OME-TIFF files, OME-Zarr folders, or files in a microscope's format.
     """
     for path in files:
         for described in describe_file(path, axes=axes):

@@ -1,4 +1,4 @@
-"""Ctrl-C that is not lost, and for work that can be stopped between two steps and gone on with later."""
+"""Ctrl-C that is never lost, and a clean stop between two steps for work that can be resumed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from types import FrameType
 _pressed = False
 _last = -math.inf
 _IMPATIENT = 1.0
-"""Seconds after Ctrl-C within which another one does nothing."""
+"""Seconds after Ctrl-C during which a second one is ignored."""
 
 
 @contextlib.contextmanager
 def remember_interrupt() -> Iterator[None]:
-    """Let Ctrl-C interrupt at once, as always, and remember it for `check_interrupt`.
+    """Let Ctrl-C interrupt at once, as usual, and remember it for `check_interrupt`.
 
-    Within the next second another one does nothing: what was begun is then being cleared away. A library that is just
-    being loaded, or a callback from one, may swallow the exception. A job that a script has put in the background
-    ignores Ctrl-C, and goes on doing so.
+    For the next second a second Ctrl-C is ignored, while temporary files are removed. Ctrl-C is remembered because a
+    library that is being imported, or a callback from it, may swallow the exception. A background job of a script
+    ignores Ctrl-C and continues to do so.
     """
     global _pressed
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,7 +38,7 @@ def remember_interrupt() -> Iterator[None]:
 
     try:
         previous = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not in the main thread, which alone receives signals
+    except ValueError:  # not in the main thread, and only that receives signals
         yield
         return
     try:
@@ -49,14 +49,14 @@ def remember_interrupt() -> Iterator[None]:
 
 
 def check_interrupt() -> None:
-    """Interrupt now if Ctrl-C was pressed and its exception did not arrive."""
+    """Raise `KeyboardInterrupt` if Ctrl-C was pressed and its exception was lost."""
     if _pressed:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C ask for a stop after the current step; a second one interrupts at once."""
+    """Let the first Ctrl-C request a stop after the current step; a second one interrupts at once."""
     pressed = False
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -67,7 +67,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
     try:
         previous = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not in the main thread, which alone receives signals
+    except ValueError:  # not in the main thread, and only that receives signals
         yield lambda: False
         return
     try:
@@ -78,8 +78,8 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def end_as_interrupt() -> Iterator[None]:
-    """Let queueing systems, and terminals that are closed, end a batch as cleanly as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+    """End a batch as cleanly as Ctrl-C does when a queueing system stops it or its terminal is closed."""
+    if threading.current_thread() is not threading.main_thread():  # only that receives signals
         yield
         return
 
@@ -87,7 +87,7 @@ def end_as_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # What nohup has set to be ignored stays so.
+    # Signals that nohup ignores stay ignored.
     before = {n: signal.signal(n, interrupt) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
     try:
         yield

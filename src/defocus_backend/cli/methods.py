@@ -18,18 +18,18 @@ _UNITS = {"px": "sigma in px", "relative": "no unit"}
 
 
 _TITLES = {
-    "map": "defocus map --map-method (and of the other commands, where it gives pixels)",
+    "map": "defocus map --map-method (in the other commands too, if the unit is px)",
     "sharpen": "defocus sharpen --method",
     "shallow": "defocus shallow --method",
     "fuse": "defocus fuse --method",
 }
-"""How the methods of every operation are named on the command line."""
+"""Command and option that select the methods of each operation."""
 
 
 @click.command("methods", cls=SectionCommand)
 @option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object.")
 def methods_command(as_json: bool) -> None:
-    """List every method with what it does, its unit and who described it; the default of each operation is first."""
+    """List every method with a description, its unit and its citation. The first of each operation is the default."""
     if as_json:
         listed = {operation: [_entry(m) for m in methods_of(operation)] for operation in _TITLES}
         click.echo(json.dumps({"command": "methods", "methods": listed}))

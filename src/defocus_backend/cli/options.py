@@ -1,4 +1,4 @@
-"""Options of commands made from the library's groups, so that both never drift apart."""
+"""Options of commands, made from the library's option groups so that both always agree."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ P = TypeVar("P", bound=Params)
 
 OUTPUT_SECTION = "Output"
 _LAST = ("Output", "Run")
-"""Headings at the end of the help."""
+"""Headings that come last in the help."""
 _ALL, _MANY = "defocus_help_all", 15
-"""Where a context keeps that all options are shown, and the number of options up to which all are always shown."""
+"""Key of the context for "show all options", and the number of options up to which all are always shown."""
 
 
 class SectionOption(click.Option):
-    """An option that the help lists under a heading.
+    """An option that is listed under a heading in the help.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class SectionOption(click.Option):
         self.section, self.common, self._as_written = section, common, as_written
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The flag and its help; of a switch that is off, the flag that turns it on."""
+        """The flag and its help; for a switch that is off by default, only the flag that turns it on."""
         record = super().get_help_record(ctx)
         if record is None or self._as_written or not self.is_flag or self.get_default(ctx):
             return record
@@ -51,9 +51,9 @@ class SectionOption(click.Option):
 
 
 class SectionCommand(click.Command):
-    """A command whose help lists options under headings, first those that people use, and names wrong options.
+    """A command whose help lists options under headings and shows the most used ones first.
 
-    What the library refuses by an option's name, the command refuses by its flag.
+    An `InputError` of the library names an option; the command replaces the name by the option's flag.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -110,7 +110,7 @@ _HELP_ALL = click.Option(
 
 
 class _OneOf(click.Choice):
-    """A choice among values of any type; says where the method of a defocus map belongs."""
+    """A choice among values of any type, with a hint if the value is a method of `--map-method`."""
 
     def __init__(self, name: str, values: Collection[Any]) -> None:
         self._name, self._values = name, {str(v): v for v in values}
@@ -118,21 +118,21 @@ class _OneOf(click.Choice):
         super().__init__(list(self._values))
 
     def get_metavar(self, *args: Any, **kwargs: Any) -> str | None:
-        """The choices, and how a file is named that is one."""
+        """The choices, including the form of choices that are files."""
         text = super().get_metavar(*args, **kwargs)
         return text and "|".join((text[:-1], *self._hints)) + text[-1]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if self._name == "method" and value in PIXEL_MAP_NAMES and value not in self._values:
-            self.fail(f"{value!r} is a method of the defocus map: name it with --map-method", param, ctx)
+            self.fail(f"{value!r} is a method of the defocus map; choose it with --map-method", param, ctx)
         text = str(value)
         if any(text.startswith(hint.partition(":")[0] + ":") for hint in self._hints):
-            return text  # the library reads the file and says what is wrong with it
+            return text  # the library reads the file and reports its errors
         return self._values[str(super().convert(text, param, ctx))]
 
 
 def option(*names: str, section: str = OUTPUT_SECTION, **attributes: Any) -> Callable[[F], F]:
-    """`click.option` under a heading of the help."""
+    """Create a `click.option` that the help lists under a heading."""
     return click.option(*names, cls=SectionOption, section=section, **attributes)
 
 
@@ -142,9 +142,9 @@ def params_options(group: type[Params], *, but: Collection[str] = (), only: Coll
     Parameters
     ----------
     group : type
-        The dataclass; the options of the groups within it are added, too.
+        The dataclass. The options of its inner groups are added too.
     but, only : collection of str
-        Options that the command does not offer, or the only ones that it does.
+        Names of options to leave out, or the only ones to add.
     """
 
     def decorate(function: F) -> F:
@@ -160,7 +160,7 @@ def _field_option(name: str, about: Mapping[str, Any]) -> Callable[[F], F]:
     flag, default, choices = "--" + name.replace("_", "-"), about["default"], about["choices"]
     common: dict[str, Any] = {"section": about["heading"], "help": about["help"], "common": about["common"]}
     switch = f"{flag}/--no-{flag.removeprefix('--')}"
-    if any(choice is True for choice in choices):  # on, off, or as the library decides; 1 is no switch
+    if any(choice is True for choice in choices):  # on, off or "auto"; the value 1 is not a switch
         return option(switch, name, default=None, **common)
     if about["kind"] is bool:
         return option(switch, name, default=default, show_default=True, as_written=default, **common)
@@ -179,7 +179,7 @@ def _field_option(name: str, about: Mapping[str, Any]) -> Callable[[F], F]:
 
 
 def _type_of(about: Mapping[str, Any]) -> click.ParamType:
-    """The type of click for an option without choices."""
+    """Click type of an option without choices."""
     kind, low, high = about["kind"], about["low"], about["high"]
     if kind is int:
         return click.IntRange(low, high)
@@ -192,22 +192,22 @@ def _type_of(about: Mapping[str, Any]) -> click.ParamType:
 
 
 def refuse_given(where: str, wanted: str, *, sections: tuple[str, ...], but: tuple[str, ...] = ()) -> None:
-    """Raise `InputError` for the first option under these headings that was given where it would be ignored."""
+    """Raise `InputError` for the first option under these headings that was given but would be ignored."""
     context = click.get_current_context()
     for param in context.command.params:
         name, section = param.name or "", getattr(param, "section", "")
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and section in sections and name not in but:
-            raise InputError(param.opts[0], f"it {where}", wanted)
+            raise InputError(param.opts[0], f"this option {where}", wanted)
 
 
 def settings_of(group: type[P], options: Mapping[str, Any]) -> P:
-    """A group, and the groups within it, from the parsed options; those that were left to the library are None."""
+    """Create a group and its inner groups from the parsed options; options that are None keep their defaults."""
     return group.of({name: value for name, value in options.items() if value is not None})
 
 
 def _set_max_pixels(context: click.Context, _param: click.Parameter, value: int | None) -> None:
-    """Hand the number on to all that reads, in other processes too, until the command ends."""
+    """Apply the limit to all readers, in other processes too, until the command ends."""
     if value is None:
         return
     before = os.environ.get(MAX_PIXELS)
@@ -228,17 +228,17 @@ max_pixels_option = option(
     section="Input",
     expose_value=False,
     callback=_set_max_pixels,
-    help="Read pictures of up to N pixels, whatever their size in the file or in memory, and no larger ones. By "
-    "default, pictures that claim more pixels than their file can hold or the free memory can take are refused.",
+    help="Read pictures of up to N pixels and refuse larger ones. By default, a picture is refused if it states more "
+    "pixels than its file can contain or the free memory can hold.",
 )
-"""How large pictures may be."""
+"""Option for the largest size of a picture."""
 
 
 def show_options(function: F) -> F:
-    """Options that every computing command has: JSON summary, quiet, the largest picture."""
+    """Add the options of every computing command: JSON summary, quiet, the largest picture."""
     for decorate in (
         max_pixels_option,
-        option("--quiet", is_flag=True, section="Run", help="No progress bar and no list of what was written."),
+        option("--quiet", is_flag=True, section="Run", help="Show no progress bar and no list of written files."),
         option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object on stdout instead."),
     ):
         function = decorate(function)
@@ -246,5 +246,5 @@ def show_options(function: F) -> F:
 
 
 def run_options(function: F) -> F:
-    """The same with the device."""
+    """Add the options of `show_options` and the device."""
     return params_options(RunParams)(show_options(function))

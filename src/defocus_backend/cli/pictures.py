@@ -19,12 +19,12 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_t
 @params_options(MapFiles)
 @show_options
 def map_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: Any) -> None:
-    """How blurred every pixel is, in pixels of Gaussian sigma, 0 to 19.
+    """Estimate the blur of every pixel, as a Gaussian sigma of 0 to 19 pixels.
 
-    For each FILE writes NAME_sigma.tif (float, px) and NAME_sigma.png (coloured, with a colour bar).
-    Sharp is 0; NaN pixels stay NaN in the TIFF and are gray in the picture. With a --map-method that has no
-    unit (see `defocus methods`) the files are called NAME_blur and hold its own numbers, larger where
-    the picture is more blurred.
+    For each FILE, writes NAME_sigma.tif (float, in px) and NAME_sigma.png (coloured, with a colour bar).
+    A sigma of 0 is sharp. NaN pixels stay NaN in the TIFF and are gray in the PNG. With a --map-method that has
+    no unit (see `defocus methods`), the files are named NAME_blur and contain values without a unit, which are
+    larger where the picture is more blurred.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(map_files(files, settings_of(MapFiles, options), listener=terminal))
@@ -35,11 +35,11 @@ def map_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: 
 @params_options(SharpenFiles)
 @show_options
 def sharpen_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: Any) -> None:
-    """Sharpen where a picture is slightly soft; leave what is sharp and what is far out of focus.
+    """Sharpen the slightly soft areas of a picture; leave sharp areas and those far out of focus unchanged.
 
-    For each FILE writes NAME_sharpened, NAME_gain (the sharpening gain at every pixel, .tif and .png) and,
-    unless it was given with --map, NAME_sigma (the defocus map, .tif and .png). The published methods look
-    at no map: of them there is NAME_sharpened only.
+    For each FILE, writes NAME_sharpened, NAME_gain (the sharpening gain at every pixel, .tif and .png) and
+    NAME_sigma (the defocus map, .tif and .png, unless --map is given). The published methods use no map and
+    write only NAME_sharpened.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(sharpen_files(files, settings_of(SharpenFiles, options), listener=terminal))
@@ -50,11 +50,11 @@ def sharpen_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **optio
 @params_options(ShallowFiles)
 @show_options
 def shallow_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: Any) -> None:
-    """Make a shallow depth of field: blur further what is out of focus already.
+    """Make the depth of field shallower: blur areas that are out of focus even more.
 
-    For each FILE writes NAME_shallow, NAME_weights (1 where the picture stays sharp, 0 where it is blurred,
-    .tif and .png) and, unless it was given with --map, NAME_sigma (the defocus map, .tif and .png).
-    --method lens takes a map of any unit, such as a depth, and uses no weights.
+    For each FILE, writes NAME_shallow, NAME_weights (1 where the picture stays sharp, 0 where it is blurred,
+    .tif and .png) and NAME_sigma (the defocus map, .tif and .png, unless --map is given).
+    --method lens accepts a map of any unit, such as a depth map, and writes no weights.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(shallow_files(files, settings_of(ShallowFiles, options), listener=terminal))

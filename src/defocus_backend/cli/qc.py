@@ -18,7 +18,7 @@ from defocus_backend.pipeline import MeasureFiles, measure_files
 from defocus_backend.progress import ProgressCallback
 
 FAILED = 1
-"""Exit code if the command went to its end but some files could not be read."""
+"""Exit code if the command finished but some files could not be read."""
 
 
 @click.command("qc", cls=SectionCommand)
@@ -29,20 +29,21 @@ FAILED = 1
     metavar="TABLE",
     type=click.Path(path_type=Path, dir_okay=False),
     common=True,
-    help="Table to write, .csv or .parquet; NAME_stacks and NAME_objects lie beside it, and NAME.html, the report.",
+    help="Table to write, .csv or .parquet. The tables NAME_stacks and NAME_objects and the report NAME.html are "
+    "written beside it.",
 )
 @params_options(MeasureFiles)
 @show_options
 def qc_command(paths: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Measure the focus of many pictures: a table, a verdict for each, and a report from worst to best.
+    """Measure the focus of many pictures: write a table with verdicts, and a report ordered from worst to best.
 
-    PATHS are pictures, stacks, OME-Zarr stores or folders of them. The table has a row for each plane, channel, time
-    and position: median and tenth percentile of sigma over the informative pixels, share in focus, noise, saturation
-    and a verdict: in focus, soft, out of focus, or nothing to judge with the reason. Stacks get their best plane and
-    its drift over time.
+    PATHS are pictures, stacks, OME-Zarr stores or folders of them. The table has one row per plane, channel, time
+    and position. Each row has the median and the 10th percentile of sigma over the informative pixels, the share in
+    focus, the noise, the saturation and a verdict: in focus, soft, out of focus, or nothing to judge (with the
+    reason). For stacks, the best plane and its drift over time are added.
 
-    A run that was interrupted goes on with --resume. Exit codes: 0, all measured; 1, some files could not be read;
-    2, refused; 130, interrupted.
+    An interrupted run continues with --resume. Exit codes: 0, all measured; 1, some files could not be read;
+    2, bad arguments; 130, interrupted.
     """
     settings = settings_of(MeasureFiles, options)
     done = measure_files(paths, out, settings, listener=_Counter(quiet=quiet, as_json=as_json))
@@ -63,11 +64,11 @@ def qc_command(paths: tuple[Path, ...], out: Path, quiet: bool, as_json: bool, *
 
 
 class _Counter(Terminal):
-    """Counts pictures, whose number may not be known."""
+    """Shows the number of measured pictures; the total may be unknown."""
 
     @contextlib.contextmanager
     def progress(self, text: str) -> Iterator[ProgressCallback]:
-        """A progress bar on stderr, where that is a terminal."""
+        """Show a progress bar on stderr, if that is a terminal."""
         from tqdm import tqdm
 
         hidden = True if self.quiet or self.as_json else None

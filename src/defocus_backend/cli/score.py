@@ -1,4 +1,4 @@
-"""The command that scores a fusion: score."""
+"""The command that scores a fused picture: score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGITS = 5
     type=click.Path(path_type=Path),
     metavar="FILE",
     section="Scores",
-    help="The all-in-focus picture, where it is known: adds PSNR and SSIM, which follow quality far better.",
+    help="The true all-in-focus picture, if known. Adds PSNR and SSIM, which measure quality far better.",
 )
 @option(
     "--metric",
@@ -29,7 +29,7 @@ _DIGITS = 5
     multiple=True,
     type=click.Choice(METRICS),
     section="Scores",
-    help="Only this one; may be repeated. By default all that can be computed.",
+    help="Compute only this metric; can be repeated. Default: all metrics that can be computed.",
 )
 @max_pixels_option
 @option("--json", "as_json", is_flag=True, section="Run", help="Print one JSON object.")
@@ -38,10 +38,10 @@ def score_command(
 ) -> None:
     """Score the fused picture FUSED against the pictures it was made from.
 
-    SOURCEs are two or more pictures, or one multi-page TIFF, of the size of FUSED. Larger is better throughout.
-    The fusion metrics are computed on gray and follow true quality loosely. The last line is an audit: blocks of 32 px
-    that lost detail against the sharpest source (soft) or have more than any (made up), and pixels out of the range
-    of all sources.
+    SOURCEs are two or more pictures, or one multi-page TIFF, of the size of FUSED. Larger scores are better. The
+    fusion metrics are computed on gray pictures and follow the true quality only loosely. The last line is an audit. It
+    counts blocks of 32 px with less detail than the sharpest source (soft) or with more than any source (made up), and
+    pixels outside the range of all sources.
     """
     found = score_files(fused, sources, truth=truth, names=names)
     if as_json:

@@ -1,4 +1,4 @@
-"""The command on focal stacks: fuse."""
+"""The command for focal stacks: fuse."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from defocus_backend.pipeline import FuseFiles, fuse_files
 @params_options(FuseFiles)
 @show_options
 def fuse_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: Any) -> None:
-    """Fuse a focal stack into one picture that is sharp wherever any slice is.
+    """Fuse a focal stack into one picture that is sharp wherever at least one slice is sharp.
 
-    FILES are two or more pictures of one size, one slice each, in the order given; in the order of their numbers if
-    they come as a shell lists them. Or a folder with such pictures; or one multi-page TIFF; or one file with times,
-    positions and channels (OME-TIFF, OME-Zarr, ImageJ's TIFF, microscopes' formats), of which every stack is fused:
-    NAME_fused with all times and channels, NAME_maps with the maps as channels.
+    FILES are two or more pictures of the same size, one per slice, in the order given. Alphabetical lists, as from
+    a shell pattern, are sorted by the numbers in the names. FILES can also be a folder of such pictures, a multi-page
+    TIFF, or a file with times, positions and channels (OME-TIFF, OME-Zarr, ImageJ TIFF, microscope formats). Every
+    stack of such a file is fused: NAME_fused has all times and channels, NAME_maps has the maps as channels.
 
-    Writes NAME_fused in the format and bit depth of the slices; NAME_index.tif (number of the sharpest slice,
-    from 0) with the decision preview NAME_index.png; NAME_sigma (the least sigma, px, .tif and .png). The
-    published methods give NAME_fused only and hold all slices in memory.
+    Writes NAME_fused in the format and bit depth of the slices, NAME_index.tif (number of the sharpest slice, from 0)
+    with a coloured NAME_index.png, and NAME_sigma (the smallest sigma of all slices, in px, .tif and .png). The
+    published methods write only NAME_fused and keep all slices in memory.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(fuse_files(files, settings_of(FuseFiles, options), listener=terminal))

@@ -1,4 +1,4 @@
-"""What a command says: streams that may be closed, full or narrow, and warnings of libraries, each in one line."""
+"""Output of a command: works on streams that are closed, full or limited to ASCII, and prints warnings in one line."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import click
 from defocus_backend.errors import DefocusWarning
 
 _NOISY = ("tifffile", "PIL", "zarr", "numcodecs", "bioio", "fsspec", "distributed", "asyncio", "py.warnings")
-"""Loggers of libraries, which say on stderr what is said here in one line where it matters."""
+"""Loggers of libraries that are silenced; this module prints the important messages itself."""
 
 
 def say(message: str) -> None:
-    """One line on stderr, whatever the message holds."""
+    """Print a message as one line on stderr."""
     click.echo(f"defocus: {' '.join(message.split())}", err=True)
 
 
 @contextlib.contextmanager
 def libraries_quiet() -> Iterator[None]:
-    """Say our own warnings in one line, each once; those of libraries not at all."""
+    """Print each warning of this package once, in one line; hide warnings of other libraries."""
     said: set[str] = set()
 
     def show(message: Any, category: type[Warning], *_place: Any, **_more: Any) -> None:
@@ -50,12 +50,12 @@ def libraries_quiet() -> Iterator[None]:
 
 
 class _Lasting:
-    """A text stream that goes on when nobody can read it any more: what is written then is dropped.
+    """A text stream that drops all further text when it can no longer be written to.
 
     Attributes
     ----------
     error : OSError or None
-        Why it cannot be written to.
+        The reason why the stream cannot be written to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -82,7 +82,7 @@ class _Lasting:
             yield
         except OSError as error:
             self.error = error
-            # Python flushes once more at its end, and would complain then.
+            # Python flushes again when it exits and would print an error.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 sink = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(sink, self._stream.fileno())
@@ -91,7 +91,7 @@ class _Lasting:
 
 @contextlib.contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Let the work go on when stdout or stderr is closed, full or narrow; say at the end if stdout was full."""
+    """Continue when stdout or stderr is closed, full or cannot encode a character; report a full stdout at the end."""
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as stack:
         lasting = []
@@ -108,6 +108,6 @@ def lasting_streams() -> Iterator[None]:
             lasting[0].flush()
             lost = lasting[0].error
             if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
-                say(f"stdout cannot be written to ({lost.strerror}); the files are in their place")
+                say(f"stdout cannot be written to ({lost.strerror}); all files were written")
             lasting[1].flush()
             sys.stdout, sys.stderr = before

@@ -1,4 +1,4 @@
-"""The command that measures a height map and shows it from other sides: surface."""
+"""The command that measures a height map and renders views of it: surface."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from defocus_backend.pipeline import SurfaceFiles, surface_files
 @params_options(SurfaceFiles)
 @show_options
 def surface_command(height_file: Path, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Measure a height map as a surface, and show it through any lens and from any side.
+    """Measure the roughness of a height map, and render refocused and stereo views of it.
 
-    HEIGHT.tif is what `defocus fuse --height` wrote. Prints the roughness Sa, Sq, Sz, Ssk and Sku after ISO 25178 in
-    its unit.
+    HEIGHT.tif is a height map written by `defocus fuse --height`. Prints the roughness parameters Sa, Sq, Sz, Ssk and
+    Sku of ISO 25178; lengths have the unit of the height.
     """
     terminal = Terminal(quiet=quiet, as_json=as_json)
     terminal.end(surface_files(height_file, settings_of(SurfaceFiles, options), listener=terminal))

@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: its progress, what it decided, and at the end what it made."""
+"""Terminal output of a run: progress, decisions, and the list of results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from defocus_backend.progress import ProgressCallback
 
 
 class Terminal(Listener):
-    """Shows a run on the terminal.
+    """Shows the progress and the results of a run on the terminal.
 
     Parameters
     ----------
     quiet : bool
-        No progress bar and no list of what was written.
+        Show no progress bar and no list of written files.
     as_json : bool
-        One JSON object on stdout at the end, and nothing else there.
+        Print one JSON object on stdout at the end, and nothing else there.
     """
 
     def __init__(self, *, quiet: bool, as_json: bool) -> None:
@@ -35,7 +35,7 @@ class Terminal(Listener):
 
     @contextlib.contextmanager
     def progress(self, text: str) -> Iterator[ProgressCallback]:
-        """A progress bar on stderr, where that is a terminal."""
+        """Show a progress bar on stderr, if that is a terminal."""
         from tqdm import tqdm
 
         hidden = True if self.quiet else None  # None: hidden unless stderr is a terminal
@@ -49,7 +49,7 @@ class Terminal(Listener):
             yield show
 
     def end(self, made: Made) -> None:
-        """Print what was made."""
+        """Print the results."""
         if self.as_json:
             click.echo(json.dumps(made.to_dict()))
         elif not self.quiet:

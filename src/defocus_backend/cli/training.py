@@ -1,4 +1,4 @@
-"""Commands on networks: train, evaluate, models. The only ones that load torch before they start."""
+"""Commands for networks: train, evaluate, models. Only these load torch before they start."""
 
 from __future__ import annotations
 
@@ -45,27 +45,32 @@ _SCORES = ("mae", "bias", "accuracy", "within_one", "calibration_error", "patche
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Weights to write, ending in .safetensors; the model card goes beside them as .json.",
+    help="File of weights to write, ending in .safetensors. The model card is written beside it as .json.",
 )
-@option("--val", type=click.Path(path_type=Path), metavar="DIR", help="Other photographs, to score the result on.")
+@option(
+    "--val",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of other photographs on which the result is scored.",
+)
 @option("--half", is_flag=True, help="Store the weights as float16, which halves the file.")
-@option("--description", default="", metavar="TEXT", help="One line for the model card.")
+@option("--description", default="", metavar="TEXT", help="One line of text for the model card.")
 @option(
     "--run",
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
     section="Run",
-    help="Folder of the checkpoint, written every 100 s; by default FILE without its suffix, plus -run.",
+    help="Folder of the checkpoint, which is written every 100 s. Default: FILE without its suffix, plus -run.",
 )
-@option("--resume", is_flag=True, section="Run", help="Go on from the checkpoint.")
+@option("--resume", is_flag=True, section="Run", help="Continue from the checkpoint.")
 @option(
     "--workers",
     type=click.IntRange(0),
     default=1,
     show_default=True,
     section="Run",
-    help="Processes that prepare data.",
+    help="Number of processes that prepare data.",
 )
 @params_options(TrainingParams)
 @run_options
@@ -83,9 +88,9 @@ def train_command(
     as_json: bool,
     **recipe: Any,
 ) -> None:
-    """Train a network on the folder PHOTOS of sharp photographs.
+    """Train a network on PHOTOS, a folder of sharp photographs.
 
-    Ctrl-C writes a checkpoint, from which --resume goes on. The weights and the model card appear at the end.
+    Ctrl-C writes a checkpoint; --resume continues from it. The weights and the model card are written at the end.
     """
     with stop_on_interrupt() as stopped, _bar("training", recipe["steps"], "steps", hidden=quiet) as bar:
 
@@ -106,7 +111,7 @@ def train_command(
 
 
 def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
-    """A progress bar on stderr, where that is a terminal."""
+    """Progress bar on stderr, if that is a terminal."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc=text, unit=f" {unit}", disable=True if hidden else None, file=sys.stderr)
@@ -120,7 +125,7 @@ def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
     type=click.Path(path_type=Path),
     metavar="DIR",
     section=_TEST_SET,
-    help="Photographs that were not trained on.",
+    help="Folder of photographs that were not used for training.",
 )
 @option(
     "--per-photo",
@@ -128,13 +133,13 @@ def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
     default=12,
     show_default=True,
     section=_TEST_SET,
-    help="Sharp places taken from each photograph, at most.",
+    help="Largest number of sharp patches taken from each photograph.",
 )
 @option(
     "--benchmark",
     is_flag=True,
     section=_BENCHMARK,
-    help="Score whole maps on scenes composed from the photographs, whose sigma is known at every pixel.",
+    help="Score whole maps on scenes composed from the photographs. The sigma of every pixel of these scenes is known.",
 )
 @option(
     "--scenes",
@@ -142,7 +147,7 @@ def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
     default=SCENES,
     show_default=True,
     section=_BENCHMARK,
-    help="How many; 136 hold every sort of scene with every point spread function and condition once.",
+    help="Number of scenes. 136 cover every combination of scene type, point spread function and condition once.",
 )
 @option(
     "--seed",
@@ -157,7 +162,7 @@ def _bar(text: str, total: int, unit: str, *, hidden: bool) -> Any:
     type=click.Path(path_type=Path),
     metavar="FILE",
     section=_BENCHMARK,
-    help="Write the tables as FILE.md and all figures as FILE.json; FILE may already end in either.",
+    help="Write the tables as FILE.md and all values as FILE.json. FILE may have either ending.",
 )
 @run_options
 def evaluate_command(
@@ -172,17 +177,17 @@ def evaluate_command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Score WEIGHTS, a name from `defocus models` or a .safetensors file, on photographs that are sharp.
+    """Score WEIGHTS, a name from `defocus models` or a .safetensors file, on sharp photographs.
 
-    Sharp patches are blurred to each of the 20 levels and judged, by both protocols: in context (the whole
-    photograph is blurred, then cut) and isolated (the patch alone is blurred, as in the paper).
+    Sharp patches are blurred to each of the 20 levels and classified, in two ways: in context (the whole photograph
+    is blurred, then cut into patches) and isolated (each patch is blurred alone, as in the paper).
 
-    With --benchmark WEIGHTS may be several, and map methods from `defocus methods` too; all of them if none is
-    given. Prints Markdown tables of errors, edges and rank correlations, raw and refined. The networks compute on
-    --device, the published methods on the CPU.
+    With --benchmark, WEIGHTS can be several names, including map methods from `defocus methods`. Without a name, all
+    are scored. Prints Markdown tables of errors, edge accuracy and rank correlations, for raw and refined maps. The
+    networks compute on --device, the published methods on the CPU.
     """
     if benchmark:
-        refuse_given("with --benchmark", "it only without --benchmark", sections=(_TEST_SET,), but=("photos",))
+        refuse_given("with --benchmark", "this option only without --benchmark", sections=(_TEST_SET,), but=("photos",))
         with stop_on_interrupt() as stopped, _bar("benchmark", scenes, "scenes", hidden=quiet) as bar:
             progress: ProgressCallback = lambda done, _total, _what: bar.update(done - bar.n)  # noqa: E731
             settings: dict[str, Any] = {"scenes": scenes, "seed": seed, "out": out, "device": device}
@@ -193,8 +198,10 @@ def evaluate_command(
             click.echo(found.tables)
         return
     if len(weights) != 1:
-        raise InputError("WEIGHTS", f"{len(weights)} names", "one; several only with --benchmark")
-    refuse_given("without --benchmark", "it only with --benchmark", sections=(_BENCHMARK,))
+        raise InputError(
+            "WEIGHTS", f"{len(weights)} names", "one name; several names are only allowed with --benchmark"
+        )
+    refuse_given("without --benchmark", "this option only with --benchmark", sections=(_BENCHMARK,))
     scored = evaluate_weights(weights[0], photos, per_photo=per_photo, device=device)
     if as_json:
         click.echo(json.dumps(scored.to_dict()))

@@ -32,7 +32,9 @@ class FusionSettings(FusionParams):
                 continue
             for group, kind in cls.groups().items():
                 if name in kind.names():
-                    raise InputError(name, "it among the options of `fuse`", f"{group}={kind.__name__}({name}=...)")
+                    raise InputError(
+                        name, "this option as an argument of `fuse`", f"{group}={kind.__name__}({name}=...)"
+                    )
             raise unknown_option(name, known)
         return cls(**options)
 

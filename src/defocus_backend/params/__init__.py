@@ -1,4 +1,4 @@
-"""The options of every operation, in one place for library, command line, widgets and batches."""
+"""Options of every operation, shared by the library, the command line, the widgets and batch files."""
 
 from defocus_backend.params.maps import (
     PAPER_REFINEMENT,

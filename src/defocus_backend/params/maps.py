@@ -1,4 +1,4 @@
-"""How a picture is read and where it is computed, and the options of defocus maps."""
+"""Options for reading pictures, for the compute device and for defocus maps."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class InputParams(Params):
-    """How the values of an input are read."""
+    """Options for reading pixel values."""
 
     value_range: tuple[float, float] | None = option(
         None,
-        "Values that count as black and white. By default the whole range of 8-bit files, 0 to 1 for floats within "
-        "it, else the 0.1 and 99.9 percentiles.",
+        "Pixel values that count as black and white. Default: the full range for 8-bit files, 0 to 1 for floats "
+        "within that range, and the 0.1 and 99.9 percentiles for all others.",
         kind=float,
         count=2,
         heading="Input",
@@ -35,11 +35,11 @@ class InputParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class RunParams(Params):
-    """Where a run computes."""
+    """Option for the compute device."""
 
     device: str | torch.device = option(
         "auto",
-        "Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        "Compute device: auto, cpu, cuda, cuda:N or mps.",
         kind=object,
         heading="Run",
         metavar="NAME",
@@ -48,7 +48,7 @@ class RunParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class MapParams(Params):
-    """Classification by a sliding window and refinement by the weighted guided filter (paper, section 3)."""
+    """Options of a defocus map: how the blur is estimated and how the map is refined (paper, section 3)."""
 
     heading: ClassVar[str] = "Defocus map"
 
@@ -60,50 +60,60 @@ class MapParams(Params):
     )
     step: int = option(
         8,
-        "Distance between neighbouring windows of 32x32 px, for networks that look at windows. Smaller is finer and "
-        "slower.",
+        "Distance between the windows of 32x32 px that a window network classifies. Smaller values give a finer map "
+        "and take longer.",
         unit="px",
         choices=(4, 8, 16, 32),
     )
     refine: bool = option(
-        True, "Make the map follow the edges of the picture, by the weighted guided filter.", common=True
+        True, "Align the edges of the map with those of the picture, by the weighted guided filter.", common=True
     )
     refine_radius: int = option(
-        4, "Radius of the filter that refines the map; 16 in the paper.", unit="px", low=1, high=512
+        4,
+        "Radius of the refinement filter; larger values smooth the map more. The paper uses 16.",
+        unit="px",
+        low=1,
+        high=512,
     )
     refine_edge_tolerance: float = option(
         0.005,
-        "How strong an edge must be to stop that filter; small keeps weak edges. For values from 0 to 1.",
+        "Contrast that an edge needs to stop the refinement filter, as a variance of pixel values from 0 to 1. "
+        "Smaller values preserve weaker edges.",
         above=0.0,
     )
-    refine_iterations: int = option(1, "How often that filter is repeated; 7 times in the paper.", low=1, high=50)
+    refine_iterations: int = option(
+        1,
+        "Number of passes of the refinement filter; more passes smooth the map more. The paper uses 7.",
+        low=1,
+        high=50,
+    )
     refine_subsample: int = option(
         4,
-        "Grid on which that filter is computed; 1 is exact, 4 is fast.",
+        "Grid spacing at which the refinement filter is computed; 1 is exact, 4 is fast.",
         unit="px",
         low=1,
         high=16,
     )
     confidence_weighted: bool = option(
-        True, "Where the picture is flat, dark or saturated, take the blur from confident places nearby."
+        True, "In flat, dark or saturated areas, fill in the blur from nearby pixels with high confidence."
     )
     precision: str = option(
         "auto",
-        "Number format in which a network that judges every pixel computes. Auto takes bfloat16 where the processor or "
-        "GPU has units for it, which is faster and changes sigma by about 0.01 px, and float32 elsewhere.",
+        "Number format of per-pixel networks. bfloat16 is faster where the processor or GPU supports it, and changes "
+        "sigma by about 0.01 px. auto uses bfloat16 on such hardware and float32 elsewhere.",
         choices=PRECISIONS,
     )
     weights: str | Path | None = option(
         None,
-        "Other weights: a name from `defocus models`, or a .safetensors file from `defocus train`. Their network takes "
-        "the place of map_method.",
+        "Weights to use instead of the default: a name from `defocus models`, or a .safetensors file from `defocus "
+        "train`. Their network replaces map_method.",
         kind=object,
         metavar="NAME|FILE",
     )
     tile: int = option(
         1152,
-        "Side of the tiles in which a network reads a large image, rounded down to what its strides allow. Smaller "
-        "needs less memory, larger is faster; the map is the same.",
+        "Side of the tiles into which a large image is split for a network, rounded down to a multiple of its stride. "
+        "Smaller tiles need less memory, larger tiles are faster; the map is the same.",
         unit="px",
         low=256,
         high=8192,
@@ -116,16 +126,16 @@ PAPER_REFINEMENT: Mapping[str, Any] = {
     "refine_iterations": 7,
     "refine_subsample": 1,
 }
-"""The refining filter as the paper has it, section 3.2: without the grid."""
+"""Settings of the refinement filter in the paper (section 3.2), computed at every pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaParams(MapParams):
-    """A defocus map that has to be in pixels, as all that sharpens, blurs or fuses by it needs."""
+    """Options of a defocus map in pixels, which sharpening, shallow depth of field and fusion need."""
 
     map_method: str = option(
         DEFAULT_NETWORK,
-        "Network that estimates the blur, or a published method that gives it in pixels.",
+        "Network that estimates the blur, or a published method that returns it in pixels.",
         choices=PIXEL_MAP_NAMES,
         common=True,
     )
@@ -133,17 +143,17 @@ class SigmaParams(MapParams):
 
 @dataclass(frozen=True, kw_only=True)
 class SliceMapParams(SigmaParams):
-    """The defocus map of one slice of a stack, judged on pooled pixels.
+    """Options of the defocus map of one slice of a stack, estimated on pooled pixels.
 
-    Between slices the finest detail decides, so that the map has to be right in the large only. The paper's refinement
-    (radius 16, 7 iterations) smooths thin things out of the decision (docs/results.md).
+    Fusion compares fine detail directly, so the map only has to be right at a coarse scale. The paper's refinement
+    (radius 16, 7 iterations) removes thin objects from the decision (docs/results.md).
     """
 
     pooling: int = option(
         2,
-        "Average squares of at least this many pixels a side before the blur of a slice is estimated; more where noise "
-        "hides finer detail.",
+        "Side of the pixel squares that are averaged before the blur of a slice is estimated. Noisy slices use larger "
+        "squares.",
         unit="px",
         choices=(1, 2, 4),
     )
-    refine: bool = option(False, "Make the map follow the edges of the picture, by the weighted guided filter.")
+    refine: bool = option(False, "Align the edges of the map with those of the picture, by the weighted guided filter.")

@@ -1,4 +1,4 @@
-"""The options of training a network."""
+"""Options for training a network."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from defocus_backend.options import Params, option
 from defocus_backend.registry import Names
 
 SIDE_STEP = 64
-"""What divides the side of the scenes on which per-pixel networks learn."""
+"""The side of the training scenes of per-pixel networks is a multiple of this, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParams(Params):
-    """One training run, complete enough to repeat it."""
+    """Options of one training run, complete enough to repeat it."""
 
     heading: ClassVar[str] = "Recipe"
 
-    network: str = option("blurnet", "Architecture.", choices=Names(NETWORK_METHODS))
+    network: str = option("blurnet", "Network architecture.", choices=Names(NETWORK_METHODS))
     protocol: str = option(
         "context",
         "Blur whole photographs and cut patches afterwards (context), or blur each patch alone as in the paper "
@@ -29,21 +29,21 @@ class TrainingParams(Params):
     )
     degradation: str = option(
         "light",
-        "How much noise, change of contrast and compression patches get; isolated ones always stay clean.",
+        "Amount of noise, contrast change and compression added to the patches. Isolated patches always stay clean.",
         choices=("clean", "light", "full"),
     )
     steps: int = option(6000, "Number of optimiser steps.", low=1)
     batch_size: int = option(512, "Number of patches, or scenes, in each step.", low=1)
     side: int = option(
         256,
-        f"Side of the scenes on which per-pixel networks learn, a multiple of {SIDE_STEP}.",
+        f"Side of the scenes on which per-pixel networks are trained, a multiple of {SIDE_STEP}.",
         unit="px",
         low=SIDE_STEP,
     )
     learning_rate: float = option(
         3e-3,
-        "Learning rate after a short warm-up; it falls to zero over the second half of the steps. Until it falls, a "
-        "run can be resumed with another number of steps.",
+        "Learning rate after a short warm-up. It decreases to zero over the second half of the steps. Before the "
+        "decrease starts, a run can be resumed with another number of steps.",
         above=0.0,
     )
     expectation_weight: float = option(
@@ -51,8 +51,8 @@ class TrainingParams(Params):
     )
     ranked_weight: float = option(
         0.0,
-        "Weight of the ranked probability score relative to the cross-entropy; it penalises a wrong level by its "
-        "distance.",
+        "Weight of the ranked probability score relative to the cross-entropy. This score penalises a wrong level by "
+        "its distance.",
         low=0.0,
     )
     lens_weight: float = option(
@@ -63,11 +63,13 @@ class TrainingParams(Params):
     )
     weight_decay: float = option(1e-4, "Weight decay of the optimiser.", low=0.0)
     average_decay: float = option(
-        0.998, "Decay of the running average of the weights; the average is the result.", low=0.0, high=1.0
+        0.998, "Decay of the running average of the weights. The average is saved.", low=0.0, high=1.0
     )
-    seed: int = option(0, "Seed of data, network and order.", low=0)
+    seed: int = option(0, "Seed of the random numbers for data, initial weights and order.", low=0)
     start: str = option(
-        "", "Weights to start from: a shipped name or a .safetensors file; random ones by default.", metavar="NAME|FILE"
+        "",
+        "Weights to start from: a shipped name or a .safetensors file. Default: random weights.",
+        metavar="NAME|FILE",
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Files to files: what the commands `map`, `sharpen`, `shallow`, `fuse`, `surface`, `calibrate` and `qc` do."""
+"""Operations from files to files, as run by the commands `map`, `sharpen`, `fuse`, `qc` and others."""
 
 from defocus_backend.pipeline.calibrate import CalibrateFiles, calibrate_files
 from defocus_backend.pipeline.fuse import fuse_files

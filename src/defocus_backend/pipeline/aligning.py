@@ -1,4 +1,4 @@
-"""Alignment of the slices of one run: the decision whether it is needed, and its files."""
+"""Alignment of the slices of one run: decide whether it is needed, apply it, and write its files."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from defocus_backend.stacks import FileStack, SliceSource
 
 _MOST_FAILED = 0.1
-"""Share of frames without a reliable link above which auto leaves a stack as it is."""
+"""If a larger share of the frames has no reliable link, auto does not align the stack."""
 _MOST_CUT = 0.05
-"""Share of the picture that may be cut off without a warning."""
+"""Share of the picture that can be cropped without a warning."""
 
 
 def _of_microscope(picture: Picture) -> bool:
-    """Whether a picture looks like a slice exported from a microscope's z-stack: gray, and no camera wrote it."""
+    """Whether a picture looks like a slice of a microscope's z-stack: gray, and without a camera's EXIF."""
     gray = picture.channel_axis is None and picture.metadata.exif is None
     return gray and (picture.path.suffix.lower() in TIFF_SUFFIXES or picture.array.dtype.itemsize > 1)
 
 
 class Aligner:
-    """Aligns the slices of one run as its options ask, and adds the files of the alignment.
+    """Aligns the slices of one run according to its options, and adds the files of the alignment.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Aligner:
     Raises
     ------
     InputError
-        If known transforms and options that find others were asked for together.
+        If both known transforms and options of the estimation were given.
     """
 
     def __init__(self, settings: AlignFiles, match_exposure: MatchExposure) -> None:
@@ -63,32 +63,34 @@ class Aligner:
             changed = [name for name, value in given.items() if value != getattr(AlignFiles, name)]
             changed += ["match_exposure"] if match_exposure is False else []
             if changed:
-                raise InputError(changed[0], "it with apply_transforms", "the file alone, which says all of that")
+                raise InputError(
+                    changed[0], "this option with apply_transforms", "only the file, which contains these settings"
+                )
 
     @property
     def asked_for(self) -> bool:
-        """Whether an alignment was asked for by name, so that leaving it out would be wrong."""
+        """Whether an alignment was requested explicitly and must not be skipped."""
         one = self.settings
         files = (one.transforms, one.apply_transforms, one.export_aligned)
         return one.align in ALIGN_MODELS or any(path is not None for path in files)
 
     def refuse(self, reason: str) -> None:
-        """Raise `InputError` if an alignment was asked for, or its settings were given, where there can be none."""
+        """Raise `InputError` if an alignment was requested, or its settings were changed, where none is possible."""
         if self.asked_for:
-            raise InputError("align", f"an alignment {reason}", "single pictures as slices, or no alignment")
-        refuse_changed(self.settings, reason, "it only where frames are aligned", but=("align", "keep_all"))
+            raise InputError("align", f"an alignment {reason}", "separate pictures as slices, or no alignment")
+        refuse_changed(self.settings, reason, "this option only where frames are aligned", but=("align", "keep_all"))
 
     @property
     def folders(self) -> list[Path]:
-        """Folders that results go to."""
+        """Folders that results are written to."""
         one = self.settings
         found = (one.export_aligned, one.transforms.parent if one.transforms else None)
         return [path for path in found if path is not None]
 
     def apply(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
-        """The slices, aligned where asked for or needed, else at equal brightness; says which and adds the files.
+        """Align the slices if requested or needed, otherwise match their brightness; report it and add the files.
 
-        `slices` are those of the stack, repaired or not. Frames that do not belong are left out of what is returned.
+        `slices` are those of the stack, repaired or not. Frames that do not fit the stack are left out of the result.
         """
         verdict = self._look(stack, slices)
         if verdict is not None and verdict.odd and not self.settings.keep_all:
@@ -108,7 +110,7 @@ class Aligner:
             run.tell(f"warning: {warning}")
         if not self.asked_for and len(found.failed) > _MOST_FAILED * len(slices):
             reason = f"{len(found.failed)} of {len(slices)} frames have no reliable link"
-            run.tell(f"not aligned after all: {reason}; align {self.params.model} does it nevertheless")
+            run.tell(f"not aligned: {reason}; use align {self.params.model} to align them anyway")
             run.facts["alignment"] = {"aligned": False, "reason": reason}
             return self._matched(run, stack, slices)
         rows, columns = aligned.window
@@ -117,8 +119,8 @@ class Aligner:
         cut = 1 - height * width / (high * wide)
         if cut > _MOST_CUT:
             run.tell(
-                f"warning: {cut:.0%} of the picture is cut off; {width} x {height} of {wide} x {high} px are in every "
-                "frame. border mark keeps the size, align off leaves the frames as they are"
+                f"warning: {cut:.0%} of the picture is cropped; {width} x {height} of {wide} x {high} px are in every "
+                "frame. Use border mark to keep the size, or align off for no alignment"
             )
         run.facts["alignment"] = {
             "aligned": True,
@@ -137,7 +139,7 @@ class Aligner:
                 name = stack.paths[place].stem if own else f"{stack.name}_{place:04d}"
                 mark = self.params.border == "mark"
                 pixels = _with_coverage(frame) if mark else np.asarray(frame)
-                # JPEG has no alpha, which says where a frame has no pixels.
+                # JPEG has no alpha channel, which marks where a frame has no pixels.
                 suffix = "png" if mark and stack.first.path.suffix.lower() in JPEG_SUFFIXES else "same"
                 run.add_picture("aligned", self.settings.export_aligned / name, pixels, suffix, like=stack.first)
         if self.settings.apply_transforms is not None or self.params.match_exposure:
@@ -151,7 +153,7 @@ class Aligner:
 
     @staticmethod
     def _leave_out(run: Run, slices: SliceSource, odd: tuple[OddFrame, ...]) -> SliceSource:
-        """The slices without these frames, which are named by their numbers in the whole stack."""
+        """The slices without these frames; the frames are reported by their numbers in the whole stack."""
         out = {frame.number for frame in odd}
         rest = [n for n in range(len(slices)) if n not in out]
         if len(rest) < 2:
@@ -163,7 +165,7 @@ class Aligner:
         return slices.select(rest)
 
     def _look(self, stack: FileStack, slices: SliceSource) -> AlignmentNeed | None:
-        """How the frames lie on each other and which do not belong, at a small size; None if nobody wants to know."""
+        """Displaced frames and frames that do not fit the stack, measured at a small size; None if not needed."""
         auto = self.settings.align == "auto" and not self.asked_for and len(stack.paths) > 1
         if self.settings.apply_transforms is not None or (self.settings.keep_all and not auto):
             return None
@@ -177,7 +179,7 @@ class Aligner:
         return (alignment_needed if auto else frames_that_do_not_belong)(slices, calibrated=calibrated)
 
     def _matched(self, run: Run, stack: FileStack, slices: SliceSource) -> SliceSource:
-        """The slices as they lie, at equal brightness where they count as photographs or that is asked for."""
+        """The slices without alignment; their brightness is matched for photographs or on request."""
         from defocus_backend.fusion.brightness import describe_gains, match_brightness
 
         chosen = False if self._exposure == "auto" and _of_microscope(stack.first) else self._exposure
@@ -196,7 +198,7 @@ class Aligner:
         if self.settings.align in ALIGN_MODELS:
             return True, f"align {self.settings.align}"
         if self.asked_for:
-            return True, "its files were asked for"
+            return True, "its files were requested"
         if len(stack.paths) == 1:
             return False, "the slices are pages of one file"
         if verdict is None:
@@ -221,7 +223,7 @@ class Aligner:
 
 
 def _with_coverage(frame: Any) -> NDArray[Any]:
-    """A frame with an alpha channel that is 0 where it has no pixels, as other programs write and read it."""
+    """A frame with an alpha channel that is 0 where the frame has no pixels, as in other programs."""
     mask = np.ma.getmaskarray(frame)
     hidden = mask if mask.ndim == 2 else mask.any(axis=-1)
     pixels = np.ma.filled(frame, 0)

@@ -1,4 +1,4 @@
-"""Images of many dimensions in files: every focal stack of a file is fused, times and channels together."""
+"""Fusion of files with several axes: every focal stack of a file is fused, for all times and channels."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def has_axes(files: Sequence[Path], settings: FuseFiles) -> bool:
-    """Whether the files are to be read by their axes; raise `InputError` if they must be and cannot."""
+    """Whether the files are read by their axes; raise `InputError` if an option requires it and it is impossible."""
     said = next((name for name, value in settings.axis.flat().items() if value), None)
     said = said or ("format" if settings.format.startswith("ome") else None)
     if said is not None and len(files) > 1:
-        raise InputError(said, f"{len(files)} files", "it only with one file that holds a whole stack")
+        raise InputError(said, f"{len(files)} files", "this option only with one file that contains a whole stack")
     return said is not None or (len(files) == 1 and is_nd(files[0]))
 
 
 def fuse_axes(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Listener | None) -> Made:
-    """Fuse all focal stacks in one file; all results appear together at the end.
+    """Fuse all focal stacks in one file; all results are written together at the end.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def fuse_axes(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Lis
         The file or folder.
     settings : FuseFiles
     relief : Relief
-        What is written of the height, for a file with a single stack.
+        Output options of the height, for a file with a single stack.
     listener : Listener or None
     """
     folder = path.absolute().parent if settings.out is None else settings.out
@@ -55,7 +55,7 @@ def fuse_axes(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Lis
         facts: list[dict[str, Any]] = []
         for image, part, alone in _images(path, chosen):
             if not alone and not is_stack(image):
-                run.tell(f"{path.name} {image.scene}: left out, {_shape(image)} hold no focal stack")
+                run.tell(f"{path.name} {image.scene}: left out, because {_shape(image)} is no focal stack")
                 continue
             plan = _plan(image, chosen)
             said = describe_plan(image, plan)
@@ -77,7 +77,7 @@ def is_stack(image: ImageND) -> bool:
 
 
 def _images(path: Path, chosen: AxesParams) -> Iterator[tuple[ImageND, str, bool]]:
-    """Every image of a file that was chosen, without positions; what to add to its name; whether it is the only one."""
+    """Each chosen image of a file, without positions, with the suffix of its name and whether it is the only one."""
     first = open_nd(path, scene=chosen.scene or 0, axes=chosen.axes)
     scenes = [first.scene] if chosen.scene is not None or len(first.scenes) == 1 else list(first.scenes)
     used: set[str] = set()
@@ -100,7 +100,7 @@ def _images(path: Path, chosen: AxesParams) -> Iterator[tuple[ImageND, str, bool
 
 
 def _numbers(name: str, text: str, image: ImageND, axis: str) -> list[int]:
-    """The numbers of a list such as ``0,2-5``, each once, in order."""
+    """Numbers of a list such as ``0,2-5``, sorted and without repeats."""
     if axis not in image.axes:
         raise InputError(name, text, f"an axis {axis}; {image.path.name} has {image.axes}")
     size = image.sizes[axis]
@@ -121,7 +121,7 @@ def _plan(image: ImageND, chosen: AxesParams) -> StackPlan:
         raise InputError(
             image.path.name,
             _shape(image),
-            "two or more slices along an axis Z; if another axis is that, name it with axes",
+            "two or more slices along an axis Z; if the file names the axis differently, state the order with axes",
         )
     return StackPlan(image, focus_channels=_focus(chosen.focus_channels))
 
@@ -157,7 +157,7 @@ def _shape(image: ImageND) -> str:
 
 
 def describe_plan(image: ImageND, plan: StackPlan) -> str:
-    """In one line: how many stacks, what decides, what comes out."""
+    """Describe in one line the number of stacks, the channel that is compared and the axes of the result."""
     stacks = "one focal stack" if len(plan) == 1 else f"{len(plan)} focal stacks"
     said = f"{_shape(image)}, {image.dtype}: {stacks} of {plan.sizes['Z']} slices"
     if plan.channels > 1:
@@ -166,7 +166,7 @@ def describe_plan(image: ImageND, plan: StackPlan) -> str:
             f"{number}{f' ({names[number]})' if names[number] else ''}{f' x {w:.2g}' if len(plan.focus) > 1 else ''}"
             for number, w in plan.focus.items()
         )
-        said += f", focus judged on channel {judged}"
+        said += f", focus estimated in channel {judged}"
         said += ", which has the most detail above its noise" if plan.chosen else ""
     return f"{said}, result {plan.result_axes}"
 
@@ -184,7 +184,7 @@ def _fuse_one_image(
     names += [] if distance is None else KINDS
     written = form if isinstance(form, FormatND) else ND_FORMATS["OME-TIFF"]
     sizes = {**plan.sizes, "C": len(names)}
-    # Brightness in a file with axes may be what was measured: it is matched only if that was asked for.
+    # Brightness in a file with axes may be a measurement, so it is matched only on request.
     fusion = replace(settings.fusion, device=run.device, match_exposure=settings.fusion.match_exposure is True)
     with contextlib.ExitStack() as stack:
 
@@ -224,13 +224,13 @@ def _fuse_one_image(
                     run.facts.setdefault("gains", []).append([round(float(gain), 4) for gain in one.gains])
                 if not any(index):
                     _draw(run, stem, one, plan.sizes["Z"] - 1, settings)
-                    if plan.channels > 1:  # the mesh has the colours of the channel that decided
+                    if plan.channels > 1:  # the mesh has the colours of the channel in which focus is estimated
                         one = replace(one, image=one.image[max(plan.focus, key=plan.focus.__getitem__)])
                     write_relief(run, stem, one, plan.sizes["Z"], relief, like=None)
 
 
 def _judged(image: ImageND, plan: StackPlan) -> str | int:
-    """Name or number of the channel that decides most on focus."""
+    """Name or number of the channel with the largest weight in the estimate of focus."""
     number = max(plan.focus, key=plan.focus.__getitem__, default=0)
     channels = image.calibration.channels
     return (channels[number].name if number < len(channels) else None) or number
@@ -239,16 +239,16 @@ def _judged(image: ImageND, plan: StackPlan) -> str | int:
 def _map_calibration(
     image: ImageND, names: Sequence[str], relief: ReliefPlan, distance: Distance | None
 ) -> Calibration:
-    """That of the image, with the maps as its channels."""
+    """The calibration of the image, with the maps as its channels."""
     units = {"sigma": "px", "height": relief.unit, "height_error": relief.unit}
     units |= {} if distance is None else dict.fromkeys(KINDS, distance.unit)
     labels = tuple(Channel(name=f"{n} / {units[n]}" if n in units else n) for n in names)
-    # Maps are of the whole stack: what differs between its channels is no channel's of theirs.
+    # Maps belong to the whole stack, so properties that differ between its channels do not apply to them.
     return replace(image.calibration, channels=labels, acquisition=image.calibration.acquisition.over("C"))
 
 
 def _draw(run: Run, stem: Path, first: Fusion, last: int, settings: FuseFiles) -> None:
-    """Pictures of the first stack's decision and of its least sigma."""
+    """Add pictures of the decision and of the smallest sigma of the first stack."""
     low, high = settings.colours
     scale = Scale(low=low, high=high)
     decisions = Scale(low=0, high=last, label="sharpest slice", colormap="plasma")

@@ -1,4 +1,4 @@
-"""A stack of something flat in files to a calibration of sigma against z, with a picture of the fit."""
+"""Calibrate sigma against z with a stack of a flat object in files, and plot the fit."""
 
 from __future__ import annotations
 
@@ -30,22 +30,26 @@ class CalibrateFiles(RunParams):
 
     z_step: float | None = option(
         None,
-        "Distance from plane to plane, negative if z falls; by default what the file states.",
+        "Distance between planes, negative if z decreases. Default: the distance stated in the file.",
         kind=float,
         metavar="DISTANCE",
     )
     unit: str | None = option(
-        None, "Unit of z_step and pixel_size; by default that of the file, or um.", kind=str, metavar="NAME"
+        None, "Unit of z_step and pixel_size. Default: the unit stated in the file, or um.", kind=str, metavar="NAME"
     )
     pixel_size: float | None = option(
         None,
-        "Size of a pixel, for the aperture and for angles; by default what the file states.",
+        "Size of a pixel, for the aperture and the tilt angles. Default: the size stated in the file.",
         kind=float,
         above=0.0,
         metavar="SIZE",
     )
     refractive_index: float = option(
-        1.0, "Of the immersion medium: 1 air, 1.33 water, 1.515 oil.", low=1.0, high=3.0, metavar="N"
+        1.0,
+        "Refractive index of the immersion medium: 1 for air, 1.33 for water, 1.515 for oil.",
+        low=1.0,
+        high=3.0,
+        metavar="N",
     )
     map_method: str = option(
         DEFAULT_NETWORK, _MAP["map_method"]["help"], choices=PIXEL_MAP_NAMES, heading=SigmaParams.heading
@@ -67,17 +71,17 @@ def calibrate_files(
     Parameters
     ----------
     files : sequence of path
-        One file with the planes, and perhaps channels, or one file a plane, in order.
+        One file with the planes, and perhaps channels, or one file per plane, in order.
     out : path
-        The calibration, a ``.json`` file; the picture lies beside it.
+        Calibration file to write, ``.json``. The plot is written beside it.
     settings : CalibrateFiles or None
     listener : Listener or None
-        Hears what is found, and shows progress.
+        Receives messages about the results, and shows progress.
 
     Returns
     -------
     Made
-        The files that were written; ``facts["channels"]`` has what was found of each channel.
+        The written files. ``facts["channels"]`` has the fitted values of each channel.
 
     Raises
     ------
@@ -101,13 +105,13 @@ def calibrate_files(
 
 
 def _calibrate(run: Run, files: Sequence[Path], settings: CalibrateFiles) -> DefocusCalibration:
-    """The calibration of every channel, one after another."""
+    """Calibrate every channel, one after another."""
     from defocus_backend.calibration import calibrate_defocus
 
     stacks, known = _stacks(files)
     step = settings.z_step or known.get("z_step")
     if step is None:
-        raise InputError("z_step", "none", "the distance of the planes, which the file does not state")
+        raise InputError("z_step", "none", "the distance between planes, because the file does not state it")
     unit = settings.unit or (known.get("unit", "um") if settings.z_step is None else "um")
     calibrations = []
     for name, stack, channel_axis in stacks:
@@ -131,7 +135,7 @@ def _calibrate(run: Run, files: Sequence[Path], settings: CalibrateFiles) -> Def
 
 
 def _stacks(files: Sequence[Path]) -> tuple[list[tuple[str, Any, int | None]], dict[str, Any]]:
-    """Name, planes and channel axis of each channel, and what the file says of lengths."""
+    """Name, planes and channel axis of each channel, and the lengths stated in the file."""
     from defocus_backend.io import open_nd
     from defocus_backend.stacks import open_stack
 
@@ -186,7 +190,7 @@ def _sentence(fact: dict[str, Any], unit: str) -> str:
     if "aperture" in fact:
         tilt = fact["tilt_degrees"]
         text += f"; effective aperture {fact['aperture']:.2f}, tilt {tilt[0]:.2f} and {tilt[1]:.2f} degrees"
-    return text + f", bowl {fact['bowl_at_corner']:.3g} {unit} in the corners"
+    return text + f", curvature of the field {fact['bowl_at_corner']:.3g} {unit} in the corners"
 
 
 def _draw(found: DefocusCalibration) -> bytes:

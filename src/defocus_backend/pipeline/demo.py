@@ -1,4 +1,4 @@
-"""The demonstration: every operation on photographs that are installed with scikit-image."""
+"""The demonstration: the main operations on photographs that come with scikit-image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INDEX = Scale(low=0, high=SLICES - 1, label="slice", colormap="plasma")
 
 @dataclass
 class _Clock:
-    """Times of the steps, in the order in which they were done."""
+    """Run times of the steps, in order."""
 
     rows: list[tuple[str, str, float]]
 
@@ -46,12 +46,12 @@ class _Clock:
 def make_demo(
     out: str | Path, maps: SigmaParams | None = None, *, device: str = "auto", listener: Listener | None = None
 ) -> Made:
-    """Map, sharpen, blur and fuse photographs that scikit-image has installed; nothing is downloaded.
+    """Map, sharpen, blur and fuse photographs that come with scikit-image. Nothing is downloaded.
 
     Parameters
     ----------
     out : str or Path
-        Folder for the results, made if absent.
+        Folder for the results, created if missing.
     maps : SigmaParams or None
         How the blur is estimated.
     device : str
@@ -60,8 +60,8 @@ def make_demo(
     Returns
     -------
     Made
-        Its facts are "times", a list of steps with size and seconds, and "psnr_db" of the fusions and the best slice
-        against the sharp photograph.
+        The written files. ``facts["times"]`` lists the steps with size and seconds. ``facts["psnr_db"]`` has the PSNR
+        of the fused pictures and of the best slice, relative to the sharp photograph.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is in image files, and what fusion would do with them."""
+"""Describe the contents of image files, and how fusion would read them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from defocus_backend.pipeline.axes import describe_plan, is_stack
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a file says of one of its images.
+    """Description of one image in a file.
 
     Attributes
     ----------
     file : str
     scene : str
-        Number and name of the image in a file that holds several; else empty.
+        Number and name of the image, if the file has several; otherwise empty.
     format, axes : str
     shape : tuple of int
     dtype : str
     pixel_size : str
-        Along each axis that has one, with its unit; empty if the file gives none.
+        Pixel size along each axis, with its unit; empty if the file states none.
     channels : tuple of str
-        Number, name and colour of each that the file describes.
+        Number, name and colour of each channel that the file describes.
     fuse : str
-        Which stacks fusion finds in it, by which channel it judges and what it gives.
+        The stacks that fusion finds, the channel in which it estimates focus, and the axes of the result.
     """
 
     file: str
@@ -42,19 +42,19 @@ class Description:
     fuse: str
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values by what they are called, for JSON."""
+        """All attributes as plain values for JSON, with spaces in the names."""
         return {name.replace("_", " "): list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
 
 
 def describe_file(path: str | Path, *, axes: str | None = None) -> Iterator[Description]:
-    """Say what is in an image file, one image after another; no pixels are read of files with axes.
+    """Describe each image of a file; in files with axes, no pixels are read.
 
     Parameters
     ----------
     path : str or Path
         A picture, a TIFF, an OME-Zarr folder or a microscope's file.
     axes : str or None
-        What the axes are, in place of what the file says.
+        Order of the axes, such as ``"TZCYX"``, instead of the order stated in the file.
 
     Yields
     ------
@@ -75,7 +75,7 @@ def _description(image: ImageND, number: int) -> Description:
         " ".join([str(n), *([c.name] if c.name else []), *(["#" + bytes(c.colour).hex()] if c.colour else [])])
         for n, c in enumerate(known.channels)
     ]
-    fuse = "no axis Z with two or more slices: no focal stack"
+    fuse = "no focal stack: there is no axis Z with two or more slices"
     if is_stack(image):
         from defocus_backend.stacks import StackPlan
 

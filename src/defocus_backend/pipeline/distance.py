@@ -1,4 +1,4 @@
-"""The distance from focus by a calibration in a file, beside the maps of pictures and of stacks."""
+"""Distance from focus, computed with a calibration file, as an additional map of pictures and stacks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from defocus_backend.fusion import Fusion
 
 KINDS = ("defocus", "defocus_error")
-"""The maps that are written, by the end of their names."""
+"""The maps that are written, as endings of their names."""
 
 
 class Distance:
-    """A calibration that was read from a file, and the channel of it that counts."""
+    """A calibration that was read from a file, and the channel of it that is used."""
 
     def __init__(self, calibration: DefocusCalibration, channel: str | int) -> None:
         self.calibration, self._channel = calibration, channel
@@ -30,15 +30,15 @@ class Distance:
 
     @classmethod
     def of(cls, asked: DistanceParams, maps: MapParams, judged: str | int = 0) -> Distance | None:
-        """What the options ask for; None if nothing.
+        """Read the calibration that the options name; None if they name none.
 
         Parameters
         ----------
         asked : DistanceParams
         maps : MapParams
-            Method and weights have to be those of the calibration.
+            Method and weights must be those of the calibration.
         judged : str or int
-            Channel in which focus is judged.
+            Channel in which focus is estimated.
 
         Raises
         ------
@@ -54,18 +54,18 @@ class Distance:
 
     @property
     def unit(self) -> str:
-        """Of the distance."""
+        """Unit of the distance."""
         return self.calibration.unit
 
     def from_focus(self, run: Run, found: DefocusMap | Fusion) -> DefocusDistance:
-        """The distance of each pixel and its error; say what has none."""
+        """Compute the distance of each pixel and its error; report the share of pixels without a distance."""
         from defocus_backend.calibration import defocus_distance
 
         distance = defocus_distance(found, self.calibration, channel=self._channel)
         blurred = found.sigma > self.calibration.channel(self._channel).sigma_range[1]
         beyond = float(np.mean(blurred & ~np.isfinite(distance.distance)))
         if beyond:
-            run.tell(f"{beyond:.0%} of the pixels are blurred beyond the calibration and have no distance")
+            run.tell(f"{beyond:.0%} of the pixels are more blurred than the calibration covers and have no distance")
         return distance
 
     def add(self, run: Run, stem: Path, found: DefocusMap | Fusion, **about: Any) -> None:

@@ -1,4 +1,4 @@
-"""A focal stack in files to one picture in a file, with its maps beside it."""
+"""Fuse a focal stack in files into one picture in a file, with its maps."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def fuse_files(
     Parameters
     ----------
     files : sequence of path
-        Two or more pictures of one size, one slice each, in the order given; in the order of their numbers if they
-        come as a shell lists them. Or a folder with such pictures; or one multi-page TIFF; or one file with times,
-        positions and channels, of which every stack is fused.
+        Two or more pictures of the same size, one per slice, in the order given. Alphabetical lists, as from a shell
+        pattern, are sorted by the numbers in the names. Or a folder of such pictures, a multi-page TIFF, or a file with
+        times, positions and channels, of which every stack is fused.
     settings : FuseFiles or None
-        What is made of them, and where it goes.
+        Options of the fusion, of the results and of their folder.
     ordered : bool
-        The files are the slices in their order, and none of them is an earlier result.
+        The files are the slices in order, and none of them is an earlier result.
     listener : Listener or None
-        Hears what is decided on the way, and shows progress.
+        Receives messages about decisions, and shows progress.
 
     Returns
     -------
     Made
-        The files that were written, which appear all together at the end.
+        The written files. They all appear together at the end.
 
     Raises
     ------
@@ -77,9 +77,9 @@ def fuse_files(
     if settings.method != _OWN:
         changed = "with the method " + settings.method
         for one in (settings.fusion.map_settings, settings.fusion.decision_settings, settings.fusion.blend_settings):
-            refuse_changed(one, changed, f"it only with the method {_OWN}", but=("never_above",))
+            refuse_changed(one, changed, f"this option only with the method {_OWN}", but=("never_above",))
         own = ("z", "z_step", "value_range", "match_exposure", "keep_slices", "device")
-        refuse_changed(settings.fusion, changed, f"it only with the method {_OWN}", but=(*own, "never_above"))
+        refuse_changed(settings.fusion, changed, f"this option only with the method {_OWN}", but=(*own, "never_above"))
     relief = ReliefPlan.of(settings.relief, settings.fusion.z_step)
     if has_axes(paths, settings):
         return _fuse_one_file(paths[0], settings, relief, listener)
@@ -92,14 +92,14 @@ def fuse_files(
 
 
 def _fuse_one_file(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Listener | None) -> Made:
-    """Refuse what files with axes do not have, and fuse all stacks of one."""
+    """Refuse options that do not apply to a file with axes, and fuse all its stacks."""
     where = "with a file of several axes"
     Aligner(settings.alignment, settings.fusion.match_exposure).refuse(where)
-    refuse_changed(settings.sensor, where, "it only with single pictures as slices")
+    refuse_changed(settings.sensor, where, "this option only with separate pictures as slices")
     refused = {"keep_slices": settings.fusion.keep_slices, "method": settings.method != _OWN, "audit": settings.audit}
     for name, given in refused.items():
         if given:
-            raise InputError(name, f"it {where}", "it with single pictures as slices")
+            raise InputError(name, f"this option {where}", "this option only with separate pictures as slices")
     return fuse_axes(path, settings, relief, listener)
 
 
@@ -115,7 +115,7 @@ def _fuse_pictures(
     stem = folder / (settings.name or stack.name)
     aligner = Aligner(settings.alignment, settings.fusion.match_exposure)
     if published and aligner.params.border == "mark":
-        raise InputError("border", f"mark with the method {settings.method}", "crop, or our own method")
+        raise InputError("border", f"mark with the method {settings.method}", "crop, or the method defocus")
     folders = [folder, *aligner.folders, *relief.folders]
     with running("fuse", paths, folders, settings.flat(), device=settings.fusion.device, listener=listener) as run:
         if not published:
@@ -132,7 +132,7 @@ def _fuse_pictures(
 
 
 def _refuse_maps(settings: FuseFiles, relief: ReliefPlan) -> None:
-    """Refuse what a published method does not have."""
+    """Refuse options that published methods do not have."""
     where = f"with the method {settings.method}"
     relief.refuse(where)
     own = settings.fusion
@@ -145,8 +145,8 @@ def _refuse_maps(settings: FuseFiles, relief: ReliefPlan) -> None:
     }
     for name, given in changed.items():
         if given:
-            raise InputError(name, f"it {where}", "our own method, which has maps")
-    refuse_changed(settings.relief, where, "it with our own method and the slices of one stack")
+            raise InputError(name, f"this option {where}", "the method defocus, which has maps")
+    refuse_changed(settings.relief, where, "this option only with the method defocus and the slices of one stack")
 
 
 def _fuse_by_defocus(
@@ -158,11 +158,11 @@ def _fuse_by_defocus(
     relief: ReliefPlan,
     distance: Distance | None,
 ) -> NDArray[Any]:
-    """Fuse by our own method; add the picture and its maps, and return the picture."""
+    """Fuse by the method defocus; add the picture and its maps, and return the picture."""
     from defocus_backend.fusion import fuse
     from defocus_backend.fusion.coverage import remarks
 
-    # Exposure is matched where slices are aligned or not.
+    # The aligner matches the exposure, whether it aligns the slices or not.
     common = replace(settings.fusion, match_exposure=False, device=run.device).arguments()
     count = len(stack)
     with run.progress(f"{count} slices") as progress:
@@ -170,10 +170,10 @@ def _fuse_by_defocus(
     run.facts |= {"noise_only": list(result.noise_only), "optical_sections": result.sections}
     if result.reversal is not None:
         run.facts["contrast_reverses_at"] = round(result.reversal, 2)
-    if not settings.relief.coverage:  # whose report says it too
+    if not settings.relief.coverage:  # the coverage report contains it too
         for line in remarks(result):
             run.tell(line)
-    numbers = np.asarray(slices.order, dtype=np.int32)  # of what is left of the stack
+    numbers = np.asarray(slices.order, dtype=np.int32)  # numbers of the slices that are left in the stack
     write_relief(run, stem, replace(result, index=numbers[result.index]), count, relief, like=stack.first)
     if settings.relief.cull:
         with run.progress("without idle slices") as progress:
@@ -190,7 +190,7 @@ def _fuse_by_defocus(
 
 
 def _fuse_published(run: Run, stem: Path, stack: FileStack, source: SliceSource, settings: FuseFiles) -> NDArray[Any]:
-    """Fuse by a method of `compare`, which sees all slices at once; add the picture and return it."""
+    """Fuse by a method of `compare`, which needs all slices at once; add the picture and return it."""
     from defocus_backend.compare.fusers import fuse_with
 
     slices = [np.asarray(one) for one in source]
@@ -200,7 +200,7 @@ def _fuse_published(run: Run, stem: Path, stack: FileStack, source: SliceSource,
 
 
 def write_audit(run: Run, stem: Path, fused: NDArray[Any], slices: SliceSource, *, like: Picture) -> None:
-    """Compare a fused picture with its slices: say what it lost and made up, and add the map."""
+    """Compare the detail of a fused picture with its slices, report lost and invented detail, and add the map."""
     from defocus_backend.fusion.audit import audit
 
     found = audit(fused, slices)
@@ -208,11 +208,11 @@ def write_audit(run: Run, stem: Path, fused: NDArray[Any], slices: SliceSource, 
     run.facts["audit"] = found.to_dict()
     height, width = slices.plane_shape
     ratio = found.ratio.repeat(found.block, 0).repeat(found.block, 1)[:height, :width]
-    run.add_map("audit", stem, ratio, Scale(low=0, high=2, label="detail / that of the sharpest slice"), like=like)
+    run.add_map("audit", stem, ratio, Scale(low=0, high=2, label="detail relative to the sharpest slice"), like=like)
 
 
 def write_fusion(run: Run, stem: Path, stack: FileStack, result: Fusion, settings: FuseFiles) -> None:
-    """Add all that a fusion returned to the files of a run."""
+    """Add all results of a fusion to the files of a run."""
     low, high = settings.colours
     run.add_picture("fused", stem, result.image, settings.format, like=stack.first)
     last = max(1, len(stack) - 1)

@@ -1,4 +1,4 @@
-"""The focus of many pictures in files to tables and a report."""
+"""Measure the focus of many pictures in files, and write tables and a report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAP, _INPUT, _VERDICT = SigmaParams.describe(), "Input", QualityParams.heading
 _TO_MICRONS = {"um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3}
 _LOOKED_AT = 4096
-"""Pictures that are counted before the number of processes is decided."""
+"""Number of pictures that are counted before the number of processes is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class MeasureFiles(InputParams, RunParams):
 
     heading: ClassVar[str] = "Output"
 
-    report: bool = option(True, "Write the report with thumbnails, NAME.html.")
+    report: bool = option(True, "Write a report with thumbnails, NAME.html.")
     focus_slice: bool = option(
         False,
-        "Also enter the best plane into the metadata of each OME-Zarr store, as `focus_slice`, which VisCy reads. "
-        "This changes the input's metadata, never its pixels.",
+        "Also write the best plane into the metadata of each OME-Zarr store, as `focus_slice`, which VisCy reads. "
+        "This changes the metadata of the input, never its pixels.",
     )
     find: FindParams = group(FindParams)
     channels: str = option(
@@ -45,14 +45,15 @@ class MeasureFiles(InputParams, RunParams):
     )
     axes: str | None = option(
         None,
-        "Axes of the files in place of those they state, such as TZYX.",
+        "Order of the files' axes, such as TZYX, instead of the stated one.",
         kind=str,
         metavar="LETTERS",
         heading=_INPUT,
     )
     labels: Path | None = option(
         None,
-        "Label image whose objects are judged one by one, or a folder with one of the name of each picture.",
+        "Label image; each of its objects gets a row and a verdict. Or a folder with one label image per picture, of "
+        "the same name.",
         kind=Path,
         metavar="FILE|DIR",
         heading=_INPUT,
@@ -60,7 +61,7 @@ class MeasureFiles(InputParams, RunParams):
     )
     pixel_size: float | None = option(
         None,
-        "Size of a pixel in micrometres, in place of what the files state.",
+        "Size of a pixel in micrometres, instead of the size stated in the files.",
         kind=float,
         above=0.0,
         metavar="UM",
@@ -68,7 +69,7 @@ class MeasureFiles(InputParams, RunParams):
     )
     z_step: float | None = option(
         None,
-        "Distance from plane to plane in micrometres, in place of what the files state.",
+        "Distance between planes in micrometres, instead of the distance stated in the files.",
         kind=float,
         metavar="UM",
         heading=_INPUT,
@@ -76,7 +77,7 @@ class MeasureFiles(InputParams, RunParams):
     verdict: QualityParams = group(QualityParams)
     unit: str = option(
         "px",
-        "Unit of sharp_below and blurred_above; um needs a pixel size.",
+        "Unit of sharp_below and blurred_above. um needs a pixel size.",
         choices=("px", "um"),
         heading=_VERDICT,
         common=True,
@@ -89,7 +90,8 @@ class MeasureFiles(InputParams, RunParams):
     )
     calibration: Path | None = option(
         None,
-        "Made by `defocus calibrate`: fills the columns defocus_um and defocus_error_um, the distance from focus.",
+        "Calibration file from `defocus calibrate`. With it, the columns defocus_um and defocus_error_um hold the "
+        "distance from focus and its error.",
         kind=Path,
         metavar="FILE.json",
         heading=SigmaParams.heading,
@@ -99,18 +101,18 @@ class MeasureFiles(InputParams, RunParams):
 
 @dataclass(frozen=True)
 class MeasureResult:
-    """What `measure_files` has made.
+    """Result of `measure_files`.
 
     Attributes
     ----------
     paths : mapping of str to Path
-        The files that were written, by what they are.
+        The written files, by their kind.
     verdicts : mapping of str to int
-        How many pictures got each verdict.
+        Number of pictures with each verdict.
     before : int
-        Pictures that an earlier run had measured.
+        Number of pictures that an earlier run had measured.
     failed : sequence of (str, str)
-        Files that could not be read, and why.
+        Files that could not be read, with the reason.
     seconds : float
     """
 
@@ -128,14 +130,14 @@ def measure_files(
     *,
     listener: Listener | None = None,
 ) -> MeasureResult:
-    """Measure the focus of many pictures: a table, a verdict for each, and a report from worst to best.
+    """Measure the focus of many pictures: write a table with verdicts, and a report ordered from worst to best.
 
     Parameters
     ----------
     paths : sequence of path
         Pictures, stacks, OME-Zarr stores or folders of them.
     out : path
-        The table, ``.csv`` or ``.parquet``; further tables and the report lie beside it.
+        The table to write, ``.csv`` or ``.parquet``. Further tables and the report are written beside it.
     settings : MeasureFiles or None
     listener : Listener or None
         Shows progress.
@@ -161,7 +163,7 @@ def measure_files(
     found = find_pieces(roots, pattern=settings.find.pattern, group_by=settings.find.group_by, axes=settings.axes)
     first = list(islice(found, _LOOKED_AT))
     if not first:
-        raise InputError("PATHS", ", ".join(map(str, paths)), "pictures, or folders that hold some")
+        raise InputError("PATHS", ", ".join(map(str, paths)), "pictures, or folders with pictures")
 
     def pieces() -> Iterator[Piece]:
         yield from first
@@ -220,7 +222,7 @@ def _thresholds(settings: MeasureFiles) -> list[tuple[str, str]]:
 
 
 def _with_distance(settings: MeasureFiles) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Completes a row by the distance from focus in micrometres, where there is a calibration."""
+    """Return a function that adds the distance from focus in micrometres to a row, if there is a calibration."""
     if settings.calibration is None:
         return lambda row: row
     from defocus_backend.calibration import read_calibration

@@ -1,4 +1,4 @@
-"""Networks in files: train one on a folder of photographs, and score weights on photographs."""
+"""Train a network on a folder of photographs, and score weights on photographs."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What `train_files` made.
+    """Result of `train_files`.
 
     Attributes
     ----------
     weights : Path
-        The file of weights; its model card lies beside it as ``.json``.
+        The file of weights. Its model card is beside it as ``.json``.
     card : ModelCard
     scores : dict of str to Scores
-        By protocol, on the other photographs; empty without them.
+        Scores on the validation photographs, by protocol; empty without such photographs.
     device : str
     """
 
@@ -57,7 +57,7 @@ class Trained:
     device: str
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for JSON."""
+        """All attributes as plain values, for JSON."""
         return {"command": "train", "weights": str(self.weights), "card": asdict(self.card), "device": self.device}
 
 
@@ -87,17 +87,17 @@ def train_files(
     params : TrainingParams or None
         The recipe.
     val : Path or None
-        Folder of other photographs, to score the result on.
+        Folder of other photographs on which the result is scored.
     half : bool
-        Store float16, which halves the file.
+        Store the weights as float16, which halves the file.
     description : str
-        One line for the model card.
+        One line of text for the model card.
     run : Path or None
         Folder of the checkpoint; by default `out` without its suffix, plus ``-run``.
     resume : bool
         Continue from the checkpoint.
     workers : int
-        Processes that prepare data.
+        Number of processes that prepare data.
     device : str
     report, cancel : callable or None
         See `defocus_backend.training.train.train`.
@@ -110,7 +110,7 @@ def train_files(
     ------
     InputError, FileError, DeviceError
     Cancelled
-        After writing a checkpoint, from which `resume` continues.
+        After a checkpoint is written, from which `resume` continues.
     """
     params = params or TrainingParams()
     if out.suffix != ".safetensors":
@@ -148,7 +148,7 @@ def train_files(
 def _command(params: TrainingParams, photos: Path, out: Path, half: bool) -> str:
     changed = {f.name: getattr(params, f.name) for f in fields(params) if getattr(params, f.name) != f.default}
     options = [
-        # Names of files, not where this machine keeps them.
+        # Names of files only, because paths differ between machines.
         f"--{name.replace('_', '-')} {Path(value).name if isinstance(value, str) else value}"
         for name, value in changed.items()
     ]
@@ -157,7 +157,7 @@ def _command(params: TrainingParams, photos: Path, out: Path, half: bool) -> str
 
 @contextlib.contextmanager
 def _removed_if_empty(folder: Path) -> Iterator[None]:
-    """Remove the folder of a run again if it failed before its first checkpoint."""
+    """Remove the folder of a run if the run fails before its first checkpoint."""
     try:
         yield
     except BaseException:
@@ -168,13 +168,13 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """What `evaluate_weights` found.
+    """Result of `evaluate_weights`.
 
     Attributes
     ----------
     weights, network : str
     scores : dict of str to Scores
-        By protocol: whole photographs blurred (context), patches blurred alone (isolated).
+        Scores by protocol: whole photographs blurred (context), or patches blurred alone (isolated).
     device : str
     """
 
@@ -184,7 +184,7 @@ class Evaluated:
     device: str
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for JSON."""
+        """All attributes as plain values, for JSON."""
         found = {protocol: scores.as_dict() for protocol, scores in self.scores.items()}
         about = {"weights": self.weights, "network": self.network, "scores": found, "device": self.device}
         return {"command": "evaluate", **about}
@@ -198,9 +198,9 @@ def evaluate_weights(weights: str, photos: Path, *, per_photo: int = 12, device:
     weights : str
         A shipped name or a ``.safetensors`` file.
     photos : Path
-        Folder of photographs that were not trained on.
+        Folder of photographs that were not used for training.
     per_photo : int
-        Sharp places taken from each photograph, at most.
+        Largest number of sharp patches taken from each photograph.
     device : str
 
     Returns
@@ -221,14 +221,14 @@ def evaluate_weights(weights: str, photos: Path, *, per_photo: int = 12, device:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmarked:
-    """What `benchmark_maps` found.
+    """Result of `benchmark_maps`.
 
     Attributes
     ----------
     tables : str
-        Errors, edges and rank correlations in Markdown.
+        Errors, edge accuracy and rank correlations, as Markdown tables.
     figures : dict
-        All of them as plain values.
+        All values of the tables.
     """
 
     tables: str
@@ -246,20 +246,20 @@ def benchmark_maps(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Benchmarked:
-    """Score whole maps on scenes composed from photographs, whose sigma is known at every pixel.
+    """Score whole maps on scenes that are composed from photographs and have a known sigma at every pixel.
 
     Parameters
     ----------
     names : sequence of str
-        Weights and map methods; all of them if there are none.
+        Names of weights and map methods; if empty, all of them.
     photos : Path
-        Folder of photographs that were not trained on.
+        Folder of photographs that were not used for training.
     scenes, seed : int
-        How many scenes, and the seed of their random numbers.
+        Number of scenes, and the seed of their random numbers.
     out : Path or None
         Also write the tables as ``out.md`` and the figures as ``out.json``, together.
     device : str
-        Where networks compute; published methods compute on the CPU.
+        Compute device of the networks; published methods compute on the CPU.
     progress, cancel : callable or None
 
     Returns

@@ -1,4 +1,4 @@
-"""The options of what goes from files to files, beside those of the operation itself."""
+"""Options of operations from files to files: the options of the operation and of its input and output files."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _ALIGN = AlignParams.describe()
 
 @dataclass(frozen=True, kw_only=True)
 class OutputParams(Params):
-    """Where results go and how maps look."""
+    """Options for the results folder and the colours of maps."""
 
     out: Path | None = option(
         None,
-        "Folder for the results, made if absent. By default they go beside the first input file.",
+        "Folder for the results, created if missing. Default: the folder of the first input file.",
         kind=Path,
         metavar="DIR",
         common=True,
@@ -44,7 +44,7 @@ class OutputParams(Params):
     )
     colours: tuple[float, float] = option(
         (0.0, 19.0),
-        "Sigma in px at the ends of the colour bar.",
+        "Sigma at the ends of the colour bar, in px.",
         kind=float,
         count=2,
         metavar="LOW HIGH",
@@ -53,21 +53,21 @@ class OutputParams(Params):
 
 
 def _format(choices: Endings, more: str = "") -> str:
-    text = "Format of the resulting picture. The format of the input keeps its bit depth." + more
+    text = "File format of the resulting picture. same: the format of the input, with its bit depth." + more
     made: str = option("same", text, choices=choices, heading="Output", common=True)
     return made
 
 
 def _method(operation: str, published: Registry[Method]) -> str:
     own = OWN_METHODS[operation]
-    text = f"Which method is used. {own.name}: {own.text}. The others are published methods with the settings of their "
+    text = f"Method to use. {own.name}: {own.text}. The others are published methods with the settings of their "
     choices = _WithOwn(own.name, published)
     made: str = option(own.name, text + "papers; `defocus methods` lists them.", choices=choices, heading="Method")
     return made
 
 
 class _WithOwn(Names):
-    """Our own method, then the published ones."""
+    """Names of this package's method and of the published ones, in this order."""
 
     def __init__(self, own: str, published: Registry[Method]) -> None:
         super().__init__(published)
@@ -83,21 +83,22 @@ class _WithOwn(Names):
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceParams(Params):
-    """The distance from focus, by a calibration in a file."""
+    """Options for the distance from focus, computed with a calibration file."""
 
     heading: ClassVar[str] = "Distance from focus"
 
     calibration: Path | None = option(
         None,
-        "File made by `defocus calibrate`. Also writes the distance from focus, NAME_defocus, and its error.",
+        "Calibration file from `defocus calibrate`. With it, the distance from focus, NAME_defocus, and its error are "
+        "also written.",
         kind=Path,
         metavar="FILE.json",
         common=True,
     )
     channel: str | None = option(
         None,
-        "Channel of the calibration file, by name or number; by default the first, or that in which the focus of a "
-        "file with channels is judged.",
+        "Channel of the calibration file, by name or number. Default: the first; for a file with channels, the "
+        "channel in which focus is estimated.",
         kind=str,
         metavar="NAME",
     )
@@ -105,7 +106,7 @@ class DistanceParams(Params):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.calibration is None and self.channel is not None:
-            raise InputError("channel", self.channel, "it together with calibration")
+            raise InputError("channel", self.channel, "this option only together with calibration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class MapFiles(InputParams, OutputParams, RunParams):
 
     raw: bool = option(False, "Also write the map before refinement, NAME_raw.", common=True)
     guide: bool = option(False, "Also write the smoothed image that guides the refinement, NAME_guide.tif.")
-    confidence: bool = option(False, "Also write how reliable the map is, 0 to 1, NAME_confidence.", common=True)
+    confidence: bool = option(False, "Also write the confidence of the map, 0 to 1, NAME_confidence.", common=True)
     threshold: float | None = option(
         None,
         "Also write NAME_in_focus.png: white where sigma is below this, black elsewhere.",
@@ -129,7 +130,7 @@ class MapFiles(InputParams, OutputParams, RunParams):
     maps: MapParams = group(MapParams)
 
 
-_MAP_FILE = "Use this map, written by `defocus map`, instead of estimating one."
+_MAP_FILE = "Use this map, written by `defocus map`, instead of estimating it."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,21 +146,21 @@ class SharpenFiles(InputParams, OutputParams, RunParams):
 
 @dataclass(frozen=True, kw_only=True)
 class LensParams(Params):
-    """A lens blur that follows a map of any unit."""
+    """Options of a lens blur that follows a map in any unit."""
 
     heading: ClassVar[str] = "Only with --method lens"
 
     reach: float | None = option(
         None,
-        "Difference from the focus, in units of the map, at which the disc has its full radius; larger blurs less. By "
-        "default the largest in the map.",
+        "Difference from the focus at which the lens disc has its full radius, in the unit of the map. Larger values "
+        "blur less. Default: the largest difference in the map.",
         kind=float,
         above=0.0,
         metavar="VALUE",
     )
     nearest: str = option(
         "low",
-        "Which values of the map are near the camera: low for depth and defocus, high for disparity.",
+        "Values of the map that are near the camera: low for depth and defocus, high for disparity.",
         choices=("low", "high"),
     )
 
@@ -172,8 +173,8 @@ class ShallowFiles(InputParams, OutputParams, RunParams):
     depth_of_field: ShallowParams = group(ShallowParams)
     focus: float | None = option(
         None,
-        "Sigma that counts as in focus, 0 by default; larger focuses on a plane that is blurred in the photograph. "
-        "With the method lens: a value of the map, by default the nearest.",
+        "Sigma that is kept sharp. Default: 0. A larger value moves the focus to parts that have this blur in the "
+        "photograph. With the method lens: a value of the map; default: the nearest value.",
         kind=float,
         unit="px",
         heading="Depth of field",
@@ -187,47 +188,50 @@ class ShallowFiles(InputParams, OutputParams, RunParams):
 
 @dataclass(frozen=True, kw_only=True)
 class AxesParams(Params):
-    """What a file's axes are, and which part of it is fused."""
+    """Options for the axes of a file and for the part of it that is fused."""
 
     heading: ClassVar[str] = "Axes of one file"
 
     axes: str | None = option(
         None,
-        "Order of the file's axes, if the file does not state it or states it wrongly: P (position), T, C, Z, Y, X, S "
-        "(colour sample), such as TZCYX. `defocus info` shows what the file states.",
+        "Order of the file's axes, such as TZCYX, if the file does not state it or states it wrongly. Letters: P "
+        "(position), T (time), C (channel), Z, Y, X, S (colour sample). `defocus info` shows the stated order.",
         kind=str,
         metavar="LETTERS",
     )
     focus_channels: tuple[str, ...] = option(
         (),
-        "Channel in which focus is estimated for all channels; can be repeated, with weights. By default the one with "
-        "the most fine detail above its noise.",
+        "Channel in which focus is estimated for all channels. Can be repeated, with weights. Default: the channel "
+        "with the most fine detail above its noise.",
         kind=str,
         count=0,
         metavar="NAME|NUMBER[:WEIGHT]",
         common=True,
     )
-    times: str | None = option(None, "Time points to fuse, such as 0,2-5; by default all.", kind=str, metavar="LIST")
+    times: str | None = option(None, "Time points to fuse, such as 0,2-5. Default: all.", kind=str, metavar="LIST")
     positions: str | None = option(
-        None, "Positions to fuse, one result each, such as 0,2-5; by default all.", kind=str, metavar="LIST"
+        None, "Positions to fuse, such as 0,2-5. Each gives one result. Default: all.", kind=str, metavar="LIST"
     )
     scene: str | None = option(
-        None, "One of several images in the file; by default all, one result each.", kind=str, metavar="NAME|NUMBER"
+        None,
+        "Image to fuse in a file with several images. Default: all; each gives one result.",
+        kind=str,
+        metavar="NAME|NUMBER",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignFiles(Params):
-    """Whether and how the frames of a stack are aligned, and what is written of it."""
+    """Options for aligning the frames of a stack, and for the files that describe the alignment."""
 
     heading: ClassVar[str] = "Alignment"
 
     align: str = option(
         "auto",
-        "Whether frames are aligned, and by which motion. auto: slices in one file are not aligned. Single pictures "
-        "are all compared at a small size. If the corners of a frame are displaced by over 0.5 px, all are aligned by "
-        f"a {AlignParams.model}. Gray TIFFs without a camera's EXIF count as a microscope's and need more evidence. "
-        "The decision is printed.",
+        "Alignment of the frames: off, a motion model, or auto. auto never aligns slices of one file. Separate "
+        "pictures are compared at a small size; if the corners of a frame have moved by more than 0.5 px, all frames "
+        f"are aligned with the model {AlignParams.model}. Gray TIFFs without a camera's EXIF are treated as microscope "
+        "images and need stronger evidence. The decision is printed.",
         choices=("auto", "off", *ALIGN_MODELS),
         common=True,
     )
@@ -237,38 +241,41 @@ class AlignFiles(Params):
         AlignParams.interpolation, _ALIGN["interpolation"]["help"], choices=_ALIGN["interpolation"]["choices"]
     )
     transforms: Path | None = option(
-        None, "Also write transforms, gains and quality of the alignment as JSON.", kind=Path, metavar="FILE"
+        None,
+        "Also write the transforms, gains and quality of the alignment to this JSON file.",
+        kind=Path,
+        metavar="FILE",
     )
     apply_transforms: Path | None = option(
         None,
-        "Align by a file that the option transforms wrote in another run, instead of estimating the motion.",
+        "Apply the alignment in this file, written by the option transforms in another run, instead of estimating it.",
         kind=Path,
         metavar="FILE",
     )
     export_aligned: Path | None = option(
-        None, "Also write every aligned frame, NAME_aligned, into this folder.", kind=Path, metavar="DIR"
+        None, "Also write every aligned frame, NAME_aligned, to this folder.", kind=Path, metavar="DIR"
     )
     keep_all: bool = option(
         False,
-        "Also fuse frames that do not belong to the stack: of another scene, black, overexposed, bumped, or not "
-        "alignable. By default they are named and left out.",
+        "Also fuse frames that do not fit the stack: those of another scene, black, overexposed, displaced by a bump, "
+        "or impossible to align. By default they are listed and left out.",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensorParams(Params):
-    """Defects of the sensor, repaired before frames are aligned."""
+    """Options for repairing sensor defects, before frames are aligned."""
 
     heading: ClassVar[str] = "Sensor"
 
     repair_pixels: bool = option(
         True,
-        "Replace hot and dead pixels, which differ from all their neighbours in every slice, by their surroundings. "
-        "Their number is printed.",
+        "Replace hot and dead pixels by values from their surroundings. Such pixels differ from all their neighbours "
+        "in every slice. Their number is printed.",
     )
     flat_frame: Path | None = option(
         None,
-        "Picture of an evenly lit surface, out of focus, through the same lens. Slices are divided by it, which "
+        "Picture of an evenly lit surface, out of focus, taken with the same lens. Slices are divided by it, which "
         "removes dust and shading.",
         kind=Path,
         metavar="FILE",
@@ -277,39 +284,41 @@ class SensorParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class ReliefParams(Params):
-    """What is written of the height, and of what the stack holds and misses."""
+    """Options for the height map and for the report on the coverage of the stack."""
 
     heading: ClassVar[str] = "Height and coverage"
 
-    z_unit: str | None = option(None, "Unit of z_step, such as um; only for labels.", kind=str, metavar="UNIT")
+    z_unit: str | None = option(
+        None, "Unit of z_step, such as um. It is only used for labels.", kind=str, metavar="UNIT"
+    )
     pixel_size: float | None = option(
-        None, "Size of a pixel in the unit of z, for mesh and tilt.", kind=float, above=0.0, metavar="SIZE"
+        None, "Size of a pixel in the unit of z, for the mesh and the tilt.", kind=float, above=0.0, metavar="SIZE"
     )
     height: bool = option(
         False,
-        "Also write the height between the slices, NAME_height (float TIFF, PNG), and its standard error, "
-        "NAME_height_error.tif; NaN where nothing is in focus.",
+        "Also write the height map, NAME_height (float TIFF, PNG), and its standard error, NAME_height_error.tif. "
+        "Heights are interpolated between slices, and NaN where no slice is in focus.",
         common=True,
     )
-    shaded: bool = option(False, "Also draw the height as a lit landscape, NAME_shaded.png.")
+    shaded: bool = option(False, "Also write a shaded relief of the height, NAME_shaded.png.")
     mesh: Path | None = option(
         None,
-        "Also write the height as a mesh: .ply with colours, or .obj with material and texture. It has holes where "
-        "nothing was in focus.",
+        "Also write the height as a mesh: .ply with colours, or .obj with material and texture. The mesh has holes "
+        "where no slice is in focus.",
         kind=Path,
         metavar="FILE",
         common=True,
     )
     mesh_step: int | None = option(
         None,
-        "Grid step of the mesh; by default the smallest that gives at most 500,000 vertices.",
+        "Grid spacing of the mesh. Default: the smallest that gives at most 500,000 vertices.",
         kind=int,
         unit="px",
         low=1,
     )
     exaggerate: float | None = option(
         None,
-        "Factor by which the mesh is stretched in height. By default 1 with a pixel size, else the relief "
+        "Factor by which the mesh is stretched in height. Default: 1 if the pixel size is known; otherwise the mesh "
         "is a quarter as high as the picture is wide.",
         kind=float,
         above=0.0,
@@ -317,12 +326,12 @@ class ReliefParams(Params):
     )
     coverage: bool = option(
         False,
-        "Also write a report on the stack: NAME_coverage.json with the share of every slice, missing or unused ones, "
-        "tilt and the best single slice; NAME_never.png, white where nothing is sharp.",
+        "Also write a report on the stack. NAME_coverage.json has the share of every slice, missing and unused "
+        "slices, the tilt and the best single slice. NAME_never.png is white where no slice is sharp.",
         common=True,
     )
     cull: bool = option(
-        False, "Fuse once more without the slices that add nothing; takes twice the time if there are any."
+        False, "Fuse again without the slices that add nothing. This takes twice the time if there are any."
     )
 
     def __post_init__(self) -> None:
@@ -331,13 +340,13 @@ class ReliefParams(Params):
             raise InputError("mesh", str(self.mesh), f"a file name ending in one of {MESH_SUFFIXES}")
         for name in ("mesh_step", "exaggerate"):
             if self.mesh is None and getattr(self, name) is not None:
-                raise InputError(name, f"{getattr(self, name):g}", "it together with mesh")
+                raise InputError(name, f"{getattr(self, name):g}", "this option only together with mesh")
         if self.pixel_size is not None and self.mesh is None and not self.coverage:
-            raise InputError("pixel_size", f"{self.pixel_size:g}", "it together with mesh or coverage")
+            raise InputError("pixel_size", f"{self.pixel_size:g}", "this option only together with mesh or coverage")
 
     @property
     def any(self) -> bool:
-        """Whether any file is asked for."""
+        """Whether any output file is requested."""
         return bool(self.height or self.shaded or self.mesh or self.coverage)
 
 
@@ -356,15 +365,16 @@ class FuseFiles(OutputParams):
     distance: DistanceParams = group(DistanceParams)
     name: str | None = option(
         None,
-        "Start of the results' names; by default what the names of the files have in common.",
+        "First part of the names of the results. Default: the common part of the input names.",
         kind=str,
         metavar="NAME",
     )
-    format: str = _format(STACK_FORMATS, " Files with axes become OME-TIFF or OME-Zarr.")
-    confidence: bool = option(False, "Also write how reliable NAME_sigma is, 0 to 1, NAME_confidence.")
+    format: str = _format(STACK_FORMATS, " The result of a file with axes is OME-TIFF or OME-Zarr.")
+    confidence: bool = option(False, "Also write the confidence of NAME_sigma, 0 to 1, NAME_confidence.")
     audit: bool = option(
         False,
-        "Also compare the picture with the sharpest slice: prints what detail was lost or made up, writes NAME_audit.",
+        "Also compare the detail of the picture with that of the sharpest slice. Prints how much detail was lost or "
+        "made up, and writes NAME_audit.",
     )
 
     def __post_init__(self) -> None:
@@ -375,6 +385,8 @@ class FuseFiles(OutputParams):
         if self.fusion.z is not None:
             raise InputError("z", "positions", "z_step with files")
         if self.relief.z_unit is not None and step is None:
-            raise InputError("z_unit", self.relief.z_unit, "it together with z_step")
+            raise InputError("z_unit", self.relief.z_unit, "this option only together with z_step")
         if self.relief.cull and self.fusion.keep_slices:
-            raise InputError("keep_slices", "it with cull", "one of them: culled slices have no maps")
+            raise InputError(
+                "keep_slices", "this option with cull", "only one of them, because culled slices have no maps"
+            )

@@ -1,4 +1,4 @@
-"""Single pictures in files to their maps, or to pictures that were sharpened or given a shallow depth of field."""
+"""Map, sharpen, or give a shallow depth of field to single pictures in files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNIT_SCALE = Scale(low=0, high=1, label="confidence (0 to 1)")
 
 
 class _Pictures:
-    """The pictures of one run: where results go and how maps are made."""
+    """The pictures of one run, with the folder of the results and the method of the maps."""
 
     def __init__(
         self,
@@ -46,17 +46,17 @@ class _Pictures:
         self.sigma_scale = Scale(low=low, high=high)
         self._map = None if isinstance(settings, MapFiles) else settings.map
         if self._map is not None:
-            made = "it only where a map is made"
+            made = "this option only where a map is estimated"
             refuse_changed(settings.maps, "with a map", made)
             if settings.colours != type(settings).colours:
-                raise InputError("colours", "it with a map", made)
+                raise InputError("colours", "this option with a map", made)
             if len(paths) != 1:
                 raise InputError("map", f"{len(paths)} pictures", "one picture, to which the map belongs")
         self._files = paths if ordered else without_results(paths)
         self.made: Made | None = None
 
     def each(self) -> Iterator[tuple[Run, Picture, Path]]:
-        """Every picture with the stem of its results; all files appear after the last."""
+        """Yield every picture with the stem of its results; all files appear after the last picture."""
         for path in self._files:
             _check_exists(path)
         given = [*self._files, *([self._map] if self._map else [])]
@@ -69,7 +69,7 @@ class _Pictures:
 
     @property
     def result(self) -> Made:
-        """What was made, after the last picture."""
+        """The result of the run, after the last picture."""
         assert self.made is not None
         return self.made
 
@@ -77,11 +77,11 @@ class _Pictures:
         return path.parent if self.settings.out is None else self.settings.out
 
     def range_of(self, picture: Picture) -> tuple[float, float] | None:
-        """The range that was given, or that of samples of fewer bits than their array's."""
+        """The given value range, or the range of samples with fewer bits than the dtype of their array."""
         return picture.value_range if self.settings.value_range is None else self.settings.value_range
 
     def find_map(self, run: Run, picture: Picture) -> DefocusMap:
-        """The defocus map of a picture in the unit of the method."""
+        """Estimate the defocus map of a picture, in the unit of the method."""
         from defocus_backend.defocus import defocus_map
 
         run.name_precision(self.maps)
@@ -96,7 +96,7 @@ class _Pictures:
             )
 
     def sigma(self, run: Run, picture: Picture, stem: Path) -> NDArray[np.float32]:
-        """The given map, or one made now, which is then among the results."""
+        """The given map, or an estimated one, which is then added to the results."""
         if self._map is None:
             sigma = self.find_map(run, picture).sigma
             run.add_map("sigma", stem, sigma, self.sigma_scale, like=picture, source=picture.path)
@@ -108,7 +108,7 @@ class _Pictures:
         return sigma
 
     def map_scale(self, found: DefocusMap) -> Scale:
-        """Colours of a map: the given ones for pixels, its own range where it has no unit."""
+        """Colour scale of a map: the given one for a map in pixels, the range of the map if it has no unit."""
         if found.unit == "px":
             return self.sigma_scale
         low, high = float(np.nanmin(found.raw)), float(np.nanmax(found.raw))
@@ -117,11 +117,11 @@ class _Pictures:
 
 
 def _check_exists(path: Path) -> None:
-    """Find a missing or unknown file before hours are spent on the others."""
+    """Raise an error for a missing or unknown file before time is spent on the others."""
     with file_errors(path):
         kind = path.stat().st_mode
     if not stat.S_ISREG(kind):
-        raise FileError(f"{path}: cannot be read ({'is a folder' if stat.S_ISDIR(kind) else 'no regular file'})")
+        raise FileError(f"{path}: cannot be read ({'is a folder' if stat.S_ISDIR(kind) else 'not a regular file'})")
     if path.suffix.lower() not in READ_SUFFIXES:
         raise FileError(f"{path}: unknown suffix {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
 
@@ -141,16 +141,16 @@ def map_files(
     files : sequence of path
         Pictures.
     settings : MapFiles or None
-        How maps are made, what is written, and where.
+        Options of the maps, of the results and of their folder.
     ordered : bool
-        None of the files is an earlier result; otherwise those that are are left out with a warning.
+        Treat every file as an input. Otherwise results of earlier runs are left out with a warning.
     listener : Listener or None
-        Hears what is decided on the way, and shows progress.
+        Receives messages about decisions, and shows progress.
 
     Returns
     -------
     Made
-        The files that were written, which appear all together at the end.
+        The written files. They all appear together at the end.
 
     Raises
     ------
@@ -186,13 +186,13 @@ def sharpen_files(
     ordered: bool = False,
     listener: Listener | None = None,
 ) -> Made:
-    """Sharpen each picture where it is slightly soft, and write it with its gain and map; parameters as `map_files`."""
+    """Sharpen each picture where it is slightly soft; write it with its gain and map. Parameters as in `map_files`."""
     settings = settings or SharpenFiles()
     own, params = OWN_METHODS["sharpen"].name, settings.sharpening
     published = settings.method != own
     if published:
         for one in (params, settings.maps):
-            refuse_changed(one, f"with the method {settings.method}", f"it only with the method {own}")
+            refuse_changed(one, f"with the method {settings.method}", f"this option only with the method {own}")
     scale = Scale(low=0, high=max(params.max_gain, 1e-3), label="gain", colormap="magma")
     pictures = _Pictures("sharpen", files, settings, ordered, listener)
     for run, picture, stem in pictures.each():
@@ -222,15 +222,15 @@ def shallow_files(
     ordered: bool = False,
     listener: Listener | None = None,
 ) -> Made:
-    """Give each picture a shallow depth of field, and write it with its weights and map; parameters as `map_files`."""
+    """Give each picture a shallow depth of field; write it with its weights and map. Parameters as in `map_files`."""
     settings = settings or ShallowFiles()
     own, params = OWN_METHODS["shallow"].name, settings.depth_of_field
     lens = settings.method != own
     if lens:
-        wanted = f"it only with the method {own}"
+        wanted = f"this option only with the method {own}"
         refuse_changed(params, f"with the method {settings.method}", wanted, but=("lens_radius", "highlights"))
     else:
-        refuse_changed(settings.lens, f"with the method {own}", "it only with the method lens")
+        refuse_changed(settings.lens, f"with the method {own}", "this option only with the method lens")
     scale = Scale(low=0, high=1, label="weight of the sharp picture", colormap="gray")
     pictures = _Pictures("shallow", files, settings, ordered, listener)
     for run, picture, stem in pictures.each():

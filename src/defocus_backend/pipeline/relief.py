@@ -1,4 +1,4 @@
-"""The height of a fused stack in files: maps, shaded picture, mesh, and what the stack misses."""
+"""Height maps, shaded pictures, meshes and coverage reports of a fused stack."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _COLOURS = "viridis"
 
 @dataclass(frozen=True)
 class ReliefPlan:
-    """What is asked of the height of one stack, with what is known of its lengths.
+    """Requested height results of one stack, with its known lengths.
 
     Attributes
     ----------
     asked : ReliefParams
     z_step : float or None
-        Distance of neighbouring slices; None if z is counted in slices.
+        Distance between neighbouring slices; None if z is counted in slices.
     z_unit : str or None
     pixel_size : float or None
-        In the unit of z.
+        Size of a pixel in the unit of z.
     """
 
     asked: ReliefParams
@@ -45,12 +45,12 @@ class ReliefPlan:
 
     @classmethod
     def of(cls, asked: ReliefParams, z_step: float | None) -> ReliefPlan:
-        """What the options say."""
+        """Create the plan from the options."""
         return cls(asked, z_step, asked.z_unit, asked.pixel_size)
 
     @property
     def folders(self) -> list[Path]:
-        """Folders that results go to beside the common one."""
+        """Folders of results other than the common one."""
         return [] if self.asked.mesh is None else [self.asked.mesh.parent]
 
     @property
@@ -59,13 +59,13 @@ class ReliefPlan:
         return self.z_unit or ("slices" if self.z_step is None else "z units")
 
     def positions(self, slices: SliceSource, count: int) -> dict[str, Any]:
-        """Arguments of `fuse` that place what is left of a stack of `count` slices as in the whole."""
+        """Arguments of `fuse` that give the remaining slices their positions in the whole stack of `count` slices."""
         from defocus_backend.fusion.positions import z_positions
 
         return {"z": z_positions(None, self.z_step, count)[list(slices.order)], "z_step": None}
 
     def within(self, known: Calibration) -> ReliefPlan:
-        """The same with the z step, its unit and the pixel size that a file states, where they were not given."""
+        """Complete the plan by the z step, its unit and the pixel size stated in a file."""
         step = known.spacing.get("Z")
         if self.z_step is not None or step is None:
             return self
@@ -73,17 +73,19 @@ class ReliefPlan:
         size = known.spacing.get("X") if known.units.get("X") == unit else None
         return replace(self, z_step=step, z_unit=unit, pixel_size=self.pixel_size or size)
 
-    def refuse(self, where: str, wanted: str = "it with our own method and the slices of one stack") -> None:
-        """Raise `InputError` if anything was asked for that cannot be had there."""
+    def refuse(
+        self, where: str, wanted: str = "this option only with the method defocus and the slices of one stack"
+    ) -> None:
+        """Raise `InputError` if a result was requested that is not available there."""
         for name in ("height", "shaded", "mesh", "coverage", "cull"):
             if getattr(self.asked, name):
-                raise InputError(name, f"it {where}", wanted)
+                raise InputError(name, f"this option {where}", wanted)
 
 
 def without_idle_slices(
     run: Run, stack: SliceSource, count: int, result: Fusion, chosen: ReliefPlan, fuse: Callable[..., Fusion]
 ) -> Fusion:
-    """Fuse again without the slices that add nothing; the index still counts all of `stack`, of `count` slices once."""
+    """Fuse again without the slices that add nothing; the index still refers to the slices of the whole stack."""
     from defocus_backend.fusion.coverage import coverage
 
     idle = coverage(result, len(stack), z_step=chosen.z_step).idle
@@ -97,20 +99,20 @@ def without_idle_slices(
 
 
 def write_relief(run: Run, stem: Path, result: Fusion, count: int, chosen: ReliefPlan, *, like: Picture | None) -> None:
-    """Add what was asked for to the files of a run.
+    """Add the requested height results to the files of a run.
 
     Parameters
     ----------
     run : Run
     stem : Path
-        Folder and first part of the names.
+        Folder and first part of the file names.
     result : Fusion
-        Of one stack.
+        Result for one stack.
     count : int
-        Number of its slices.
+        Number of slices of the stack.
     chosen : Relief
     like : Picture or None
-        The first slice, for the resolution.
+        The first slice, which gives the resolution of the written files.
     """
     known = np.isfinite(result.height)
     if not known.any() and (chosen.asked.shaded or chosen.asked.mesh):

@@ -1,4 +1,4 @@
-"""Defects of the sensor in the slices of one run, repaired before frames are aligned."""
+"""Repair of sensor defects in the slices of one run, before frames are aligned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def repaired(run: Run, slices: SliceSource, settings: SensorParams) -> SliceSource:
-    """The slices without the defects of the sensor; says how many."""
+    """Repair the sensor defects of the slices and report their number."""
     if not (settings.repair_pixels or settings.flat_frame):
         return slices
     from defocus_backend.io import read_image

@@ -1,4 +1,4 @@
-"""One run from files to files: the files appear together or not at all, and the run returns what it wrote."""
+"""One run from files to files. All results appear together or not at all; the run returns their paths."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Hears what a run says while it works; this one keeps it to itself."""
+    """Receives the messages and the progress of a run. This base class ignores them."""
 
     def tell(self, message: str) -> None:
-        """Hear what was decided on the way."""
+        """Receive a message about a decision."""
 
     def progress(self, text: str) -> AbstractContextManager[ProgressCallback | None]:  # noqa: ARG002
-        """A callback for the progress of one step, whose name is the text; see `defocus_backend.progress`."""
+        """Callback for the progress of one step, which is named by the text; see `defocus_backend.progress`."""
         return contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a run wrote.
+    """A file written by a run.
 
     Attributes
     ----------
     kind : str
-        What is in it, such as "fused" or "sigma picture".
+        Content of the file, such as "fused" or "sigma picture".
     path : Path
     source : Path or None
-        The input that it was made of, where there are several.
+        The input of this file, if the run has several.
     """
 
     kind: str
@@ -55,22 +55,22 @@ class Output:
 
 @dataclass(frozen=True)
 class Made:
-    """What a run has made.
+    """Result of a run.
 
     Attributes
     ----------
     command : str
-        What was done, such as "fuse".
+        Name of the operation, such as "fuse".
     inputs : tuple of Path
     outputs : tuple of Output
-        The files that were written, in their order.
+        The written files, in order.
     parameters : mapping
         The options by name.
     device : str
-        Where it was computed.
+        Compute device.
     seconds : float
     facts : mapping
-        What was found on the way: the alignment, gains, coverage and so on.
+        Further results, such as the alignment, gains and coverage.
     """
 
     command: str
@@ -83,11 +83,11 @@ class Made:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that were written."""
+        """Paths of the written files."""
         return tuple(output.path for output in self.outputs)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for JSON."""
+        """All attributes as plain values, for JSON."""
         return {
             "command": self.command,
             "inputs": [str(path) for path in self.inputs],
@@ -105,16 +105,16 @@ def _plain_output(output: Output) -> dict[str, str]:
 
 
 class Run:
-    """What a run has made so far.
+    """A run in progress, with its results so far.
 
     Attributes
     ----------
     device : str
-        Where it computes.
+        Compute device.
     facts : dict
-        What is found on the way.
+        Further results, see `Made`.
     made : Made or None
-        Everything, once the run has ended.
+        The complete result, after the run has ended.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class Run:
         self._outputs: list[Output] = []
 
     def tell(self, message: str) -> None:
-        """Say what was decided on the way."""
+        """Send a message about a decision to the listener."""
         self._listener.tell(message)
 
     def progress(self, text: str) -> AbstractContextManager[ProgressCallback | None]:
-        """A callback for the progress of one step."""
+        """Callback for the progress of one step."""
         return self._listener.progress(text)
 
     def name_precision(self, params: MapParams) -> None:
-        """Name in the summary the number format in which the network of the maps computes; refuse it early."""
+        """Add the number format of the network to the facts; raise an error early if the device lacks it."""
         import torch
 
         from defocus_backend.defocus import DefocusEstimator
@@ -145,13 +145,13 @@ class Run:
             self.facts["precision"] = used
 
     def add(self, kind: str, path: Path, content: bytes, *, source: Path | None = None) -> None:
-        """Add a file to those that appear at the end."""
+        """Add a file that appears at the end of the run."""
         self._refuse_input(path)
         self._files.add(path, content)
         self._outputs.append(Output(kind, path, source))
 
     def stage(self, kind: str, path: Path) -> Path:
-        """Announce a file or Zarr folder that the caller writes, under the hidden name returned, before the end."""
+        """Announce a file or Zarr folder; the caller writes it under the returned hidden name before the run ends."""
         self._refuse_input(path)
         part = self._files.stage(path, replaces=is_store)
         self._outputs.append(Output(kind, path))
@@ -159,7 +159,7 @@ class Run:
 
     def _refuse_input(self, path: Path) -> None:
         if path.resolve() in self._given:
-            raise FileError(f"{path}: is an input file; choose another folder for the results (out)")
+            raise FileError(f"{path}: is an input file; choose another results folder (out)")
 
     def add_map(
         self,
@@ -181,14 +181,16 @@ class Run:
     def add_picture(
         self, kind: str, stem: Path, pixels: ArrayLike, format_: str, *, like: Picture, source: Path | None = None
     ) -> None:
-        """Add a picture named ``<stem>_<kind>`` in the format of its source or in another."""
-        own = like.path.suffix if like.path.suffix.lower() in WRITTEN_SUFFIXES else ".tif"  # of RAW: 16-bit TIFF
+        """Add a picture named ``<stem>_<kind>``, in the format of its source or in the given format."""
+        own = (
+            like.path.suffix if like.path.suffix.lower() in WRITTEN_SUFFIXES else ".tif"
+        )  # RAW files become 16-bit TIFF
         ending = own if format_ == "same" else f".{format_}"
         path = stem.with_name(f"{stem.name}_{kind}{ending}")
         self.add(kind, path, encode_image(pixels, ending.lower(), like=like), source=source)
 
     def end(self, parameters: Mapping[str, Any], seconds: float) -> None:
-        """Sum up what was made."""
+        """Create the result `made`."""
         outputs = tuple(self._outputs)
         self.made = Made(self.command, self._inputs, outputs, parameters, self.device, seconds, self.facts)
 
@@ -203,7 +205,7 @@ def running(
     device: str | torch.device,
     listener: Listener | None = None,
 ) -> Iterator[Run]:
-    """Run from files to files: look first whether the folders can be written, at the end put all files in place."""
+    """Run from files to files: check first that the folders are writable, and put all files in place at the end."""
     for folder in folders:
         check_folder(folder)
     from defocus_backend.device import keep_freed_memory, resolve_device
@@ -218,28 +220,28 @@ def running(
 
 
 def made_by(run: Run) -> Made:
-    """What a run that has ended has made."""
+    """Result of a run that has ended."""
     assert run.made is not None, "the run has ended"
     return run.made
 
 
 def refuse_changed(settings: Params, where: str, wanted: str, *, but: Iterable[str] = ()) -> None:
-    """Refuse options that were changed where they would be ignored.
+    """Raise an error for options that were changed but would be ignored.
 
     Parameters
     ----------
     settings : Params
     where, wanted : str
-        For the message: "with align off", "it only where frames are aligned".
+        Parts of the message: "with align off", "this option only where frames are aligned".
     but : iterable of str
-        Names of options that count there too.
+        Names of exempt options, which are not ignored there.
 
     Raises
     ------
     InputError
-        That names the first of them whose value is not its default.
+        For the first option whose value is not its default.
     """
     defaults, kept = type(settings).describe(whole=True), set(but)
     for name, value in settings.flat().items():
         if name not in kept and value is not defaults[name]["default"] and value != defaults[name]["default"]:
-            raise InputError(name, f"it {where}", wanted)
+            raise InputError(name, f"this option {where}", wanted)

@@ -1,4 +1,4 @@
-"""Score a fused picture in a file against the files it was made from."""
+"""Score a fused picture in a file against the files from which it was made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS = ("QG", "QP", "QY", "QCB", "QCB_unit", "QFMI", "QW", "MI", "QMI", "PSNR
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What `score_files` found.
+    """Result of `score_files`.
 
     Attributes
     ----------
@@ -30,9 +30,10 @@ class Scored:
     sources : tuple of Path
     truth : Path or None
     scores : dict of str to float
-        By the name of the metric; larger is better. The PSNR of equal pictures is infinite.
+        Scores by the name of the metric; larger is better. The PSNR of equal pictures is infinite.
     audit : Audit or None
-        Lost and invented detail; None if only some metrics were asked for, or colours differ from the sources'.
+        Lost and invented detail; None if only some metrics were requested, or if only one of the fused picture and the
+        sources has colour.
     seconds : float
     """
 
@@ -44,7 +45,7 @@ class Scored:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for JSON, which has no infinite numbers: they are None."""
+        """All attributes as plain values for JSON; infinite numbers become None."""
         return {
             "command": "score",
             "fused": str(self.fused),
@@ -63,7 +64,7 @@ def score_files(
     truth: str | Path | None = None,
     names: Sequence[str] | None = None,
 ) -> Scored:
-    """Score a fused picture against the pictures it was made from.
+    """Score a fused picture against the pictures from which it was made.
 
     Parameters
     ----------
@@ -71,9 +72,9 @@ def score_files(
     sources : sequence of str or Path
         Two or more pictures, or one multi-page TIFF, of the size of `fused`.
     truth : str or Path or None
-        The all-in-focus picture, where it is known: adds PSNR and SSIM.
+        The true all-in-focus picture, if known; adds PSNR and SSIM.
     names : sequence of str or None
-        Only these of `METRICS`; by default all that can be computed, and the audit.
+        Names from `METRICS` to compute; by default all that can be computed, and the audit.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One stack or picture of a batch: the operation that a single command does, in the room of its job."""
+"""One job of a batch: run the operation of a single command in the working folder of the job."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ OPERATIONS: Mapping[str, tuple[Callable[..., Made], type[Params]]] = MappingProx
         "shallow": (shallow_files, ShallowFiles),
     }
 )
-"""What a batch can do, with the options of each."""
+"""Operations of a batch, with the options of each."""
 
 INTO_RESULTS = ("transforms", "export_aligned", "mesh")
-"""Options that name further results; in a batch each stack has its own, below its folder."""
+"""Options that name further results. In a batch, they are paths below the folder of each stack."""
 
 _MAIN = {"fuse": "fused", "map": "sigma picture", "sharpen": "sharpened", "shallow": "shallow"}
 _THUMBNAILS = 4
@@ -41,7 +41,7 @@ _WARNING = "warning: "
 
 
 class _Notes(Listener):
-    """Keeps what a run tells, and passes its progress on."""
+    """Collects the messages of a run and forwards its progress."""
 
     def __init__(self, progress: ProgressCallback) -> None:
         self.told: list[str] = []
@@ -55,22 +55,22 @@ class _Notes(Listener):
 
 
 def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
-    """Do one job in its room.
+    """Run one job in its working folder.
 
     Returns
     -------
     dict
-        Its summary, the paths of its outputs relative to its results; with ``notes`` and ``warnings``,
-        each a line, and ``thumbnails``, files in the room by their kind.
+        The summary of the run, with output paths relative to the results folder. ``notes`` and ``warnings`` are lists
+        of lines; ``thumbnails`` are files in the working folder, by kind.
 
     Raises
     ------
     DefocusError
-        As the operation does; `FileError` also if the room cannot be seen from here.
+        As in the operation; `FileError` also if the working folder cannot be found.
     """
     job, room = order.job, order.room
     if not room.results.is_dir():
-        raise FileError(f"{room.results}: not found; the workers of a cluster must see the same paths")
+        raise FileError(f"{room.results}: not found; the workers of a cluster must see all files under the same paths")
     operation, kind = OPERATIONS[job.operation]
     given: dict[str, Any] = {**job.options, "out": room.results, "name": job.name}
     given |= {name: room.results / given[name] for name in INTO_RESULTS if given.get(name) is not None}
@@ -94,7 +94,7 @@ def run_step(order: Order, progress: ProgressCallback) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _caught() -> Iterator[list[str]]:
-    """Warnings as text."""
+    """Collect warnings as text."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
@@ -103,14 +103,14 @@ def _caught() -> Iterator[list[str]]:
 
 
 def _draw_thumbnails(order: Order, outputs: list[dict[str, str]]) -> dict[str, str]:
-    """Small versions of the main picture and of those that show maps."""
+    """Write thumbnails of the main picture and of the map pictures."""
     first = (_MAIN[order.job.operation], "shaded")
     shown = [output for output in outputs if output["kind"] in first or output["kind"].endswith(" picture")]
     shown.sort(key=lambda output: first.index(output["kind"]) if output["kind"] in first else len(first))
     made = {}
     for output in shown[:_THUMBNAILS]:
         file = output["kind"].replace(" ", "_") + THUMBNAIL_SUFFIX
-        with contextlib.suppress(DefocusError):  # a format that is written but not read: no picture of it
+        with contextlib.suppress(DefocusError):  # some formats can be written but not read, so they get no thumbnail
             (order.room.thumbnails / file).write_bytes(thumbnail(order.room.results / output["path"]))
             made[output["kind"].removesuffix(" picture")] = file
     return made

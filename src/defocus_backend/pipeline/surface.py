@@ -1,4 +1,4 @@
-"""A height map in a file to its roughness, a profile, and pictures from other sides."""
+"""Roughness, profiles and rendered views of a height map in a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SurfaceFiles(RunParams):
 
     pixel_size: float | None = option(
         None,
-        "Size of a pixel in the unit of the height; without it lengths are in pixels.",
+        "Size of a pixel in the unit of the height. Without it, lengths are in pixels.",
         kind=float,
         above=0.0,
         metavar="SIZE",
@@ -41,7 +41,7 @@ class SurfaceFiles(RunParams):
     )
     image: Path | None = option(
         None,
-        "The all-in-focus picture of this height.",
+        "All-in-focus picture that belongs to the height map; needed for the views.",
         kind=Path,
         metavar="FUSED",
         heading="Input",
@@ -49,13 +49,14 @@ class SurfaceFiles(RunParams):
     )
     form: str = option(
         "plane",
-        "What is subtracted first: nothing, the mean, the tilt, or the tilt and a constant curvature.",
+        "Form that is subtracted from the height first: nothing (none), the mean, the tilt (plane), or the tilt and a "
+        "constant curvature (quadric).",
         choices=_FORMS,
         common=True,
     )
     s_filter: float | None = option(
         None,
-        "Remove structures smaller than this, for example noise: nesting index of the S-filter.",
+        "Remove structures smaller than this, such as noise (nesting index of the S-filter).",
         kind=float,
         above=0.0,
         metavar="LENGTH",
@@ -63,16 +64,18 @@ class SurfaceFiles(RunParams):
     )
     l_filter: float | None = option(
         None,
-        "Remove structures larger than this, for example waviness: nesting index of the L-filter.",
+        "Remove structures larger than this, such as waviness (nesting index of the L-filter).",
         kind=float,
         above=0.0,
         metavar="LENGTH",
         common=True,
     )
-    nearest: str = option("high", "End of the height that is near the lens.", choices=("high", "low"), heading=_VIEWS)
+    nearest: str = option(
+        "high", "End of the height range that is nearer to the lens.", choices=("high", "low"), heading=_VIEWS
+    )
     refocus: float | None = option(
         None,
-        "Write the picture focused at this height, NAME_refocus.",
+        "Write a picture that is focused at this height, NAME_refocus.",
         kind=float,
         metavar="HEIGHT",
         heading=_VIEWS,
@@ -80,18 +83,21 @@ class SurfaceFiles(RunParams):
     )
     aperture: float = option(
         2.0,
-        "Growth of the disc's radius for each unit of height away from the focus; larger is shallower.",
+        "Increase of the blur radius per unit of height away from the focus. Larger values give a shallower depth of "
+        "field.",
         unit="px",
         low=0.0,
         heading=_VIEWS,
     )
     anaglyph: bool = option(
-        False, "Write a picture for red and cyan glasses, NAME_anaglyph.png.", heading=_VIEWS, common=True
+        False, "Write a stereo picture for red-cyan glasses, NAME_anaglyph.png.", heading=_VIEWS, common=True
     )
-    stereo: bool = option(False, "Write a pair for parallel eyes, NAME_stereo.png.", heading=_VIEWS)
+    stereo: bool = option(
+        False, "Write a side-by-side stereo pair for parallel viewing, NAME_stereo.png.", heading=_VIEWS
+    )
     rock: str | None = option(
         None,
-        "Write an animation that rocks from side to side, NAME_rock; mp4 needs OpenCV.",
+        "Write an animation that rocks from side to side, NAME_rock. mp4 needs OpenCV.",
         kind=str,
         choices=("gif", "mp4"),
         heading=_VIEWS,
@@ -99,7 +105,7 @@ class SurfaceFiles(RunParams):
     )
     angle: float = option(
         8.0,
-        "Angle between the eyes of a pair, and of the animation to either side.",
+        "Angle between the two views of a stereo pair, and largest angle of the animation to each side.",
         unit="degrees",
         low=0.0,
         high=60.0,
@@ -107,11 +113,11 @@ class SurfaceFiles(RunParams):
     )
     out: Path | None = option(None, "Folder for the results.", kind=Path, metavar="DIR", heading=_OUTPUT, common=True)
     level: bool = option(
-        False, "Also write the height from which the roughness is computed, NAME_level.tif.", heading=_OUTPUT
+        False, "Also write the levelled height from which the roughness is computed, NAME_level.tif.", heading=_OUTPUT
     )
     profile: tuple[float, float, float, float] | None = option(
         None,
-        "Also write the height along a line from one pixel to another, NAME_profile.csv; the form is taken off.",
+        "Also write the height along a line between two pixels, after the form is subtracted, NAME_profile.csv.",
         kind=float,
         count=4,
         metavar="ROW COL ROW COL",
@@ -124,21 +130,21 @@ class SurfaceFiles(RunParams):
 def surface_files(
     height: str | Path, settings: SurfaceFiles | None = None, *, listener: Listener | None = None
 ) -> Made:
-    """Measure a height map as a surface, and write what it looks like through other lenses and from other sides.
+    """Measure the roughness of a height map, and write refocused and stereo views of it.
 
     Parameters
     ----------
     height : path
-        What `fuse_files` writes with `height`: a float TIFF.
+        Float TIFF written by `fuse_files` with the option `height`.
     settings : SurfaceFiles or None
-        How it is measured, what is written, and where.
+        Options; by default only the roughness is computed.
     listener : Listener or None
-        Hears what is found.
+        Receives messages about the results.
 
     Returns
     -------
     Made
-        The files that were written; ``facts["roughness"]`` has Sa, Sq, Sz, Ssk and Sku after ISO 25178.
+        The written files. ``facts["roughness"]`` has Sa, Sq, Sz, Ssk and Sku of ISO 25178.
 
     Raises
     ------
@@ -149,7 +155,7 @@ def surface_files(
         name for name in ("refocus", "anaglyph", "stereo", "rock") if getattr(settings, name) not in (None, False)
     ]
     if wanted and settings.image is None:
-        raise InputError(wanted[0], "it without a picture", "it together with image")
+        raise InputError(wanted[0], "this option without a picture", "this option only together with image")
     given = [path, *([settings.image] if settings.image else [])]
     folder = path.parent if settings.out is None else settings.out
     with running("surface", given, [folder], settings.flat(), device=settings.device, listener=listener) as run:

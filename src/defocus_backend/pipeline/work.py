@@ -1,4 +1,4 @@
-"""Options of what works through many files: which of them, in how many processes, and going on after an end."""
+"""Options of commands that process many files: selection of files, number of processes, and resuming."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from defocus_backend.options import Params, option
 
 @dataclass(frozen=True, kw_only=True)
 class FindParams(Params):
-    """Which files of folders belong to the work, and to which stack."""
+    """Options that select files in folders and assign them to stacks."""
 
     heading: ClassVar[str] = "Input"
 
-    pattern: str = option("*", "In folders, only files whose names match.", metavar="GLOB", common=True)
+    pattern: str = option(
+        "*", "In folders, use only files whose names match this pattern.", metavar="GLOB", common=True
+    )
     group_by: str | None = option(
         None,
-        "For folders with the planes of many stacks: an expression with the groups (?P<stack>...) and, to order them "
-        "by a number, (?P<slice>...), searched in each file's path below the folder.",
+        "Regular expression for folders with the planes of many stacks. It is searched in each file's path below the "
+        "folder. The group (?P<stack>...) names the stack; the group (?P<slice>...), if any, is a number that orders "
+        "the planes.",
         kind=str,
         metavar="REGEX",
         common=True,
@@ -27,16 +30,16 @@ class FindParams(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkParams(Params):
-    """How much is done at once, and what an earlier run has done."""
+    """Options for parallel work and for resuming an earlier run."""
 
     heading: ClassVar[str] = "Run"
 
-    resume: bool = option(False, "Skip what an earlier run has finished with the same files and options.", common=True)
-    retry: int = option(0, "Try what failed this many times more, after the others.", low=0, metavar="N")
+    resume: bool = option(False, "Skip work that an earlier run finished with the same files and options.", common=True)
+    retry: int = option(0, "Number of further attempts at failed work, after all the rest.", low=0, metavar="N")
     jobs: int | None = option(
         None,
-        "Local processes; each takes the memory of a single run. By default one; `qc` takes one a core for many "
-        "pictures.",
+        "Number of local processes. Each needs the memory of a single run. Default: 1; for `qc` with many pictures, "
+        "one per core.",
         kind=int,
         low=1,
         metavar="N",
@@ -44,14 +47,15 @@ class WorkParams(Params):
     )
     threads: int | None = option(
         None,
-        "Computing threads of a process. By default the cores are shared out; on a cluster its workers decide.",
+        "Number of computing threads per process. Default: the cores are shared between the processes; on a cluster, "
+        "the workers' setting.",
         kind=int,
         low=1,
         metavar="N",
     )
     scheduler: str | None = option(
         None,
-        "Send the work to this dask cluster, such as tcp://node1:8786, instead of local processes. Its workers must "
+        "Send the work to this dask cluster, such as tcp://node1:8786, instead of local processes. The workers must "
         "see all files under the same paths.",
         kind=str,
         metavar="ADDRESS",

@@ -137,15 +137,15 @@ def test_without_opencv_auto_goes_on_and_a_wish_is_refused(
     [
         (("--lock", "zoom"), "--lock: got 'zoom'"),
         (("--align", "off", "--transforms", "t.json"), "--align"),
-        (("--align", "off", "--apply-transforms", "t.json"), "--align: got it with apply_transforms"),
-        (("--align", "affine", "--apply-transforms", "t.json"), "--align: got it with apply_transforms"),
+        (("--align", "off", "--apply-transforms", "t.json"), "--align: got this option with apply_transforms"),
+        (("--align", "affine", "--apply-transforms", "t.json"), "--align: got this option with apply_transforms"),
         (("--lock", "scale", "--apply-transforms", "t.json"), "--lock"),
         (("--no-match-exposure", "--apply-transforms", "t.json"), "--no-match-exposure"),
         (("--apply-transforms", "absent.json"), "absent.json: cannot be read"),
         (("--method", "mean", "--border", "mark"), "--border"),
-        (("--align", "off", "--lock", "scale"), "--lock: got it with align off"),
-        (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got it with align off"),
-        (("--align", "off", "--border", "mark"), "--border: got it with align off"),
+        (("--align", "off", "--lock", "scale"), "--lock: got this option with align off"),
+        (("--align", "off", "--interpolation", "lanczos"), "--interpolation: got this option with align off"),
+        (("--align", "off", "--border", "mark"), "--border: got this option with align off"),
     ],
 )
 def test_refusals(defocus: Invoke, moving: list[Path], options: tuple[str, ...], words: str) -> None:

@@ -38,7 +38,7 @@ def test_one_result_with_all_times_and_channels(
     write_nd(tmp_path / f"cells{suffix}", values, axes="TCZYX", calibration=CALIBRATION)
     done = defocus("fuse", tmp_path / f"cells{suffix}", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    assert "2 focal stacks of 3 slices, focus judged on channel 1 (GFP), which has the most detail" in done.output
+    assert "2 focal stacks of 3 slices, focus estimated in channel 1 (GFP), which has the most detail" in done.output
     names = {"cells_index.png", "cells_sigma.png", f"cells_fused{suffix}", f"cells_maps{suffix}"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
     fused = open_nd(tmp_path / "out" / f"cells_fused{suffix}")
@@ -114,9 +114,9 @@ def test_a_single_plane_can_be_a_picture(defocus: Invoke, tmp_path: Path, values
         (["--scene", "left"], "scene"),
         (["--format", "png"], "ome.tif or ome.zarr"),
         (["--keep-slices"], "--keep-slices"),
-        (["--lock", "scale"], "--lock: got it with a file of several axes"),
-        (["--interpolation", "lanczos"], "--interpolation: got it with a file of several axes"),
-        (["--audit"], "--audit: got it with a file of several axes"),
+        (["--lock", "scale"], "--lock: got this option with a file of several axes"),
+        (["--interpolation", "lanczos"], "--interpolation: got this option with a file of several axes"),
+        (["--audit"], "--audit: got this option with a file of several axes"),
         (["--axes", "ZCTYX", "--focus-channels", "2"], "0 to 1"),
     ],
 )
@@ -132,7 +132,7 @@ def test_what_is_no_stack(defocus: Invoke, tmp_path: Path, values: np.ndarray, s
     write_nd(tmp_path / "a.ome.tif", values[:, :, 0], axes="TCYX")
     done = defocus("fuse", tmp_path / "a.ome.tif", "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert "expected two or more slices along an axis Z; if another axis is that, name it with axes" in done.output
+    assert "expected two or more slices along an axis Z; if the file names the axis differently, state the order with axes" in done.output
     done = defocus("fuse", *slices, "--axes", "ZYX")
     assert done.exit_code == 2
     assert "--axes: got 3 files" in done.output

@@ -91,16 +91,16 @@ class TestRefusals:
         write_map(tmp_path / "mine.tif", np.zeros((64, 80)))
         for command in (("sharpen",), ("shallow",), ("shallow", "--method", "lens")):
             result = defocus(*command, picture, "--map", tmp_path / "mine.tif", *option, weights=False)
-            refused(result, f"{option[0]}: got it with a map")
+            refused(result, f"{option[0]}: got this option with a map")
         assert names(picture.parent) == {"photo.png"}
 
     @pytest.mark.parametrize(
         ("given", "words"),
         [
-            (("--benchmark", "--per-photo", 12), "--per-photo: got it with --benchmark"),
-            (("--scenes", 2), "--scenes: got it without --benchmark"),
-            (("--seed", 0), "--seed: got it without --benchmark"),
-            (("--out", "a.md"), "--out: got it without --benchmark"),
+            (("--benchmark", "--per-photo", 12), "--per-photo: got this option with --benchmark"),
+            (("--scenes", 2), "--scenes: got this option without --benchmark"),
+            (("--seed", 0), "--seed: got this option without --benchmark"),
+            (("--out", "a.md"), "--out: got this option without --benchmark"),
         ],
     )
     def test_options_of_the_other_evaluation(

@@ -76,12 +76,15 @@ def test_one_file_tells_its_own_step_unit_and_pixel_size() -> None:
         (("--keep-slices", "--method", "gff"), "--keep-slices"),
         (("--confidence", "--method", "gff"), "--confidence"),
         (("--keep-slices", "--cull"), "--keep-slices"),
-        (("--mesh-step", "3"), "--mesh-step: got 3; expected it together with mesh"),
-        (("--exaggerate", "2.5", "--shaded"), "--exaggerate: got 2.5; expected it together with mesh"),
-        (("--z-step", "2", "--method", "gff"), "--z-step: got it with the method gff"),
-        (("--never-above", "2", "--method", "gff"), "--never-above: got it with the method gff"),
-        (("--pixel-size", "2", "--height"), "--pixel-size: got 2; expected it together with mesh or coverage"),
-        (("--pixel-size", "2", "--mesh", "a.ply", "--method", "gff"), "--mesh: got it with the method gff"),
+        (("--mesh-step", "3"), "--mesh-step: got 3; expected this option only together with mesh"),
+        (("--exaggerate", "2.5", "--shaded"), "--exaggerate: got 2.5; expected this option only together with mesh"),
+        (("--z-step", "2", "--method", "gff"), "--z-step: got this option with the method gff"),
+        (("--never-above", "2", "--method", "gff"), "--never-above: got this option with the method gff"),
+        (
+            ("--pixel-size", "2", "--height"),
+            "--pixel-size: got 2; expected this option only together with mesh or coverage",
+        ),
+        (("--pixel-size", "2", "--mesh", "a.ply", "--method", "gff"), "--mesh: got this option with the method gff"),
     ],
 )
 def test_what_cannot_be_had_is_refused(
