@@ -1,4 +1,4 @@
-"""Pictures, maps and images of many dimensions in files, written whole or not at all."""
+"""Read and write pictures, maps and multi-dimensional images; files are written completely or not at all."""
 
 from defocus_backend.io.atomic import WholeFiles, check_folder, write_whole
 from defocus_backend.io.formats import (

@@ -1,4 +1,4 @@
-"""When, where and how long the planes of an image were exposed, as OME-XML has it, and what of it a result keeps."""
+"""Time, stage position and exposure of the planes of an image (OME-XML), and which of these apply to a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from defocus_backend.io.units import canonical, ome_symbol
 
 _VALUES = {"DeltaT": "s", "ExposureTime": "s", "PositionX": "", "PositionY": "", "PositionZ": ""}
-"""Attributes of a plane in OME-XML, with the units that count where it names none."""
+"""Attributes of a plane in OME-XML, with their default units."""
 
 _AXES = "TCZ"
 _OPTICS = (
@@ -23,28 +23,28 @@ _OPTICS = (
     *("EmissionWavelength", "EmissionWavelengthUnit", "ExcitationWavelength", "ExcitationWavelengthUnit"),
     *("PinholeSize", "PinholeSizeUnit"),
 )
-"""Attributes of a channel in OME-XML beside its name and colour."""
+"""Attributes of a channel in OME-XML other than its name and colour."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Acquisition:
-    """How the planes of an image were taken; empty where nothing is known.
+    """Acquisition metadata of the planes of an image; empty if unknown.
 
     Attributes
     ----------
     date : str
-        Date and time at which the acquisition began, as the file has it.
+        Start of the acquisition, in the format of the file.
     significant_bits : int or None
-        Bits of a sample that carry values, such as 12 in 16 bits.
+        Number of bits per sample that carry values, such as 12 of 16.
     stored_as : str
-        Type of the samples that `significant_bits` belongs to, such as ``"uint16"``.
+        Type of the samples to which `significant_bits` applies, such as ``"uint16"``.
     axes : str
         Letters of the axes of `values`.
     values : mapping of str to array
-        ``DeltaT`` since the beginning, ``ExposureTime`` and the stage's ``PositionX``, ``PositionY`` and ``PositionZ``
-        of every plane, NaN where a plane has none.
+        For every plane: ``DeltaT`` since the start, ``ExposureTime``, and the stage position ``PositionX``,
+        ``PositionY``, ``PositionZ``. NaN where a value is missing.
     units : mapping of str to str
-        Their units.
+        Unit of each of the `values`.
     """
 
     date: str = ""
@@ -64,23 +64,23 @@ class Acquisition:
             np.array_equal(v, other.values[name], equal_nan=True) for name, v in self.values.items()
         )
 
-    __hash__ = None  # type: ignore[assignment]  # as other records that hold mappings
+    __hash__ = None  # type: ignore[assignment]  # like other records that contain mappings
 
     def __bool__(self) -> bool:
         return bool(self.date or self.significant_bits or self.values)
 
     def take(self, axis: str, numbers: Sequence[int]) -> Acquisition:
-        """That of some indices of an axis."""
+        """Acquisition of some indices of an axis."""
         if axis not in self.axes or max(numbers) >= self._sizes[axis]:
             return self
         place = self.axes.index(axis)
         return replace(self, values={name: np.take(v, numbers, place) for name, v in self.values.items()})
 
     def over(self, axis: str) -> Acquisition:
-        """That of a picture made of all planes along an axis, as a fused picture is of its slices.
+        """Acquisition of a picture that combines all planes along an axis, such as a fused picture.
 
-        It began with its first plane. An exposure time or a position of the stage stays where all of the planes share
-        it; a picture of many depths has no ``PositionZ`` of its own, which the height map gives pixel by pixel.
+        Its time is that of the first plane. An exposure time or a stage position remains if all planes share it.
+        ``PositionZ`` is dropped for a combination of depths; the height map has it for each pixel.
         """
         if axis not in self.axes:
             return self
@@ -97,7 +97,7 @@ class Acquisition:
         return replace(self, axes=self.axes.replace(axis, ""), values=found)
 
     def renamed(self) -> Acquisition:
-        """What holds whatever the axes are called."""
+        """The part of the acquisition that does not depend on the names of the axes."""
         return replace(self, axes="", values={}, units={})
 
     @property
@@ -111,7 +111,7 @@ class Acquisition:
         Parameters
         ----------
         axes : str
-            Of the planes: letters of T, C and Z, the slowest first. Others are reduced by `over`.
+            Axes of the planes, letters of T, C and Z, slowest first. Other axes are reduced by `over`.
         sizes : mapping of str to int
             Length of each axis.
         """
@@ -135,7 +135,7 @@ class Acquisition:
 
 
 def acquisition_of(image: Element, pixels: Element) -> Acquisition:
-    """What OME-XML says of the planes of one image; what is malformed is left out."""
+    """Acquisition of the planes of one image from OME-XML; malformed values are left out."""
     date = image.findtext("{*}AcquisitionDate") or ""
     bits = None
     with contextlib.suppress(TypeError, ValueError):
@@ -150,7 +150,7 @@ def acquisition_of(image: Element, pixels: Element) -> Acquisition:
                 at = tuple(int(plane.get(f"The{axis}", 0)) for axis in _AXES)
                 value = float(plane.get(name))  # type: ignore[arg-type]
                 symbol = ome_symbol(canonical(plane.get(f"{name}Unit") or usual), time=bool(usual)) or ""
-                # Planes in another unit than the first of them would need a conversion that no program asks for.
+                # No known program mixes units between planes, so there is no conversion.
                 if min(at) >= 0 and units.setdefault(name, symbol) == symbol:
                     values.setdefault(name, np.full(sizes, np.nan))[at] = value
     return Acquisition(
@@ -164,5 +164,5 @@ def acquisition_of(image: Element, pixels: Element) -> Acquisition:
 
 
 def optics_of(channel: Element) -> dict[str, str]:
-    """What OME-XML says of a channel beside its name and colour."""
+    """Attributes of a channel in OME-XML other than its name and colour."""
     return {name: str(channel.get(name)) for name in _OPTICS if channel.get(name)}

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, alone or as a group."""
+"""Write files completely or not at all, singly or as a group."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from defocus_backend.errors import FileError
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in the words of the operating system where it has any."""
+    """Reason of an error, in the words of the operating system if available."""
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its target and rename it, so that no reader ever sees half of it.
+    """Write a file beside its target and rename it, so that readers never see an incomplete file.
 
     Parameters
     ----------
@@ -30,20 +30,20 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises
     ------
     FileError
-        If it cannot be written; the folder is then as it was.
+        If it cannot be written. The folder is then unchanged.
     """
     with WholeFiles() as files:
         files.add(Path(path), data)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `FileError` unless files can be made in a folder, or the folder itself can be made."""
+    """Raise `FileError` unless files can be created in a folder, or the folder itself can be created."""
     nearest = folder.absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise FileError(f"{folder}: cannot be written to ({nearest} is not a folder)")
-    # Asked by doing: permission bits say nothing of read-only disks, and nothing at all to root.
+    # Tested by creating a file: permission bits do not cover read-only disks, and do not apply to root.
     probe = nearest / f".{secrets.token_hex(6)}.part"
     try:
         probe.touch(exist_ok=False)
@@ -55,8 +55,8 @@ def check_folder(folder: Path) -> None:
 class WholeFiles:
     """A group of files that appear together when the ``with`` block ends, or not at all if it fails.
 
-    Each is written under a hidden name beside its target at once, so that a large group need not be held
-    in memory. Folders that the group needs are made, and removed again if the group fails.
+    Each file is written at once under a hidden name beside its target, so that a large group does not fill the memory.
+    Missing folders are created, and removed again if the group fails.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class WholeFiles:
 
     @property
     def targets(self) -> list[Path]:
-        """Targets in the order in which they were added."""
+        """Targets, in the order of their addition."""
         return list(self._parts)
 
     def add(self, path: Path, content: bytes | Callable[[Path], None]) -> None:
@@ -79,12 +79,12 @@ class WholeFiles:
         path : Path
             Target.
         content : bytes or callable
-            The contents, or a function that writes them to the path it is given.
+            The contents, or a function that writes them to a given path.
 
         Raises
         ------
         FileError
-            If it cannot be written, or if the group holds that target already.
+            If it cannot be written, or if the group already contains this target.
         """
         path = Path(path)
         part = self.stage(path)
@@ -97,14 +97,14 @@ class WholeFiles:
             raise FileError(f"{path}: cannot be written ({reason(error)})") from error
 
     def stage(self, path: Path, *, replaces: Callable[[Path], bool] | None = None) -> Path:
-        """Add a file, or a folder such as a Zarr store, that the caller writes before the block ends.
+        """Add a file, or a folder such as a Zarr store, that the caller writes before the ``with`` block ends.
 
         Parameters
         ----------
         path : Path
             Target.
         replaces : callable or None
-            Asked whether a folder of that name may be replaced; without it none may.
+            Function that decides whether an existing folder may be replaced. Default: never.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class WholeFiles:
         Raises
         ------
         FileError
-            If the target cannot be, or the group holds it already.
+            If the target cannot be written, or if the group already contains it.
         """
         path = Path(path)
         if path in self._parts:
@@ -154,12 +154,12 @@ class WholeFiles:
                     folder.rmdir()
 
     def _rename(self) -> None:
-        """Put every file in its place; if one cannot be, give the places before it back."""
+        """Move every file to its target; if one fails, restore the previous ones."""
         done: list[tuple[Path, Path | None]] = []
         try:
             for target, part in self._parts.items():
                 previous = None
-                # A folder is not replaced by a rename as a file is.
+                # Unlike a file, a folder is not replaced by a rename.
                 if target.is_dir() or (len(self._parts) > 1 and target.exists()):
                     previous = part.with_suffix(".previous")
                     target.replace(previous)
@@ -184,7 +184,7 @@ class WholeFiles:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder and its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""What a camera notes in a file: read from TIFF and from RAW files laid out as TIFF, written into TIFF."""
+"""Camera metadata (EXIF): read from TIFF and from TIFF-based RAW files, and written to TIFF."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
 EXIF_POINTER = 0x8769
 PLACEHOLDER = EXIF_POINTER - 1
-"""Tag written in the pointer's place, since tifffile does not write that one itself; nothing lies between them."""
+"""Tag that is written instead of the EXIF pointer, which tifffile cannot write. No other tag number lies between
+them."""
 
 _GPS_POINTER = 0x8825
 _MAKER_NOTE = 0x927C
 _SIZE, _INNER_SIZE = (0x0100, 0x0101), (0xA002, 0xA003)
-"""Tags of width and height, those of TIFF and those of EXIF."""
+"""Tags of width and height, in TIFF and in EXIF."""
 _CAMERA_TAGS = {0x010E: "description", 0x010F: "maker", 0x0110: "model", 0x0131: "software", 0x0132: "date"}
 _CAMERA_TAGS |= {0x013B: "artist", 0x8298: "copyright"}
 
 
 def exif_of_tiff(file: BinaryIO) -> bytes | None:
-    """The camera's tags, EXIF and GPS blocks of a file that begins with a TIFF header, as one EXIF block.
+    """Camera tags, EXIF and GPS blocks of a file with a TIFF header, as one EXIF block.
 
-    Tags that describe the pixels' layout stay behind, and so does the maker's note, whose inner addresses are those
-    of the old file. None if the file has none of them or is something else.
+    Tags that describe the layout of the pixels are left out. The maker's note is left out too, because its offsets
+    refer to the old file. None if the file has no such tags or is not a TIFF.
     """
     from PIL.Image import Exif
 
@@ -39,16 +40,16 @@ def exif_of_tiff(file: BinaryIO) -> bytes | None:
             inner = {tag: value for tag, value in found.get_ifd(pointer).items() if tag != _MAKER_NOTE}
             if inner:
                 kept.get_ifd(pointer).update(inner)
-        # The description is where programs put their own metadata; alone it is no camera's.
+        # Programs use the description for their own metadata, so a description alone is no sign of a camera.
         if set(kept) <= {0x010E, 0x0131} and not any(kept.get_ifd(p) for p in (EXIF_POINTER, _GPS_POINTER)):
             return None
         return kept.tobytes()
-    except Exception:  # a block that cannot be read is as good as none; the pixels are what was asked for
+    except Exception:  # an unreadable block is ignored, because the pixels matter more
         return None
 
 
 def tiff_tags(exif: bytes) -> list[tuple[int, str, int, str, bool]]:
-    """The camera's own tags of an EXIF block for the `extratags` of tifffile."""
+    """Camera tags of an EXIF block, in the form of tifffile's `extratags`."""
     return [
         (tag, "s", 0, str(value), True)
         for tag, value in _loaded(exif).items()
@@ -63,7 +64,7 @@ def date_of(exif: bytes) -> str | None:
 
 
 def of_size(exif: bytes, height: int, width: int) -> bytes | None:
-    """The block with this size in the tags that give one; None if the block is damaged."""
+    """The EXIF block with its size tags set to this size; None if the block is damaged."""
     try:
         block = _loaded(exif)
         for tags, (wide, high) in ((block, _SIZE), (block.get_ifd(EXIF_POINTER), _INNER_SIZE)):
@@ -72,7 +73,7 @@ def of_size(exif: bytes, height: int, width: int) -> bytes | None:
             if high in tags:
                 tags[high] = height
         return block.tobytes()
-    except Exception:  # whatever a block of wrong types leads to
+    except Exception:  # a block with wrong types can raise anything
         return None
 
 
@@ -85,23 +86,23 @@ def _loaded(exif: bytes) -> Exif:
 
 
 def has_inner(exif: bytes) -> bool:
-    """Whether there is anything for `append_exif` to write."""
+    """Whether the block has tags that `append_exif` writes."""
     return bool(_inner(exif))
 
 
 def _inner(exif: bytes) -> dict[int, object]:
-    """The tags of exposure and lens; nested blocks and the maker's note are left out."""
+    """Tags of exposure and lens; nested blocks and the maker's note are left out."""
     found = _loaded(exif).get_ifd(EXIF_POINTER)
     return {tag: v for tag, v in found.items() if tag != _MAKER_NOTE and not isinstance(v, dict)}
 
 
 def append_exif(tiff: bytes, exif: bytes) -> bytes:
-    """Put the EXIF block behind a little-endian classic TIFF file that holds an empty pointer for it.
+    """Append the EXIF block to a little-endian classic TIFF file that has an empty pointer for it.
 
     Parameters
     ----------
     tiff : bytes
-        One page, written with the tag `PLACEHOLDER` as one LONG.
+        TIFF file of one page, with the tag `PLACEHOLDER` as one LONG.
     exif : bytes
         EXIF block as in a JPEG.
 

@@ -1,4 +1,4 @@
-"""Pictures in folders: their order, and what is no frame of anybody's stack."""
+"""Pictures in folders: their order, and files that are not part of a stack."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SYSTEM_FOLDERS = frozenset(
         *("$RECYCLE.BIN", "System Volume Information"),
     )
 )
-"""Folders in which file servers, archives and systems keep previews and what was deleted; in lower case."""
+"""Folders in which file servers, archives and systems store previews and deleted files; in lower case."""
 
 _MAIN = ("fused", "sharpened", "shallow", "sigma", "blur")
-"""Ends of the names of results of which every command writes one."""
+"""Endings of the names of main results; every command writes one of them."""
 
 _BESIDE = (
     *("index", "gain", "weights", "raw", "guide", "confidence", "in_focus", "height_error", "height", "shaded"),
     *("never", "maps", "sigmas", "decisions", "coverage"),
 )
-"""Ends of the names of results that are written beside those."""
+"""Endings of the names of further results."""
 
 _RESULT = re.compile(rf"(?P<source>.+)_(?P<kind>{'|'.join((*_MAIN, *_BESIDE))})(\.ome)?")
 
 
 def natural_order(text: str) -> list[tuple[int, int | str]]:
-    """Key that sorts ``z9`` before ``z10``."""
+    """Sort key that puts ``z9`` before ``z10``."""
     parts = enumerate(re.split(r"([0-9]+)", text))
     return [
         (0, int(part) if len(part) < 300 else 10**300) if n % 2 else (1, part.casefold()) for n, part in parts if part
@@ -42,17 +42,17 @@ def natural_order(text: str) -> list[tuple[int, int | str]]:
 
 
 def family(path: Path) -> str:
-    """The file type by its suffix; two ways to write one are one."""
+    """File type from the suffix; variants such as .tif and .tiff count as one type."""
     suffix = path.suffix.lower()
     return _FAMILIES.get(suffix, suffix)
 
 
 def own_results(paths: Iterable[Path]) -> set[Path]:
-    """Which of these files look like results of this program, by their names.
+    """Files whose names look like results of this program.
 
-    ``X_fused`` is one if another file of the same folder has a name that begins with X and is no result itself, or if
-    there is a result of another kind, such as ``X_sigma``. Names that others give too, such as ``X_index``, need one
-    of those beside them.
+    ``X_fused`` is a result if the folder has another file whose name begins with X and that is no result itself, or a
+    result of another kind, such as ``X_sigma``. Names that other programs use too, such as ``X_index``, only count if
+    there is a main result beside them.
     """
     every = list(paths)
     named = {path: match for path in every if (match := _RESULT.fullmatch(path.stem)) is not None}
@@ -73,11 +73,14 @@ def own_results(paths: Iterable[Path]) -> set[Path]:
 
 
 def without_results(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Files as they were given, without earlier results that a pattern such as ``*.tif`` took along; says which."""
+    """The given files without results of earlier runs, which a pattern such as ``*.tif`` also matches.
+
+    Warns about the files that are left out.
+    """
     results = own_results(paths)
     for path in paths:
         if path in results:
-            note(f"{path}: left out, an earlier result by its name; given alone it would be read")
+            note(f"{path}: left out, an earlier result by its name; give it alone to read it")
     return tuple(path for path in paths if path not in results)
 
 
@@ -87,8 +90,8 @@ def frames(paths: Sequence[Path]) -> tuple[Path, ...]:
     Parameters
     ----------
     paths : sequence of Path
-        Files in the user's own order, which stays, or in that of the shell, in which ``a10`` stands before ``a2``:
-        these are sorted by their numbers. Or one folder, whose pictures are taken.
+        Files in any order, which is preserved. Files in alphabetical order, as from a shell, are sorted by their
+        numbers instead, so that ``a2`` comes before ``a10``. Or one folder, whose pictures are used.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def frames(paths: Sequence[Path]) -> tuple[Path, ...]:
     Warns
     -----
     DefocusWarning
-        If files are left out or sorted, or if their numbers neither rise nor fall.
+        If files are left out or sorted, or if their numbers neither increase nor decrease.
     """
     paths = [as_path(path, "FILE") for path in paths]
     if len(paths) == 1:
@@ -114,10 +117,10 @@ def frames(paths: Sequence[Path]) -> tuple[Path, ...]:
     if names in (sorted_names, sorted_names[::-1]) or len(set(names)) < len(names):
         return kept
     if names == sorted(names):
-        note(f"the files are taken in the order of their numbers, {kept[0].name}, {Path(sorted_names[1]).name}, ...")
+        note(f"the files are used in the order of their numbers,  {kept[0].name}, {Path(sorted_names[1]).name}, ...")
         return tuple(Path(name) for name in sorted_names)
     if all(re.search("[0-9]", path.stem) for path in kept):
-        note("the numbers in the names of the files neither rise nor fall; they are taken in the order given")
+        note("the numbers in the file names neither increase nor decrease; the files are used in the given order")
     return kept
 
 
@@ -128,7 +131,7 @@ def _of_folder(folder: Path) -> tuple[Path, ...]:
     kept = sorted(without_results(pictures), key=lambda path: natural_order(path.name))
     kinds = sorted({family(path) for path in kept})
     if any((folder / name).is_file() for name in (".zgroup", ".zattrs", "zarr.json")) and not kept:
-        return (folder,)  # a Zarr store by another name
+        return (folder,)  # a Zarr store without the usual suffix
     if len(kinds) != 1:
         given = f"pictures of the kinds {', '.join(kinds)}" if kinds else "no pictures"
         raise InputError(str(folder), given, "a folder with the frames of one stack; or name the files")

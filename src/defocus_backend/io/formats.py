@@ -1,4 +1,4 @@
-"""File formats in three registries: single pictures, images of many dimensions, meshes. Others can be added."""
+"""File formats in three registries: single pictures, multi-dimensional images, meshes. Others can be added."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ PHOTO_SUFFIXES = (".webp", ".bmp", ".gif", ".jp2", ".j2k", ".jpx")
 
 @dataclass(frozen=True, kw_only=True)
 class AnyFormat:
-    """What formats of all three kinds have.
+    """Base of the formats of all three kinds.
 
-    Their functions are callables, None for what the format cannot do, or text that says where the function lies in this
-    folder, such as ``"reading:read_by_content"``: then nothing is imported until a file needs it.
+    The functions of a format are callables, None if the format does not support the operation, or text that names a
+    function in this package, such as ``"reading:read_by_content"``. A named function is imported on first use.
 
     Attributes
     ----------
     name : str
     suffixes : tuple of str
-        Endings of the names of its files, in lower case; the first is used where a format is chosen without a file.
+        Endings of its file names, in lower case. The first is the default for new files.
     """
 
     name: str
     suffixes: tuple[str, ...]
 
     def fits(self, path: str | Path) -> bool:
-        """Whether the name of a file ends as this format's names do."""
+        """Whether the name of a file has a suffix of this format."""
         return Path(path).name.lower().endswith(self.suffixes)
 
     def function(self, what: str) -> Callable[..., Any] | None:
-        """One of its functions, imported now; None where the format has none."""
+        """One of its functions, imported now; None if the format does not support it."""
         found = getattr(self, what)
         if isinstance(found, str):
             module, _, name = found.partition(":")
@@ -62,7 +62,7 @@ class Format(AnyFormat):
     read : callable, str or None
         ``read(path) -> Picture``; raises `FileError`.
     encode : callable, str or None
-        ``encode(pixels, metadata) -> bytes``; raises `InputError` for pixels that the format cannot hold.
+        ``encode(pixels, metadata) -> bytes``; raises `InputError` for pixels that the format does not support.
     """
 
     read: Callable[[Path], Any] | str | None = None
@@ -71,19 +71,20 @@ class Format(AnyFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class FormatND(AnyFormat):
-    """A file format, or a kind of folder, for images of many dimensions.
+    """A file format, or a kind of folder, for multi-dimensional images.
 
     Attributes
     ----------
     open : callable, str or None
         ``open(path, scene) -> ImageND``, without reading pixels; raises `FileError`.
     create : callable, str or None
-        ``create(part, axes=, shape=, dtype=, calibration=, name=) -> WriterND``: makes the file or folder under the
-        hidden name `part`, to be filled in any order; raises `InputError` for axes that the format cannot hold.
+        ``create(part, axes=, shape=, dtype=, calibration=, name=) -> WriterND``: creates the file or folder under the
+        hidden name `part`, whose planes can then be written in any order; raises `InputError` for axes that the format
+        does not support.
     is_folder : callable, str or None
-        ``is_folder(path) -> bool``: whether a folder holds an image of this format. None for formats of files.
+        ``is_folder(path) -> bool``: whether a folder contains an image of this format. None for file formats.
     needs : str
-        Package to install before such files can be read, where there is one.
+        Package that must be installed to read such files, if any.
     """
 
     open: Callable[[Path, int | str], Any] | str | None = None
@@ -113,7 +114,7 @@ FORMATS: Registry[Format] = Registry(
     Format(name="WebP, BMP, GIF and JPEG 2000", suffixes=PHOTO_SUFFIXES, read="reading:read_by_content"),
     Format(name="RAW", suffixes=RAW_SUFFIXES, read="reading:read_raw_picture"),
 )
-"""Formats of single pictures; `add` adds one from outside."""
+"""Formats of single pictures; `add` registers another one."""
 
 _STORE: dict[str, Any] = {
     "suffixes": (".ome.zarr", ".zarr"),
@@ -136,7 +137,7 @@ ND_FORMATS: Registry[FormatND] = Registry(
         for name in ("czi", "nd2", "lif", "dv", "sldy")
     ),
 )
-"""Formats of images of many dimensions; bioio reads further ones if a reader for them is installed."""
+"""Formats of multi-dimensional images; bioio reads further formats if a reader for them is installed."""
 
 MESH_FORMATS: Registry[MeshFormat] = Registry(
     "format",
@@ -147,7 +148,7 @@ MESH_FORMATS: Registry[MeshFormat] = Registry(
 
 
 class _Listed(Collection[str]):
-    """Texts that are found anew each time, so that those of formats added later are among them."""
+    """Texts that are listed again on each use, so that formats added later are included."""
 
     def __contains__(self, text: object) -> bool:
         return any(text == known for known in self)
@@ -171,7 +172,7 @@ class Suffixes(_Listed):
 
 
 class Endings(_Listed):
-    """How a format of results is chosen without naming a file: ``"same"``, or a suffix without its dot."""
+    """Choices of an output format: ``"same"``, or a suffix without its dot."""
 
     def __init__(self, *registries: Registry[Any]) -> None:
         self._registries = registries
@@ -193,12 +194,12 @@ F = TypeVar("F", bound=AnyFormat)
 
 
 def formats_of(path: str | Path, formats: Registry[F], what: str) -> list[F]:
-    """The formats whose names end as that of a path does and that have a function.
+    """Formats that match the suffix of a path and have a function.
 
     Raises
     ------
     FileError
-        If there is none; it lists the suffixes that there are.
+        If there is none. The message lists the known suffixes.
     """
     found = [one for one in formats.values() if one.fits(path) and getattr(one, what) is not None]
     if not found:
@@ -208,17 +209,17 @@ def formats_of(path: str | Path, formats: Registry[F], what: str) -> list[F]:
 
 
 def function_of(path: str | Path, formats: Registry[F], what: str) -> Callable[..., Any]:
-    """A function of the first format whose names end as that of a path does; raise `FileError` if there is none."""
+    """A function of the first format that matches the suffix of a path; raise `FileError` if there is none."""
     found = formats_of(path, formats, what)[0].function(what)
     assert found is not None
     return found
 
 
 def is_many(path: Path) -> bool:
-    """Whether a path, by its name, is no picture but an image of many dimensions, a file or a folder."""
+    """Whether a path has the name of a multi-dimensional image (file or folder) instead of a picture."""
     return path.suffix.lower() not in READ_SUFFIXES and any(one.fits(path) for one in ND_FORMATS.values() if one.open)
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder holds an image of many dimensions, and so may be replaced by another one."""
+    """Whether a folder contains a multi-dimensional image and may be replaced by another one."""
     return any(holds(path) for one in ND_FORMATS.values() if (holds := one.function("is_folder")))

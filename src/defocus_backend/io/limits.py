@@ -1,4 +1,4 @@
-"""How large a picture may be: what a header claims is compared with the file and the memory before it is believed."""
+"""Limits for the size of a picture: the size in a header is compared with the file size and the free memory."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from numpy.typing import DTypeLike
 from defocus_backend.errors import FileError, InputError
 
 VARIABLE = "DEFOCUS_MAX_PIXELS"
-"""Environment variable with the largest number of pixels to read, in place of the checks; `--max-pixels` sets it.
+"""Environment variable with the largest number of pixels to read, which replaces the checks; `--max-pixels` sets it.
 
-A variable, so that the processes of a batch have it too.
+An environment variable is also inherited by the processes of a batch.
 """
 
 MOST_PLANES = 10_000_000
-"""Planes that one image may have; a list of them is allocated in several places."""
+"""Largest number of planes of an image. Lists of this length are allocated in several places."""
 
 _UNCHECKED = 2**26
-"""Bytes of pixels that are read whatever the file says."""
+"""Number of bytes of pixels that are always accepted."""
 
 _SHRUNK = 100_000
-"""Times by which a file may be smaller than its pixels. Deflate reaches 1032 and Zstandard 30,000 on flat pictures;
-bombs that are nothing but a header have millions."""
+"""Largest accepted ratio of pixel bytes to file bytes. Deflate reaches 1032 and Zstandard 30,000 on flat pictures;
+malicious files that consist only of a header have millions."""
 
 
 def check_size(path: Path, shape: Sequence[int], dtype: DTypeLike, stored: int | None = None) -> None:
-    """Refuse pixels that a file cannot hold or the memory cannot take, before anything is allocated.
+    """Refuse pixels that the file cannot contain or that do not fit in memory, before anything is allocated.
 
     Parameters
     ----------
     path : Path
         For messages, and for the size of the file.
     shape : sequence of int
-        Of the array that is about to be read, rows and columns first.
+        Shape of the array to be read, rows and columns first.
     dtype : dtype
     stored : int or None
-        Bytes that hold these pixels; by default those of the file.
+        Number of bytes that store these pixels; by default the size of the file.
 
     Raises
     ------
     FileError
-        With the size that is claimed, and how to read it all the same.
+        With the claimed size and a hint how to read the file anyway.
     """
     pixels, size = math.prod(map(int, shape[:2])), math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     claim = f"{path}: claims {shape[1]}x{shape[0]} px, {size / 1e9:.3g} GB"
@@ -56,7 +56,7 @@ def check_size(path: Path, shape: Sequence[int], dtype: DTypeLike, stored: int |
         return
     if size <= _UNCHECKED:
         return
-    advice = f"--max-pixels {pixels} reads it all the same"
+    advice = f"use --max-pixels {pixels} to read it anyway"
     if stored is None:
         stored = path.stat().st_size
     if size > _SHRUNK * max(stored, 1):
@@ -67,12 +67,12 @@ def check_size(path: Path, shape: Sequence[int], dtype: DTypeLike, stored: int |
 
 
 def max_pixels() -> int | None:
-    """The number that the environment variable sets, or None.
+    """Value of the environment variable, or None if it is not set.
 
     Raises
     ------
     InputError
-        If it is no positive whole number.
+        If it is not a positive whole number.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
@@ -83,7 +83,7 @@ def max_pixels() -> int | None:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    """Bytes of memory that are free without swapping; None if unknown."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

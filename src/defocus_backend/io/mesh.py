@@ -17,9 +17,9 @@ from defocus_backend.io.picture import as_path
 from defocus_backend.io.writing import encode_image
 
 _MOST_VERTICES = 500_000
-"""Vertices at most unless a grid step is given: what viewers turn smoothly."""
+"""Largest number of vertices without a given grid step; viewers display this many smoothly."""
 _RELIEF = 0.25
-"""Height of the relief against the longer side where the units of height and pixels cannot be compared."""
+"""Height of the mesh relative to the longer side, if the units of height and pixels cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Mesh:
     vertices : (V, 3) float32 array
         x to the right, y upwards in the picture, z the height.
     faces : (F, 3) int32 array
-        Numbers of their vertices.
+        Indices of the vertices of each triangle.
     texcoords : (V, 2) float32 array
-        Place in the texture, 0 to 1 from its lower left corner.
+        Position in the texture, 0 to 1 from its lower left corner.
     colours : (V, 3) uint8 array
         RGB.
     """
@@ -52,22 +52,22 @@ def height_mesh(
     pixel_size: float | None = None,
     exaggeration: float | None = None,
 ) -> Mesh:
-    """Make a mesh of a height map.
+    """Create a mesh from a height map.
 
     Parameters
     ----------
     height : (H, W) array_like
-        NaN leaves a hole.
+        Height map; NaN leaves a hole in the mesh.
     image : (H, W[, C]) array_like
-        The fused image, gray or RGB(A), for the colours; other than 8 bits is stretched over its own values.
+        The fused image, gray or RGB(A), for the colours. Images other than 8-bit are rescaled to their own range.
     step : int or None
-        Grid step in pixels: a vertex is the mean over a cell of so many pixels a side. By default the
-        smallest that gives at most 500,000 vertices.
+        Grid spacing in pixels: each vertex is the mean over a cell of this side length. By default the smallest that
+        gives at most 500,000 vertices.
     pixel_size : float or None
-        Size of a pixel in the unit of the height; None if it is not known, x and y are then in pixels.
+        Size of a pixel in the unit of the height. If None, x and y are in pixels.
     exaggeration : float or None
-        Factor on the height. By default 1 with a pixel size; without, the relief becomes a quarter as high as
-        the longer side.
+        Factor on the height. By default 1 if the pixel size is given; otherwise the mesh is a quarter as high as the
+        longer side.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def height_mesh(
     Raises
     ------
     InputError
-        Also if fewer than three neighbouring vertices are known.
+        For invalid arguments, or if no three neighbouring vertices are known.
     """
     values = np.asarray(height, dtype=np.float32)
     if values.ndim != 2 or not values.size:
@@ -98,7 +98,7 @@ def height_mesh(
     faces = _faces(solid)
     used = np.unique(faces)
     if not used.size:
-        raise InputError("height", "no three neighbouring vertices that are known", "a height map with some surface")
+        raise InputError("height", "no three neighbouring known heights", "a height map with some surface")
     number.reshape(-1)[used] = np.arange(used.size, dtype=np.int32)
     y, x = (_centres(n, length, step) for n, length in ((rows, values.shape[0]), (columns, values.shape[1])))
     scale = 1.0 if pixel_size is None else pixel_size
@@ -143,7 +143,7 @@ def encode_obj(path: Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
     """A textured OBJ mesh: the file at `path`, and beside it ``<stem>.mtl`` and ``<stem>_texture.png``."""
     stem = path.stem
     if any(c.isspace() for c in stem):
-        # The material and texture are named in a file whose words are parted by spaces.
+        # The file names of material and texture cannot contain spaces, which separate words in OBJ files.
         raise FileError(f"{path}: OBJ files cannot name their texture with spaces; choose another name, or .ply")
     material, texture = f"{stem}.mtl", f"{stem}_texture.png"
     lines = ["# height map by napari-defocus", f"mtllib {material}", "usemtl surface"]
@@ -160,7 +160,7 @@ def encode_obj(path: Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
 
 
 def encode_mesh(path: str | Path, mesh: Mesh, image: ArrayLike) -> dict[Path, bytes]:
-    """All files of a mesh whose format the suffix names, see `write_mesh`; the named file comes first."""
+    """All files of a mesh in the format of the suffix, see `write_mesh`; the file at `path` comes first."""
     path = as_path(path)
     made: dict[Path, bytes] = function_of(path, MESH_FORMATS, "encode")(path, mesh, image)
     return made
@@ -176,7 +176,7 @@ def write_mesh(
     pixel_size: float | None = None,
     exaggeration: float | None = None,
 ) -> None:
-    """Write a height map as a mesh, all its files whole or none at all.
+    """Write a height map as a mesh; either all its files are written or none.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def write_mesh(
 
 
 def _faces(solid: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Two triangles for every four neighbouring vertices, one where a single corner is missing."""
+    """Two triangles for every four neighbouring vertices; one triangle if one of the four is missing."""
     number = np.arange(solid.size, dtype=np.int32).reshape(solid.shape)
     a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
     has = [solid.reshape(-1)[corner] for corner in (a, b, c, d)]
@@ -212,7 +212,7 @@ def _faces(solid: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _cells(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Mean over cells of ``step`` x ``step`` pixels; the last may be narrower."""
+    """Mean over cells of ``step`` x ``step`` pixels; the last cells may be smaller."""
     if step == 1:
         return values
     for axis in (0, 1):
@@ -224,7 +224,7 @@ def _cells(values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
 
 
 def _centres(count: int, length: int, step: int) -> NDArray[np.float64]:
-    """Pixel coordinates of the middles of the cells along one axis."""
+    """Pixel coordinates of the centres of the cells along one axis."""
     starts = np.arange(count) * step
     return (starts + np.minimum(starts + step, length) - 1) / 2
 

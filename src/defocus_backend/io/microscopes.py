@@ -1,4 +1,4 @@
-"""Microscopes' own formats (CZI, ND2, LIF, ...) through bioio and its readers, which the user installs."""
+"""Microscope formats (CZI, ND2, LIF, ...), read by bioio and its plugins, which the user installs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from defocus_backend.io.volumes import AXES, Calibration, Channel, ImageND
 def _open(path: Path) -> Any:
     needs = next((one.needs for one in ND_FORMATS.values() if one.needs and one.fits(path)), "")
     also = f" and pip install {needs}" if needs else ""
-    unknown = f"no reader is known for it; read are {READ_SUFFIXES}, {ND_READ_SUFFIXES}"
+    unknown = f"the format is unknown; known are {READ_SUFFIXES}, {ND_READ_SUFFIXES}"
     try:
         from bioio import BioImage
     except ImportError as error:
@@ -28,13 +28,13 @@ def _open(path: Path) -> Any:
         raise FileError(f'{path}: {why} the library bioio; pip install "napari-defocus[bioio]"{also}') from error
     try:
         return BioImage(path)
-    except Exception as error:  # readers raise what they like
+    except Exception as error:  # readers can raise any exception
         why = unknown if "Unsupported" in type(error).__name__ else reason(error)
         raise FileError(f"{path}: cannot be read by bioio ({why}){also}") from error
 
 
 class BioPlanes:
-    """Planes of one scene, computed by bioio's reader one at a time."""
+    """Planes of one scene, read by bioio one at a time."""
 
     def __init__(self, path: Path, scene: int, order: str, leading: int, *, opened: Any = None) -> None:
         self.path, self.scene, self.order, self.leading = path, scene, order, leading
@@ -74,8 +74,8 @@ def open_bioio(path: Path, scene: int | str) -> ImageND:
         raise FileError(f"{path}: cannot be read by bioio ({reason(error)})") from error
     strange = [a for a, n in given.items() if a not in AXES and n > 1]
     if strange:
-        raise FileError(f"{path}: has the axes {''.join(given)}; expected none but {', '.join(AXES)}")
-    # bioio shows every image as TCZYX, axes of length one among them.
+        raise FileError(f"{path}: has the axes {''.join(given)}; expected only {', '.join(AXES)}")
+    # bioio presents every image as TCZYX, including axes of length one.
     axes = "".join(a for a, n in given.items() if a not in "YXS" and (n > 1 or a == "C")) + "YX"
     axes += "S" if given.get("S", 1) > 1 else ""
     if "C" in axes and given["C"] == 1:
@@ -100,7 +100,7 @@ def _calibration(image: Any, sizes: dict[str, int]) -> Calibration:
     for axis in "ZYX":
         size = getattr(found, axis, None)
         if size is not None and 0 < size < np.inf:
-            spacing[axis], units[axis] = float(size), "µm"  # bioio promises microns
+            spacing[axis], units[axis] = float(size), "µm"  # bioio always gives micrometres
     with contextlib.suppress(Exception):
         interval = image.time_interval
         seconds = interval.total_seconds() if hasattr(interval, "total_seconds") else float(interval)

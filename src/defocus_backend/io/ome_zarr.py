@@ -1,4 +1,4 @@
-"""OME-Zarr (NGFF) 0.4 and 0.5 through the library zarr: images, scenes of a plate or a conversion, and writing."""
+"""Read and write OME-Zarr (NGFF) 0.4 and 0.5 with the library zarr, including plates and converted files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPACE = "ZYX"
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _CHUNK = 1024
 _WHEEL = ((0, 255, 255), (255, 0, 255), (255, 255, 0), (0, 255, 0), (255, 0, 0), (0, 0, 255))
-"""Colours of channels that have none, as the metadata for viewers wants one for each."""
+"""Default colours of channels, because the metadata for viewers needs one for each channel."""
 
 
 def _library() -> Any:
@@ -38,7 +38,7 @@ def _library() -> Any:
 
 
 class ZarrPlanes:
-    """Planes of one array of a store, whose axes are brought to the order of `ImageND`."""
+    """Planes of one array of a store, with the axes in the order of `ImageND`."""
 
     def __init__(self, path: Path, array: str, turned: tuple[int, ...], leading: int) -> None:
         self.path, self.array, self.turned, self.leading = path, array, turned, leading
@@ -60,17 +60,17 @@ class ZarrPlanes:
                 if self._opened is None:
                     self._opened = _open_array(self.path, self.array)
             return np.asarray(self._opened[tuple(where)]).transpose(order)
-        except Exception as error:  # stores fail in as many ways as their codecs and folders do
+        except Exception as error:  # codecs and file systems can raise any exception
             raise _unreadable(self.path, error) from error
 
 
 def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
-    """An array of a store, after a look at what it names; no other place opens one."""
+    """Open an array of a store after its metadata were checked. Arrays are only opened here."""
     check_array(path, inside)
     array = _library().open_array(str(path / inside), mode="r")
     chunk = sorted(array.chunks)
     if len(chunk) > 1:
-        # What is not stored counts as zeros: a store may be far smaller than its arrays.
+        # Missing chunks count as zeros, so a store can be far smaller than its arrays.
         check_size(path, [*chunk[-2:], math.prod(chunk[:-2])], array.dtype, stored=2**62)
     return cast("zarr.Array[Any]", array)
 
@@ -78,18 +78,18 @@ def _open_array(path: Path, inside: str) -> zarr.Array[Any]:
 def _unreadable(path: Path, error: Exception) -> DefocusError:
     if isinstance(error, FileError | InputError):
         return error
-    return FileError(f"{path}: cannot be read, damaged or no OME-Zarr ({reason(error)})")
+    return FileError(f"{path}: cannot be read, damaged or not OME-Zarr ({reason(error)})")
 
 
 def open_zarr(path: Path, scene: int | str) -> ImageND:
-    """One image of an OME-Zarr folder: itself, a field of a plate or an image of a converted file."""
+    """Open one image of an OME-Zarr folder: the only one, a field of a plate, or an image of a converted file."""
     zarr = _library()
     try:
-        # Not the metadata that stores gather in one place: it may differ from what is read afterwards.
+        # Consolidated metadata is not used, because it may differ from the metadata of the arrays.
         group = zarr.open_group(str(path), mode="r", use_consolidated=False)
         scenes = _scenes(group)
         if not scenes:
-            raise FileError(f"{path}: holds no image that OME-Zarr 0.4 or 0.5 describes (no multiscales)")
+            raise FileError(f"{path}: contains no image in OME-Zarr 0.4 or 0.5 (no multiscales)")
         number = choose_scene(path, scenes, scene)
         inner = group[scenes[number]] if scenes[number] else group
         return _image(path, inner, scenes[number], scenes)
@@ -100,7 +100,7 @@ def open_zarr(path: Path, scene: int | str) -> ImageND:
 
 
 def _described(group: Any) -> tuple[dict[str, Any], str]:
-    """The OME part of a group's attributes, and its version."""
+    """OME part of a group's attributes, and its version."""
     attributes = dict(group.attrs)
     if isinstance(attributes.get("ome"), dict):
         return attributes["ome"], str(attributes["ome"].get("version", "0.5"))
@@ -139,7 +139,7 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
         raise FileError(f"{path}: claims {math.prod(shape[:-2])} planes; expected at most {MOST_PLANES}")
     check_size(path, shape[-2:], array.dtype, stored=2**62)
     scales, origins = [1.0] * len(letters), [0.0] * len(letters)
-    # The finest level's own come first, those of the whole image after them.
+    # Transformations of the finest level come first, then those of the whole image.
     for transformations in (finest.get("coordinateTransformations"), multiscale.get("coordinateTransformations")):
         for transformation in transformations or ():
             if transformation.get("type") == "scale" and len(transformation.get("scale", ())) == len(letters):
@@ -152,7 +152,7 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
         raise FileError(f"{path}: has a scale or a translation that is not finite")
     spacing, units = {}, {}
     for axis, letter, scale in zip(axes, letters, scales, strict=True):
-        # A scale of 1 without a unit is what writers put there who know nothing.
+        # Writers use a scale of 1 without a unit if the scale is unknown.
         if letter != "C" and scale and (axis.get("unit") or scale != 1):
             spacing[letter] = scale
             units[letter] = canonical(str(axis.get("unit") or ""))
@@ -175,9 +175,9 @@ def _image(path: Path, group: Any, scene: str, scenes: tuple[str, ...]) -> Image
 
 
 def _letters(path: Path, axes: list[dict[str, Any]]) -> str:
-    """Letter of every axis: by its type and the first letter of its name, else by its place among those of space.
+    """Letter of every axis: from its type and the first letter of its name, or from its place among the space axes.
 
-    The specification leaves the names free; axes of space stand in the order z, y, x.
+    The specification does not fix the names; space axes are in the order z, y, x.
     """
     letters: list[str] = []
     for axis in axes:
@@ -216,7 +216,7 @@ def _channels(omero: Any, dtype: np.dtype[Any]) -> tuple[Channel, ...]:
 
 
 def _window(window: Any, dtype: np.dtype[Any]) -> Window | None:
-    """The values between which a channel is shown; None for the whole range, which is what `create_zarr` writes."""
+    """Display range of a channel; None for the full range, which `create_zarr` writes by default."""
     with contextlib.suppress(TypeError, ValueError, KeyError):
         least, most, start, end = (float(window[key]) for key in ("min", "max", "start", "end"))
         found = (least, most, start, end)
@@ -233,7 +233,7 @@ def _from_hex(value: Any) -> Colour | None:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder is a Zarr store, and so may be replaced by another one."""
+    """Whether a folder is a Zarr store, which another one may replace."""
     return any((path / name).is_file() for name in (".zgroup", "zarr.json", ".zarray"))
 
 
@@ -247,22 +247,22 @@ def create_zarr(
     name: str,
     version: str = "0.5",
 ) -> zarr.Array[Any]:
-    """A new store with one image of zeros, to be filled plane by plane.
+    """Create a store with one image of zeros, to be written plane by plane.
 
     Parameters
     ----------
     path : Path
         A folder that does not exist.
     axes : str
-        Of the letters T, C, Z, Y, X in this order.
+        Letters of T, C, Z, Y, X, in this order.
     shape, dtype : tuple of int, numpy.dtype
-        Of the array.
+        Shape and type of the array.
     calibration : Calibration
-        Written as axis units, scale and channel names and colours.
+        Written as units and scale of the axes, and as names and colours of the channels.
     name : str
         Name of the image.
     version : {"0.4", "0.5"}
-        Of OME-Zarr: on Zarr 2 or 3.
+        Version of OME-Zarr; 0.4 uses Zarr 2, 0.5 uses Zarr 3.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def create_zarr(
     Raises
     ------
     InputError
-        For axes that OME-Zarr has no place for.
+        For axes that OME-Zarr does not support.
     """
     if axes != "".join(a for a in _TYPES if a in axes) or len(axes) < 2:
         raise InputError("axes", repr(axes), "letters of TCZYX in this order for OME-Zarr")
@@ -298,7 +298,7 @@ def create_zarr(
     if format_number == 2:
         multiscale["version"] = "0.4"
         group.attrs.update(content)
-        # The folders of a chunk's index that the specification asks for; Zarr 2 itself writes 0.0.0.
+        # The specification requires nested chunk folders; by default Zarr 2 writes 0.0.0.
         keys: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     else:
         group.attrs["ome"] = {"version": "0.5", **content}

@@ -1,4 +1,4 @@
-"""Open an image of many dimensions in whatever format it is stored."""
+"""Open a multi-dimensional image in any supported format."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @names_bad_arguments
 def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) -> ImageND:
-    """Open an image of many dimensions without reading its pixels.
+    """Open a multi-dimensional image without reading its pixels.
 
     Parameters
     ----------
     path : str or Path
-        OME-TIFF, ImageJ or any other TIFF; an OME-Zarr folder (0.4 or 0.5; extra ``zarr``); a microscope's own
-        format (extra ``bioio`` and bioio's reader for it); PNG, JPEG or RAW.
+        OME-TIFF, ImageJ TIFF or other TIFF; OME-Zarr folder (0.4 or 0.5; extra ``zarr``); microscope format (extra
+        ``bioio`` and the bioio plugin for the format); PNG, JPEG or RAW.
     scene : int or str
-        Number or name of the image in a file that holds several: OME images, positions of a plate, scenes.
+        Number or name of the image, if the file has several: OME images, positions of a plate, scenes.
     axes : str or None
-        Letters for its axes in place of those that the file gives, such as ``"TZCYX"``.
+        Letters of the axes, such as ``"TZCYX"``, instead of those stated in the file.
 
     Returns
     -------
@@ -45,9 +45,9 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
     Raises
     ------
     FileError
-        If it is absent, damaged, or a library is missing that reads it.
+        If the file is missing or damaged, or if the library that reads it is not installed.
     InputError
-        If there is no such scene, or the letters do not fit.
+        If there is no such scene, or if the letters do not match the axes.
     """
     path = as_path(path)
     with file_errors(path):
@@ -57,7 +57,10 @@ def open_nd(path: str | Path, *, scene: int | str = 0, axes: str | None = None) 
 
 
 def _reader(path: Path) -> Callable[[Path, int | str], ImageND]:
-    """What opens a path: a folder's format is known by its contents, a file's by the end of its name."""
+    """Function that opens a path.
+
+    The format of a folder is determined by its contents, that of a file by its suffix.
+    """
     formats = [one for one in ND_FORMATS.values() if one.open is not None]
     if path.is_dir():
         folders = [(one, holds) for one in formats if (holds := one.function("is_folder"))]
@@ -76,7 +79,7 @@ def _reader(path: Path) -> Callable[[Path, int | str], ImageND]:
 
 
 def open_by_content(path: Path, scene: int | str) -> ImageND:
-    """The axes of a TIFF of any kind, or a picture of another format as one plane."""
+    """Open a TIFF of any kind, or a picture of another format as one plane."""
     suffix = path.suffix.lower()
     if suffix not in RAW_SUFFIXES and is_tiff(path, suffix in TIFF_SUFFIXES):
         from defocus_backend.io.tiff_nd import open_tiff
@@ -108,10 +111,11 @@ def _flat(path: Path) -> ImageND:
 
 
 def is_nd(path: str | Path) -> bool:
-    """Whether a path holds more than one plain stack of slices or one picture: then `open_nd` is for it.
+    """Whether a path needs `open_nd`, because it is neither a plain stack of slices nor a single picture.
 
-    True for OME-Zarr folders, OME-TIFF, TIFF with axes beside one that numbers slices, and any suffix that is no
-    picture's; False for what `open_stack` reads. Whatever cannot be read is left to the function that opens it.
+    True for OME-Zarr folders, OME-TIFF, TIFF with more axes than a slice number, and any suffix that is not of a
+    picture. False for everything that `open_stack` reads. Files that cannot be read raise their error later, when they
+    are opened.
     """
     path = as_path(path)
     try:

@@ -1,4 +1,4 @@
-"""Photographs in PNG, JPEG, WebP, BMP, GIF and JPEG 2000: pixels first, and what is said beside them if it is sound."""
+"""Read photographs in PNG, JPEG, WebP, BMP, GIF and JPEG 2000: pixels, and metadata if they are undamaged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _PILLOW_LIMIT = threading.Lock()
-"""Held while Pillow's limit, which is one for the whole process, is lifted."""
+"""Lock for the time in which Pillow's size limit, which is global to the process, is lifted."""
 _ORIENTATION = 0x0112
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "MPO")
 _SIGNATURES = (
@@ -37,14 +37,14 @@ _SIGNATURES = (
 
 
 def format_of(head: bytes) -> str | None:
-    """The format of a file by its first 16 bytes, whatever its name says; None if it is none of those known here."""
+    """Format of a file from its first 16 bytes, regardless of its name; None if unknown."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     return next((kind for signature, kind in _SIGNATURES if head.startswith(signature)), None)
 
 
 def is_tiff(path: Path, otherwise: bool) -> bool:
-    """Whether a file is a TIFF by its first bytes; `otherwise` where they belong to no format known here.
+    """Whether the first bytes of a file are those of a TIFF; `otherwise` if they match no known format.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def is_tiff(path: Path, otherwise: bool) -> bool:
 
 
 def read_photo(path: Path, data: bytes) -> tuple[NDArray[Any], Metadata]:
-    """Pixels, upright, and metadata of a photograph in memory; raises whatever its damage leads to."""
+    """Upright pixels and metadata of a photograph in memory; a damaged file can raise any exception."""
     kind = format_of(data[:16])
     metadata, orientation = _metadata(path, data) if kind != "JPEG 2000" else (Metadata(), 1)
     if kind == "PNG":
@@ -86,12 +86,12 @@ def _png_pixels(path: Path, data: bytes) -> NDArray[Any]:
     width, height = struct.unpack(">II", data[16:24])
     depth, colours = data[24], {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}.get(data[25], 4)
     check_size(path, (height, width, colours), np.uint16 if depth == 16 else np.uint8, len(data))
-    # Pillow reads the metadata only: it would cut 16-bit colour down to 8 bits.
+    # Pillow reads only the metadata, because it reduces 16-bit colour to 8 bits.
     return np.asarray(imagecodecs.png_decode(data))
 
 
 def _plain(picture: PillowImage) -> PillowImage:
-    """The picture as gray or RGB, with alpha if it has any transparent place."""
+    """The picture as gray or RGB, with alpha if any pixel is transparent."""
     if picture.mode in ("L", "LA", "RGB", "RGBA", "1", "I;16"):
         return picture if "transparency" not in picture.info else picture.convert("RGBA")
     if picture.mode == "P":
@@ -100,7 +100,7 @@ def _plain(picture: PillowImage) -> PillowImage:
 
 
 def open_pillow(file: Path | BinaryIO, formats: tuple[str, ...] | None = None) -> PillowImage:
-    """Open a picture with Pillow, however large: stitched photographs and slide scans are no attacks.
+    """Open a picture of any size with Pillow, because stitched photographs and slide scans exceed its default limit.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ def open_pillow(file: Path | BinaryIO, formats: tuple[str, ...] | None = None) -
 
 
 def exif_of(picture: PillowImage) -> Any:
-    """The EXIF block of a picture from what has been read of it: Pillow would decode a PNG to look behind its pixels.
+    """EXIF block of a picture from the part already read; Pillow would decode a whole PNG to look behind its pixels.
 
-    Raises whatever a damaged block leads to.
+    A damaged block can raise any exception.
     """
     from PIL import Image
 
@@ -133,10 +133,10 @@ def exif_of(picture: PillowImage) -> Any:
 
 
 def orientation_of(exif: Any) -> int:
-    """The turn that an EXIF block asks for, 1 to 8; 1 where it says nothing that can be understood."""
+    """Orientation in an EXIF block, 1 to 8; 1 if it is missing or invalid."""
     try:
         value = exif.get(_ORIENTATION, 1)
-        if isinstance(value, bytes):  # the wrong type of number, which cameras write too
+        if isinstance(value, bytes):  # a wrong type, which some cameras write
             value = int.from_bytes(value[:2], "little")
         value = int(value[0] if isinstance(value, tuple) else value)
     except Exception:
@@ -145,7 +145,7 @@ def orientation_of(exif: Any) -> int:
 
 
 def _png_exif(data: bytes) -> bytes | None:
-    """The EXIF chunk of a PNG, wherever it stands."""
+    """EXIF chunk of a PNG, at any position."""
     at = 8
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -156,7 +156,7 @@ def _png_exif(data: bytes) -> bytes | None:
 
 
 def _metadata(path: Path, data: bytes) -> tuple[Metadata, int]:
-    """What can be understood of what the file says beside its pixels; a damaged part costs nothing but itself."""
+    """Metadata and orientation of a file; damaged parts are left out."""
     resolution, icc, block, orientation, damaged = None, None, None, 1, False
     try:
         with open_pillow(io.BytesIO(data), _FORMATS) as picture:
@@ -170,7 +170,7 @@ def _metadata(path: Path, data: bytes) -> tuple[Metadata, int]:
                     if _ORIENTATION in exif:
                         exif[_ORIENTATION] = 1
                     block = exif.tobytes()
-            except Exception:  # whatever a block of wrong types and lengths leads to
+            except Exception:  # a damaged block can raise anything
                 damaged = True
             try:
                 if dpi is not None and all(0 < v < 1e9 for v in dpi):
@@ -178,12 +178,12 @@ def _metadata(path: Path, data: bytes) -> tuple[Metadata, int]:
             except Exception:
                 damaged = True
             mode = picture.mode
-    except Exception:  # a damaged part beside the pixels; if they are damaged too, their decoder says so
+    except Exception:  # the metadata are damaged; damaged pixels raise an error in their decoder
         return Metadata(), 1
     if damaged:
         note(f"{path}: its EXIF block is damaged and is left out")
     if resolution is not None and orientation >= 5:
         resolution = resolution[::-1]
     if mode == "CMYK":
-        icc = None  # of inks, which the pixels are not any more
+        icc = None  # a CMYK profile does not apply to RGB pixels
     return Metadata(resolution=resolution, unit="inch" if resolution else "", icc=icc, exif=block), orientation

@@ -1,4 +1,4 @@
-"""A picture in memory with what its file says beside the pixels, and what all readers share."""
+"""A picture in memory with its metadata, and functions that all readers share."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from defocus_backend.io.formats import FORMATS, TIFF_SUFFIXES, formats_of
 from defocus_backend.io.raw import WhiteBalance
 
 _LONGEST = 4096
-"""Characters of a path; no system opens longer ones."""
+"""Largest number of characters of a path; no system opens longer ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a picture file says beside its pixels.
+    """Metadata of a picture file.
 
     Attributes
     ----------
     resolution : (float, float) or None
         Pixels per unit along x and y.
     unit : str
-        Unit of the resolution: ``"inch"``, ``"cm"``, another name that ImageJ wrote, or ``""``.
+        Unit of the resolution: ``"inch"``, ``"cm"``, another unit written by ImageJ, or ``""`` if unknown.
     icc : bytes or None
         Colour profile.
     exif : bytes or None
-        EXIF block; its orientation is set to upright, as the pixels are.
+        EXIF block. Its orientation is set to upright, because the pixels are already rotated.
     white_balance : four floats or None
-        Multipliers with which a RAW file was developed, to be used for the other frames of its stack.
+        Multipliers with which a RAW file was developed, to be reused for the other frames of its stack.
     """
 
     resolution: tuple[float, float] | None = None
@@ -52,14 +52,14 @@ class Picture:
     Attributes
     ----------
     array : (H, W) or (H, W, C) array
-        Upright, in the file's own dtype.
+        Pixels, upright, in the dtype of the file.
     channel_axis : int or None
-        -1 for a colour picture or one with alpha, None for a gray one.
+        -1 for a picture with colour or alpha, None for a gray one.
     metadata : Metadata
     path : Path
-        Where it came from.
+        Path of the file.
     white : int or None
-        The largest value that a sample can have, where the file's samples have fewer bits than those of `array`.
+        Largest possible value of a sample, if the samples of the file have fewer bits than those of `array`.
     """
 
     array: NDArray[Any]
@@ -70,18 +70,18 @@ class Picture:
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """Black and white of 8-bit arrays with fewer bits a sample; of wider types the pixels show the range."""
+        """Black and white of 8-bit arrays whose samples have fewer bits; None for other types."""
         return (0.0, float(self.white)) if self.white is not None and self.array.dtype == np.uint8 else None
 
 
 def check_suffix(path: Path, what: str = "encode") -> str:
-    """The suffix in lower case; raise `FileError` for a format that is not written, or (``"read"``) not read."""
+    """The suffix in lower case; raise `FileError` if the format cannot be written or, with ``"read"``, not be read."""
     formats_of(path, FORMATS, what)
     return path.suffix.lower()
 
 
 def as_path(value: Any, argument: str = "path") -> Path:
-    """The value as a path; raise `InputError` for what cannot be one."""
+    """The value as a path; raise `InputError` if it cannot be one."""
     try:
         path = Path(value)
     except TypeError as error:
@@ -95,7 +95,7 @@ def as_path(value: Any, argument: str = "path") -> Path:
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn what the system raises into a `FileError` that names the file."""
+    """Turn exceptions of the system into a `FileError` that names the file."""
     try:
         yield
     except DefocusError:
@@ -105,21 +105,21 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 def unreadable(path: Path, error: Exception) -> FileError:
-    """A `FileError` that names the file and says why it cannot be read."""
+    """A `FileError` with the name of the file and the reason why it cannot be read."""
     if isinstance(error, OSError) and error.strerror:
         return FileError(f"{path}: cannot be read ({error.strerror})")
     if isinstance(error, MemoryError):
-        return FileError(f"{path}: cannot be read, memory is too small for it")
+        return FileError(f"{path}: cannot be read, not enough memory")
     if isinstance(error, RecursionError):
         return FileError(f"{path}: cannot be read, its parts are nested too deeply")
     kind = "TIFF" if path.suffix.lower() in TIFF_SUFFIXES else path.suffix.lower().lstrip(".").upper()
-    # Pillow's own text names the memory address of a buffer.
+    # Pillow's message contains the memory address of a buffer.
     why = "unknown contents" if type(error).__name__ == "UnidentifiedImageError" else reason(error)
-    return FileError(f"{path}: cannot be read, damaged or no {kind} file ({why})")
+    return FileError(f"{path}: cannot be read, damaged or not a {kind} file ({why})")
 
 
 def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo the turns and mirrorings 2 to 8 of the EXIF and TIFF orientation tag."""
+    """Undo the rotations and reflections 2 to 8 of the EXIF and TIFF orientation tag."""
     turns = {
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],

@@ -1,4 +1,4 @@
-"""Cameras' RAW files through rawpy (LibRaw), developed alike for all frames of a stack."""
+"""Develop camera RAW files with rawpy (LibRaw), in the same way for all frames of a stack."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ RAW_SUFFIXES = (
     *(".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mrw", ".nef", ".nrw", ".orf"),
     *(".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw", ".x3f"),
 )
-"""Suffixes of cameras' own formats."""
+"""Suffixes of camera RAW formats."""
 
 WhiteBalance = tuple[float, float, float, float]
 
 
 def read_raw(path: Path, white_balance: WhiteBalance | None = None) -> tuple[NDArray[np.uint16], WhiteBalance]:
-    """Develop a RAW file into 16-bit sRGB without anything that depends on the frame's own pixels.
+    """Develop a RAW file into 16-bit sRGB, with settings that do not depend on the pixels of the frame.
 
-    LibRaw brightens each picture until one percent of it is white, and takes the largest value that it finds for
-    the sensor's white: in a focal stack the frames would flicker. Both are off here.
+    By default, LibRaw brightens each picture until one percent of it is white, and uses the largest value in the
+    picture as the sensor's white. The frames of a focal stack would then flicker. Both are disabled here.
 
     Parameters
     ----------
     path : Path
-        File with a suffix of `RAW_SUFFIXES`.
+        File with a suffix in `RAW_SUFFIXES`.
     white_balance : four floats or None
-        Multipliers of the sensor's colours; those that the camera noted if None. For a stack, give those of its
-        first frame for all.
+        Multipliers of the sensor's colours. If None, those stored by the camera. For a stack, use those of the first
+        frame for all frames.
 
     Returns
     -------
@@ -64,13 +64,13 @@ def read_raw(path: Path, white_balance: WhiteBalance | None = None) -> tuple[NDA
         if not path.is_file():
             raise FileError(f"{path}: cannot be read (No such file or directory)") from error
         raise FileError(
-            f"{path}: cannot be read, damaged or no RAW file that LibRaw knows ({reason(error)})"
+            f"{path}: cannot be read, damaged or not a RAW file that LibRaw supports ({reason(error)})"
         ) from error
     return np.asarray(developed), used
 
 
 def _noted(raw: Any) -> WhiteBalance:
-    """The camera's white balance; daylight's where it noted none."""
+    """White balance stored by the camera; that of daylight if there is none."""
     found = [float(v) for v in raw.camera_whitebalance]
     if not (len(found) == 4 and all(v > 0 for v in found[:3])):
         found = [float(v) for v in raw.daylight_whitebalance]

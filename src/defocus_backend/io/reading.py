@@ -1,4 +1,4 @@
-"""Pictures from PNG, JPEG, TIFF and RAW files with what belongs to them: resolution, colour profile, EXIF."""
+"""Read pictures from PNG, JPEG, TIFF and RAW files, with resolution, colour profile and EXIF."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @names_bad_arguments
 def read_image(path: str | Path) -> Picture:
-    """Read one picture from a file, by what it holds rather than by what it is called.
+    """Read one picture from a file; the format is determined by the contents, not by the name.
 
     Parameters
     ----------
     path : str or Path
-        8- or 16-bit PNG, gray, RGB, with or without alpha or palette; JPEG, turned upright by its EXIF
-        tag; TIFF of bool, 8-bit, 16-bit, 32-bit or float, gray or RGB, compressed or not, one page; WebP, BMP, GIF
-        and JPEG 2000; a camera's RAW file (extra ``raw``), developed into 16-bit sRGB without automatic brightening.
+        PNG (8 or 16 bits, gray, RGB, alpha or palette); JPEG, rotated upright by its EXIF tag; single-page TIFF (bool,
+        8 to 32 bits or float, gray or RGB, compressed or not); WebP, BMP, GIF and JPEG 2000; camera RAW (extra
+        ``raw``), developed into 16-bit sRGB without automatic brightening.
 
     Returns
     -------
@@ -41,10 +41,10 @@ def read_image(path: str | Path) -> Picture:
     Raises
     ------
     FileError
-        If the file is absent, damaged, of another format, holds something other than one picture, or claims more
-        pixels than it can hold or memory can take (see `defocus_backend.io.limits`).
+        If the file is missing, damaged or of another format, if it does not contain exactly one picture, or if it
+        states more pixels than the file can contain or the memory can hold (see `defocus_backend.io.limits`).
     InputError
-        If `path` is no path.
+        If `path` is not a path.
 
     Warns
     -----
@@ -59,14 +59,14 @@ def read_image(path: str | Path) -> Picture:
 
 
 def read_by_content(path: Path) -> Picture:
-    """A picture of any format but RAW, by what the file holds."""
+    """Read a picture of any format except RAW; the format is determined by the contents of the file."""
     if is_tiff(path, path.suffix.lower() in TIFF_SUFFIXES):
         return read_tiff(path, _single_picture)
     try:
         array, metadata = read_photo(path, path.read_bytes())
     except DefocusError:
         raise
-    except Exception as error:  # every decoder has its own kinds of errors
+    except Exception as error:  # decoders can raise any exception
         raise unreadable(path, error) from error
     return Picture(array=array, channel_axis=None if array.ndim == 2 else -1, metadata=metadata, path=path)
 
@@ -78,16 +78,16 @@ def read_map(path: str | Path) -> NDArray[np.float32]:
     Raises
     ------
     FileError
-        If it is unreadable, has several channels, or does not hold floats.
+        If it is unreadable, has several channels, or does not contain floats.
     """
     picture = read_image(path)
     if picture.array.ndim != 2 or not np.issubdtype(picture.array.dtype, np.floating):
-        raise FileError(f"{path}: is no map; expected a float TIFF as `defocus map` writes it")
+        raise FileError(f"{path}: is not a map; expected a float TIFF as written by `defocus map`")
     return picture.array.astype(np.float32)
 
 
 def read_raw_picture(path: Path) -> Picture:
-    """A camera's RAW file; most of them begin as a TIFF does, so that the suffix decides."""
+    """Read a camera RAW file. It is recognised by its suffix, because most RAW files begin like a TIFF."""
     array, white_balance = read_raw(path)
     with path.open("rb") as file:
         exif = exif_of_tiff(file)
@@ -109,7 +109,7 @@ def _single_picture(path: Path, tiff: TiffFile) -> Picture:
 def _only_page(path: Path, tiff: TiffFile) -> TiffPage:
     pages = own_pages(tiff)
     if len(pages) == 1 and (tiff.is_ome or not tiff.series or _flat(tiff.series[0])):
-        return pages[0]  # of a set of files that belong together, this one's
+        return pages[0]  # the page of this file, in a set of files that belong together
     sizes = {(page.imagelength, page.imagewidth) for page in pages}
     if len(sizes) > 1 and only_pages(tiff):
         note(f"{path}: holds {len(pages)} pages of {len(sizes)} sizes; only the first is read")

@@ -1,4 +1,4 @@
-"""TIFF files: the one place that opens them, the pixels of a page, what a file says beside them."""
+"""TIFF files: opening, checks and metadata. All TIFF files are opened here."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _UNITS = {1: "", 2: "inch", 3: "cm"}
 
 
 def read_tiff(path: Path, choose: Callable[[Path, TiffFile], T]) -> T:
-    """Open a TIFF file and hand it to a function; whatever fails in there becomes a `FileError`."""
+    """Open a TIFF file and pass it to a function; every failure becomes a `FileError`."""
     try:
         with open_file(path) as tiff:
             return choose(path, tiff)
     except DefocusError:
         raise
-    except Exception as error:  # damaged files raise whatever their damage leads to
+    except Exception as error:  # damaged files can raise any exception
         raise unreadable(path, error) from error
 
 
 def open_file(path: Path) -> TiffFile:
-    """Open a TIFF file, to be closed by the caller; raises whatever its damage leads to."""
+    """Open a TIFF file; the caller closes it. A damaged file can raise any exception."""
     import tifffile
 
     check_chain(path)
@@ -52,20 +52,20 @@ def open_file(path: Path) -> TiffFile:
 
 
 def check_chain(path: Path) -> None:
-    """Follow the list of a TIFF file's pages once, before any library does.
+    """Check the list of pages of a TIFF file before any library follows it.
 
     Raises
     ------
     FileError
-        If the list comes back to a page that it has passed, which libraries follow for ever, or goes on behind
-        the end of the file, which they take for the end of the list.
+        If the list returns to an earlier page, because libraries would follow it for ever; or if it points behind the
+        end of the file, because libraries would take this for the end of the list.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2])
         if order is None or len(head) < 8:
-            return  # no TIFF; the library that is asked next says so
+            return  # not a TIFF; the library that reads it reports this
         big = struct.unpack(f"{order}H", head[2:4]) == (43,)
         count, pointer, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
         if big and len(head) < 16:
@@ -75,19 +75,19 @@ def check_chain(path: Path) -> None:
         while place:
             if place in passed:
                 number, back = len(passed) - 1, passed[place]
-                raise FileError(f"{path}: cannot be read, page {number} is followed by page {back}, in a circle")
+                raise FileError(f"{path}: cannot be read, page {number} is followed by page {back} again")
             entries = _number(file, size, place, order + count)
             at = None if entries is None else place + struct.calcsize(order + count) + entries * entry
             following = None if at is None else _number(file, size, at, order + pointer)
             if following is None:
-                where = f"after page {len(passed)}, others are missing" if passed else "before its first page"
+                where = f"after page {len(passed)}, further pages are missing" if passed else "before its first page"
                 raise FileError(f"{path}: cannot be read, the file ends {where}")
             passed[place] = len(passed)
             place = following
 
 
 def _number(file: BinaryIO, size: int, place: int, kind: str) -> int | None:
-    """The number at a place of a file; None behind its end."""
+    """Number at a position in a file; None behind the end of the file."""
     if place + struct.calcsize(kind) > size:
         return None
     file.seek(place)
@@ -95,12 +95,12 @@ def _number(file: BinaryIO, size: int, place: int, kind: str) -> int | None:
 
 
 def check_ome(path: Path, tiff: TiffFile) -> None:
-    """Look at what OME-XML claims before the library believes it.
+    """Check the claims of OME-XML before a library relies on them.
 
     Raises
     ------
     FileError
-        If it names more planes than any file holds, or files outside the folder of this one.
+        If it states too many planes, or names files outside the folder of this file.
     """
     xml = tiff.ome_metadata
     if not xml:
@@ -108,12 +108,12 @@ def check_ome(path: Path, tiff: TiffFile) -> None:
     try:
         root = ElementTree.fromstring(xml.strip("\0"))
     except ElementTree.ParseError as error:
-        note(f"{path}: its OME-XML is damaged ({error}); opened by its pages, without axes and pixel sizes")
+        note(f"{path}: its OME-XML is damaged ({error}); the pages are read without axes and pixel sizes")
         return
     names = {str(uuid.get("FileName")) for uuid in root.iterfind(".//{*}TiffData/{*}UUID") if uuid.get("FileName")}
     for name in sorted(names - {path.name}):
         if name != PurePosixPath(name).name or name != PureWindowsPath(name).name:
-            raise FileError(f"{path}: its OME-XML names the file {name!r}; expected files of its own folder")
+            raise FileError(f"{path}: its OME-XML names the file {name!r}; expected files in the same folder")
         if (path.parent / name).is_file():
             check_chain(path.parent / name)
     for pixels in root.iterfind(".//{*}Pixels"):
@@ -124,7 +124,7 @@ def check_ome(path: Path, tiff: TiffFile) -> None:
 
 
 def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
-    """Resolution in whatever unit the file uses (TIFF tags, ImageJ, OME), colour profile, EXIF."""
+    """Resolution in the unit of the file (TIFF tags, ImageJ, OME), colour profile and EXIF."""
     resolution, unit = _ome_resolution(tiff.ome_metadata), "cm"
     x, y = (_ratio(page.tags.valueof(name)) for name in ("XResolution", "YResolution"))
     if resolution is None and x and y:
@@ -132,7 +132,7 @@ def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
         if tiff.imagej_metadata:
             unit = _imagej_unit(tiff) or unit
         if resolution == (1.0, 1.0):
-            resolution = None  # what writers put there when they know nothing
+            resolution = None  # writers use this value if the resolution is unknown
     icc = page.tags.valueof("InterColorProfile")
     with Path(tiff.filehandle.path).open("rb") as file:
         exif = exif_of_tiff(file)
@@ -145,7 +145,7 @@ def tiff_metadata(tiff: TiffFile, page: TiffPage) -> Metadata:
 
 
 def _imagej_unit(tiff: TiffFile) -> str:
-    """The unit of an ImageJ file: as it is written, but for characters beyond ASCII, which are escaped there."""
+    """Unit of an ImageJ file, with escaped characters decoded."""
     written = str((tiff.imagej_metadata or {}).get("unit") or "").strip()
     return written if written.isascii() and "\\u" not in written else canonical(written)
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 _RENAMED = {"I": "Z", "Q": "Z", "R": "P", "M": "P", "V": "P"}
-"""Axes that other programs write for slices and positions, where the file has no such axis already."""
+"""Letters that other programs use for slices and positions; used if the file has no axis Z or P."""
 
 _PIXELS = ("pixel", "pixels", "")
 
 
 def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
-    """One image of an open TIFF file."""
+    """Open one image of a TIFF file."""
     images = images_of(path, tiff)
     names = tuple(image.name for image in images)
     number = choose_scene(path, names, scene)
@@ -36,7 +36,7 @@ def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
     present = present_planes(tiff, image)
     if not present.any():
         raise FileError(f"{path}: has no plane of the image {image.name}; other files of its set may have them")
-    # Orientation and palette change a plane's size: the pixels of the first one tell.
+    # Orientation and palette change the shape of a plane, so the first plane is read to find it.
     first = planes(tuple(int(n) for n in np.argwhere(present)[0]))
     calibration, kind = _calibration(tiff, image.series)
     found = ImageND(
@@ -54,14 +54,14 @@ def open_tiff(path: Path, tiff: TiffFile, scene: int | str) -> ImageND:
 
 
 def _without_gaps(image: ImageND, present: NDArray[np.bool_]) -> ImageND:
-    """The image without the indices at which planes are missing: those of stopped acquisitions and of lost files."""
+    """The image without indices at which planes are missing, after a stopped acquisition or a lost file."""
     if present.all():
         return image
     missing = int((~present).sum())
     kept = {axis: np.arange(n) for axis, n in zip(image.axes, present.shape, strict=False)}
     left = present
     while not left.all():
-        # Whole indices first; then a time or position rather than a slice of all of them.
+        # Drop indices without any plane first; then drop a time or position rather than a slice of all of them.
         lost = [(1 - left.mean(axis=tuple(k for k in range(left.ndim) if k != n))) for n in range(left.ndim)]
         rank = {axis: place for place, axis in enumerate("ZCPT")}
         worst = max(
@@ -74,14 +74,14 @@ def _without_gaps(image: ImageND, present: NDArray[np.bool_]) -> ImageND:
         kept[image.axes[n]] = np.delete(kept[image.axes[n]], at)
         left = np.delete(left, at, axis=n)
     if not left.size:
-        raise FileError(f"{image.path}: {missing} of {present.size} planes are missing, so that none is complete")
+        raise FileError(f"{image.path}: {missing} of {present.size} planes are missing; no index is complete")
     said = []
     for axis, numbers in kept.items():
         if len(numbers) < image.sizes[axis]:
             gone = sorted(set(range(image.sizes[axis])) - set(numbers.tolist()))
             said.append(f"{axis} {', '.join(map(str, gone[:8]))}{', ...' if len(gone) > 8 else ''}")
             image = image.take(axis, numbers.tolist())
-    note(f"{image.path}: {missing} of {present.size} planes are missing; left out are {'; '.join(said)}")
+    note(f"{image.path}: {missing} of {present.size} planes are missing; left out: {'; '.join(said)}")
     return image
 
 
@@ -97,7 +97,7 @@ def choose_scene(path: Path, names: tuple[str, ...], scene: int | str) -> int:
 
 
 def _usual(axes: str) -> str:
-    """Axes in the letters of `AXES`; where two would become one, or there is no letter, as they were."""
+    """Axes in the letters of `AXES`; unchanged if two would get the same letter or there is none."""
     for letter, usual in _RENAMED.items():
         if letter in axes and usual not in axes:
             axes = axes.replace(letter, usual)
@@ -113,7 +113,7 @@ def _calibration(tiff: TiffFile, number: int) -> tuple[Calibration, str]:
 
 
 def ome_calibration(xml: str, number: int) -> Calibration:
-    """Pixel sizes and channels of one image in OME-XML; what is missing or malformed is left out."""
+    """Pixel sizes and channels of one image in OME-XML; missing or malformed values are left out."""
     try:
         images = ElementTree.fromstring(xml.strip("\0")).findall("{*}Image")
     except ElementTree.ParseError:
@@ -145,7 +145,7 @@ def ome_calibration(xml: str, number: int) -> Calibration:
 
 
 def _from_signed(value: str | None) -> Colour | None:
-    """OME writes a colour as RGBA in one signed number of 32 bits."""
+    """Colour from the signed 32-bit RGBA number of OME."""
     try:
         red, green, blue, _ = (int(value) & 0xFFFFFFFF).to_bytes(4, "big")  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -174,7 +174,7 @@ def _imagej_calibration(tiff: TiffFile) -> Calibration:
 
 
 def _brightest(table: NDArray[Any]) -> Colour | None:
-    """The colour of the largest value of a look-up table (3, 256)."""
+    """Colour of the largest value of a look-up table (3, 256)."""
     table = np.asarray(table)
     if table.ndim != 2 or table.shape[0] != 3:
         return None

@@ -1,4 +1,4 @@
-"""The pixels of a TIFF page as they are meant: gray or RGB with alpha last, black at 0, upright."""
+"""Decode the pixels of a TIFF page into gray or RGB, with alpha last, black at 0, and upright."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-"""Kinds of an extra sample that is alpha; the colours of the first are multiplied by it."""
+"""Kinds of an extra sample that is alpha; for the first kind, colours are premultiplied by alpha."""
 
 
 class PageKind(NamedTuple):
-    """What pages of one stack have in common."""
+    """Properties that all pages of a stack share."""
 
     height: int
     width: int
@@ -34,7 +34,7 @@ class PageKind(NamedTuple):
 
 
 def page_kind(path: Path, page: TiffPage) -> PageKind:
-    """Size, channels and type of a page's pixels, from its tags alone; raise `FileError` if it is no picture."""
+    """Size, channels and type of a page's pixels, from its tags; raise `FileError` if it is not a picture."""
     _check(path, page)
     height, width = page.imagelength, page.imagewidth
     if int(page.tags.valueof("Orientation", 1)) >= 5:
@@ -47,7 +47,7 @@ def page_kind(path: Path, page: TiffPage) -> PageKind:
 
 
 def white_value(page: TiffPage) -> int | None:
-    """The largest value that the bits of a sample hold, where they are fewer than those of its array."""
+    """Largest value of a sample, if a sample has fewer bits than the dtype of its array."""
     dtype, bits = np.dtype(page.dtype or np.uint8), page.bitspersample
     if dtype.kind != "u" or _is_palette(page) or not 0 < bits < 8 * dtype.itemsize:
         return None
@@ -65,7 +65,7 @@ def page_pixels(path: Path, page: TiffPage, values: NDArray[Any], *, literal: bo
     values : array
         As tifffile decodes the page.
     literal : bool
-        Whether tifffile wrote the file from an array: it labels every bool array as white at 0, whatever it means.
+        Whether tifffile wrote the file from an array. It then labels bool arrays as white at 0, but False means black.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _is_palette(page: TiffPage) -> bool:
 
 
 def _samples(path: Path, page: TiffPage) -> tuple[int, int | None, int]:
-    """How many samples are colours, which one is alpha, and how many are neither."""
+    """Number of colour samples, index of alpha, and number of other samples."""
     import tifffile
 
     count = page.samplesperpixel
@@ -121,9 +121,9 @@ def _samples(path: Path, page: TiffPage) -> tuple[int, int | None, int]:
     alphas = [count - len(extra) + n for n, kind in enumerate(extra) if kind in (_ASSOCIATED, _UNASSOCIATED)]
     colour = page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
     if not extra and count in (2, 4) and (count == 4) == colour:
-        alphas = [count - 1]  # many programs leave out the tag that says so
+        alphas = [count - 1]  # many programs omit the tag that marks alpha
     if not colour and count - len(alphas) == 3:
-        colour = True  # three gray samples a pixel are shown as colours
+        colour = True  # three gray samples per pixel are treated as RGB
     colours = 3 if colour else 1
     rest = count - colours - len(alphas)
     if rest < 0 or (not colour and rest > 1):
@@ -132,7 +132,7 @@ def _samples(path: Path, page: TiffPage) -> tuple[int, int | None, int]:
 
 
 def _without_extra(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
-    """Colours and alpha, the colours not multiplied by it; what is neither is left out."""
+    """Colours and alpha without premultiplication; other samples are left out."""
     if values.ndim == 2:
         return values
     colours, alpha, dropped = _samples(path, page)
@@ -149,7 +149,7 @@ def _without_extra(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[
 
 
 def _divided(colours: NDArray[Any], alpha: NDArray[Any], white: int | None) -> NDArray[Any]:
-    """Colours that were multiplied by alpha, as they were before."""
+    """Colours with the premultiplication by alpha undone."""
     if colours.dtype.kind not in "uf":
         return colours
     full = float(white or (np.iinfo(colours.dtype).max if colours.dtype.kind == "u" else 1.0))
@@ -159,8 +159,8 @@ def _divided(colours: NDArray[Any], alpha: NDArray[Any], white: int | None) -> N
 
 
 def _black_at_zero(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
-    """Gray values of a page whose white is 0, turned round."""
-    colours = values[..., :1] if values.ndim == 3 else values  # alpha stays as it is
+    """Inverted gray values of a page whose white is 0."""
+    colours = values[..., :1] if values.ndim == 3 else values  # alpha is not inverted
     if values.dtype == np.bool_ or values.dtype.kind == "i":
         turned = ~colours
     elif values.dtype.kind == "u":
@@ -169,14 +169,14 @@ def _black_at_zero(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[
         largest = page.tags.valueof("SMaxSampleValue") or page.tags.valueof("MaxSampleValue")
         most = float(np.max(largest)) if largest is not None else 1.0
         if not (np.nanmin(colours) >= 0 and np.nanmax(colours) <= most):
-            raise FileError(f"{path}: holds floats whose white is 0, and does not say which value is black")
+            raise FileError(f"{path}: contains floats with white at 0, but does not state the value of black")
         turned = (np.float64(most) - colours).astype(values.dtype)
     turned = turned.astype(values.dtype, copy=False)
     return np.concatenate([turned, values[..., 1:]], axis=-1) if values.ndim == 3 else turned
 
 
 def _rgb_of_ycbcr(path: Path, page: TiffPage, values: NDArray[Any]) -> NDArray[Any]:
-    """RGB of luma and chroma that are stored as they are; decoders of JPEG and its like convert them themselves."""
+    """RGB from uncompressed luma and chroma; for JPEG and similar, the decoder has converted them already."""
     if values.dtype != np.uint8:
         raise FileError(f"{path}: holds YCbCr colours of {values.dtype}; expected uint8")
     weights = page.tags.valueof("YCbCrCoefficients") or (299, 1000, 587, 1000, 114, 1000)  # TIFF 6.0, section 21

@@ -1,4 +1,4 @@
-"""What images a TIFF file holds, and where their planes are: the same answer for pictures, stacks and `open_nd`."""
+"""Images in a TIFF file and the location of their planes; shared by pictures, stacks and `open_nd`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 _PLAIN = ("generic", "uniform")
-"""Kinds of tifffile's series that are only a guess which pages belong together."""
+"""Kinds of tifffile series that only guess which pages belong together."""
 
 _LETTERS = "PTCZ"
-"""Axes of an array that was written without names, the last ones first."""
+"""Letters for unnamed axes of an array, assigned from the last axis."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class TiffImage:
     ----------
     name : str
     axes : str
-        Letters of the axes before those of a plane.
+        Letters of the leading axes, without those of a plane.
     shape : tuple of int
-        Their lengths.
+        Lengths of the leading axes.
     pages : tuple of int or None
-        Pages that are the planes, by their place in the file; None where the planes are those of `series`.
+        Indices of the pages that are the planes; None if the planes are those of `series`.
     series : int
         Number of tifffile's series.
     """
@@ -59,9 +59,9 @@ class TiffImage:
 
 
 def own_pages(tiff: TiffFile) -> list[TiffPage]:
-    """Pages that are pictures; previews and masks count only where there is nothing else.
+    """Pages that are pictures; previews and masks count only if there is nothing else.
 
-    Where every page is a preview, as cameras write it, the pictures are the pages below it (SubIFDs).
+    If every page is a preview, as in files of some cameras, the pictures are in the SubIFDs.
     """
     pages = [tiff.pages[number].aspage() for number in range(len(tiff.pages))]
     below = (sub.aspage() for page in pages if page.subifds for sub in page.pages or ())
@@ -78,7 +78,7 @@ def images_of(path: Path, tiff: TiffFile) -> tuple[TiffImage, ...]:
     Raises
     ------
     FileError
-        If its pages are of different kinds, so that there is no telling what they are.
+        If the kinds of its pages differ, so that their meaning is unclear.
     """
     series = _series(tiff)
     if only_pages(tiff):
@@ -90,9 +90,9 @@ def images_of(path: Path, tiff: TiffFile) -> tuple[TiffImage, ...]:
 
 
 def only_pages(tiff: TiffFile) -> bool:
-    """Whether nothing in a file says how its pages belong together."""
+    """Whether a file has no information on how its pages belong together."""
     series = _series(tiff)
-    # Written page by page, each as an array, they are pages all the same.
+    # Pages that were written one by one as arrays still count as pages.
     singles = len(series) > 1 and all(one.kind == "shaped" and _is_plane(one) for one in series)
     return singles or all(one.kind in _PLAIN for one in series)
 
@@ -124,24 +124,24 @@ def _image_of_series(path: Path, series: TiffPageSeries, place: int, number: int
 
 
 def _named(path: Path, axes: str) -> str:
-    """Letters for axes that a file names twice, as it does where nobody has named them."""
+    """Letters for axes with repeated names, which stand for unnamed axes."""
     twice = {axis for axis in axes if axes.count(axis) > 1}
     if not twice:
         return axes
     unnamed = sum(axis in twice for axis in axes)
     free = [letter for letter in _LETTERS if letter not in axes]
     if unnamed > len(free):
-        raise FileError(f"{path}: has {unnamed} axes before the rows that nothing names; expected at most {len(free)}")
+        raise FileError(f"{path}: has {unnamed} unnamed axes before the rows; expected at most {len(free)}")
     if unnamed == 2 and {"T", "Z"} <= set(free):
-        free = ["T", "Z"]  # times may be fused each by itself whatever they are; channels share a decision
+        free = ["T", "Z"]  # T is the safer guess: times are fused separately, whereas channels share a decision
     letters = iter(free[-unnamed:])
     named = "".join(next(letters) if axis in twice else axis for axis in axes)
-    note(f"{path}: does not name its axes; read as {named}YX, --axes names them otherwise")
+    note(f"{path}: does not name its axes; read as {named}YX; use --axes to name them differently")
     return named
 
 
 def _note_other_pages(path: Path, tiff: TiffFile, series: list[TiffPageSeries]) -> None:
-    """Say which pages of an OME-TIFF its metadata leaves out."""
+    """Warn about pages of an OME-TIFF that its metadata does not describe."""
     if not tiff.is_ome or any(page is None or page.parent is not tiff for one in series for page in one.pages):
         return
     used = sum(len(one.pages) for one in tiff.series)
@@ -150,7 +150,7 @@ def _note_other_pages(path: Path, tiff: TiffFile, series: list[TiffPageSeries]) 
 
 
 def present_planes(tiff: TiffFile, image: TiffImage) -> NDArray[np.bool_]:
-    """Which planes of an image are in the file, or in the files of its set, in the shape of its leading axes."""
+    """Whether each plane of an image exists in the file or its set of files, in the shape of the leading axes."""
     present = np.ones(image.shape, bool)
     if image.pages is None:
         pages = tiff.series[image.series].pages
@@ -160,7 +160,7 @@ def present_planes(tiff: TiffFile, image: TiffImage) -> NDArray[np.bool_]:
 
 
 class TiffPlanes:
-    """Planes of one image of a TIFF file, which stays open until this object goes."""
+    """Planes of one image of a TIFF file. The file stays open until this object is deleted."""
 
     def __init__(self, path: Path, image: TiffImage) -> None:
         self.path, self.image = path, image
@@ -191,20 +191,20 @@ class TiffPlanes:
             return page_pixels(self.path, page, decoded(self.path, page), literal=tiff.is_shaped)
         series = tiff.series[self.image.series]
         first = series.keyframe.aspage()
-        # A page may hold several planes: as colours that its axes do not call so, or as a volume.
+        # A page can contain several planes: as samples that its axes do not call colours, or as a volume.
         count, pages = self.image.count, len(series.pages)
         planes = _planes_of(first) if "S" not in series.axes else 1
         if pages * planes == count:
             place, part = divmod(number, planes)
             holder = series.pages[place]
             if holder is None:
-                raise FileError(f"{self.path}: plane {number} is missing in the file")
+                raise FileError(f"{self.path}: plane {number} is missing from the file")
             if planes == 1:
                 return page_pixels(self.path, first, decoded(self.path, holder), literal=tiff.is_shaped)
             return self._part(place, holder, part)
-        # ImageJ writes the pages of a large file one after another and lists only the first.
+        # In large files, ImageJ writes the pages one after another and lists only the first.
         if series.dataoffset is None or planes > 1:
-            raise FileError(f"{self.path}: holds its planes in one compressed block; expected one page a plane")
+            raise FileError(f"{self.path}: stores its planes in one compressed block; expected one page per plane")
         dtype = np.dtype(first.dtype or np.uint8).newbyteorder(tiff.byteorder)
         length = int(np.prod(first.shape))
         values = np.fromfile(self.path, dtype, length, offset=series.dataoffset + number * length * dtype.itemsize)
@@ -213,7 +213,7 @@ class TiffPlanes:
         return page_pixels(self.path, first, values.reshape(first.shape), literal=tiff.is_shaped)
 
     def _part(self, place: int, page: Any, part: int) -> NDArray[Any]:
-        """One plane of a page that holds several; the page's pixels wait for the next one."""
+        """One plane of a page that contains several; the decoded page is cached for the next one."""
         if self._last is None or self._last[0] != place:
             self._last = place, decoded(self.path, page)
         values = self._last[1]
@@ -222,7 +222,7 @@ class TiffPlanes:
 
 
 def decoded(path: Path, page: TiffPage | TiffFrame) -> NDArray[Any]:
-    """A page's samples as tifffile decodes them, after a look at how many it claims."""
+    """Samples of a page as decoded by tifffile, after its claimed size was checked."""
     whole = page.aspage()
     height, width = whole.imagelength, whole.imagewidth
     size = (height, width, max(1, math.prod(whole.shape) // max(1, height * width)))
@@ -231,5 +231,5 @@ def decoded(path: Path, page: TiffPage | TiffFrame) -> NDArray[Any]:
 
 
 def _planes_of(page: TiffPage) -> int:
-    """How many planes (Y, X) a page has before its rows."""
+    """Number of planes (Y, X) in a page."""
     return math.prod(page.shape[:-2]) if page.axes.endswith("YX") else 1

@@ -26,13 +26,13 @@ _LENGTHS |= {
     "pc": ("parsec", 3.0856775814913673e16),
     "pt": ("", 0.0254 / 72),
 }
-"""Symbol in the schema of OME 2016-06: name in OME-Zarr, where it has one, and metres."""
+"""Symbol in the OME 2016-06 schema, mapped to the name in OME-Zarr (if any) and the size in metres."""
 
 _TIMES = {f"{short}s": f"{full}second" for short, full, _ in _PREFIXES}
 _TIMES |= {"min": "minute", "h": "hour", "d": "day"}
 
 _WITHOUT_SIZE = ("pixel", "reference frame")
-"""Units of the schema that are no length."""
+"""Units of the schema that are not lengths."""
 
 _SPELLINGS = {
     **{name: symbol for symbol, (name, _) in _LENGTHS.items() if name},
@@ -55,10 +55,10 @@ _SPELLINGS = {
 
 
 def canonical(unit: str) -> str:
-    """The symbol of the OME schema for a unit, however it is spelled; what is unknown stays as it is.
+    """Symbol of a unit in the OME schema, for any spelling; unknown units are returned unchanged.
 
-    ImageJ writes characters beyond ASCII as ``\\\\u00B5``; there are two signs for micro; and UTF-8 that was read as
-    Latin-1 begins with ``Â``.
+    ImageJ writes non-ASCII characters as ``\\\\u00B5``; Unicode has two micro signs; and UTF-8 that was read as Latin-1
+    begins with ``Â``.
     """
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), str(unit)).strip("\0 ")
     text = text.replace("\u03bc", "µ").replace("\u212b", "Å").replace("Âµ", "µ").replace("Ã\x85", "Å")
@@ -72,24 +72,24 @@ def canonical(unit: str) -> str:
 
 
 def escaped(unit: str) -> str:
-    """The unit in ASCII, as ImageJ writes it."""
+    """The unit in ASCII, in the notation of ImageJ."""
     return "".join(c if c.isascii() and c.isprintable() else f"\\u{ord(c):04X}" for c in unit if ord(c) < 0x10000)
 
 
 def microns(unit: str) -> float | None:
-    """Microns of one unit of length; None for what is none."""
+    """Size of a unit of length in micrometres; None if it is not a length."""
     known = _LENGTHS.get(canonical(unit))
     return None if known is None else known[1] * 1e6
 
 
 def ome_symbol(unit: str, *, time: bool = False) -> str | None:
-    """The unit as the schema of OME has it; None if it has none such."""
+    """Symbol of a unit in the OME schema; None if it has none."""
     symbol = canonical(unit)
     return symbol if symbol in (_TIMES if time else (*_LENGTHS, *_WITHOUT_SIZE)) else None
 
 
 def zarr_name(unit: str) -> str | None:
-    """The unit as OME-Zarr names it; None if its specification lists none such."""
+    """Name of a unit in OME-Zarr; None if the specification has none."""
     symbol = canonical(unit)
     if symbol in ("dam", "das"):
         return None

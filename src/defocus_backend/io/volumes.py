@@ -1,4 +1,4 @@
-"""Images of many dimensions in files: axes, pixel size, channels, and planes that are read one at a time."""
+"""Multi-dimensional images in files: axes, pixel size, channels, and planes that are read one at a time."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ Window = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """What is known of a channel; None where nothing is.
+    """Metadata of a channel; None for unknown values.
 
     Attributes
     ----------
     name : str or None
     colour : three int or None
-        RGB of 0 to 255, in which programs show it.
+        Display colour, RGB from 0 to 255.
     window : four floats or None
-        Least and largest value that it may have, then those that are shown as black and as full colour.
+        Smallest and largest possible value, then the values displayed as black and as full colour.
     shown : bool
-        Whether programs show it at first.
+        Whether viewers show the channel by default.
     optics : mapping of str to str
-        Wavelengths, fluorophore and the like, by their names in OME-XML.
+        Wavelengths, fluorophore and similar attributes, by their names in OME-XML.
     """
 
     name: str | None = None
@@ -60,20 +60,20 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What the axes of an image mean.
+    """Physical meaning of the axes of an image.
 
     Attributes
     ----------
     spacing : mapping of str to float
-        Distance between neighbouring pixels, slices or times, by axis letter; unknown axes are left out.
+        Distance between neighbouring pixels, slices or times, by axis letter. Unknown distances are left out.
     units : mapping of str to str
-        Its unit by axis letter, such as ``"µm"`` or ``"s"``.
+        Unit of the distance by axis letter, such as ``"µm"`` or ``"s"``.
     channels : tuple of Channel
-        One an index of the axis C, or empty.
+        One per index of the axis C, or empty.
     origin : mapping of str to float
-        Where the first pixel, slice or time lies, in the same unit, by axis letter; 0 where it is left out.
+        Coordinate of the first pixel, slice or time in the same unit, by axis letter; 0 if left out.
     acquisition : Acquisition
-        Date, exposures and positions of the stage; results keep what still holds for them.
+        Date, exposure times and stage positions. Results keep the parts that still apply.
     """
 
     spacing: Mapping[str, float] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Calibration:
 
 
 class Planes(Protocol):
-    """A file's planes. It can be pickled, and opens its file when it is asked for the first plane."""
+    """Planes of a file. The object can be pickled, and opens the file when the first plane is read."""
 
     def __call__(self, index: tuple[int, ...]) -> NDArray[Any]:
         """Plane (Y, X) or (Y, X, S) at an index of the leading axes; raises `FileError`."""
@@ -96,22 +96,22 @@ class Planes(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageND:
-    """An image of any number of axes in a file; behaves as an array that reads planes when it is indexed.
+    """A multi-dimensional image in a file; acts as an array that reads planes when it is indexed.
 
     Attributes
     ----------
     path : Path
     axes : str
-        Letters of `AXES`; the last are ``YX`` or, for colour, ``YXS``.
+        Letters of `AXES`, ending in ``YX`` or, for colour, ``YXS``.
     shape : tuple of int
     dtype : numpy.dtype
     calibration : Calibration
     scene : str
-        Name of this image in a file that holds several.
+        Name of this image, if the file has several.
     scenes : tuple of str
         Names of all images in the file.
     format : str
-        ``"OME-TIFF"``, ``"ImageJ TIFF"``, ``"TIFF"``, ``"OME-Zarr 0.4"``, ``"OME-Zarr 0.5"`` or that of the
+        ``"OME-TIFF"``, ``"ImageJ TIFF"``, ``"TIFF"``, ``"OME-Zarr 0.4"``, ``"OME-Zarr 0.5"`` or the format named by the
         reading library.
     planes : Planes
         Reads one plane.
@@ -155,7 +155,7 @@ class ImageND:
         return self.shape[0]
 
     def __getitem__(self, key: Key | tuple[Key, ...]) -> NDArray[Any]:
-        """Read the planes that a key of integers and slices touches."""
+        """Read the planes that are selected by a key of integers and slices."""
         parts = self._full_key(key if isinstance(key, tuple) else (key,))
         outer, inner = parts[: self.leading], parts[self.leading :]
         numbers = [_numbers(part, n) for part, n in zip(outer, self.shape, strict=False)]
@@ -179,12 +179,12 @@ class ImageND:
         return tuple(part for part in full if not isinstance(part, EllipsisType))
 
     def take(self, axis: str, numbers: Sequence[int]) -> ImageND:
-        """The same image with some of the indices of one leading axis; nothing is read.
+        """The image restricted to some indices of one leading axis; nothing is read.
 
         Raises
         ------
         InputError
-            If it has no such axis, or an index lies outside it.
+            If there is no such axis, or if an index is out of range.
         """
         place = self.axes.find(axis)
         if not 0 <= place < self.leading:
@@ -208,7 +208,7 @@ class ImageND:
         return replace(self, shape=shape, calibration=calibration, planes=_Some(self.planes, place, tuple(numbers)))
 
     def pick(self, axis: str, number: int) -> ImageND:
-        """The same image at one index of a leading axis, which then is no axis any more; nothing is read."""
+        """The image at one index of a leading axis, which is removed; nothing is read."""
         one = self.take(axis, [number])
         place = one.axes.index(axis)
         calibration = replace(one.calibration, channels=()) if axis == "C" else one.calibration
@@ -222,12 +222,12 @@ class ImageND:
         )
 
     def renamed(self, axes: str) -> ImageND:
-        """The same image with other letters for its leading axes, for files that name them wrongly.
+        """The image with other letters for its leading axes, for files that name them wrongly.
 
         Raises
         ------
         InputError
-            If the letters are not as many as the axes, occur twice or are not those of `AXES`.
+            If the number of letters is wrong, or if letters are repeated or not in `AXES`.
         """
         axes = axes.upper()
         plane = self.axes[self.leading :]
@@ -248,7 +248,7 @@ class ImageND:
         return replace(self, axes=axes, calibration=calibration)
 
     def to_dask(self) -> dask.array.Array:
-        """A dask array of the whole image, one chunk a plane.
+        """The whole image as a dask array, one chunk per plane.
 
         Raises
         ------
@@ -275,7 +275,7 @@ def _numbers(part: int | slice, size: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Some:
-    """Planes with other numbers along one axis."""
+    """Planes renumbered along one axis."""
 
     planes: Planes
     place: int
@@ -288,7 +288,7 @@ class _Some:
 
 @dataclass(frozen=True)
 class _Fixed:
-    """Planes at the only index of one axis, which is left out."""
+    """Planes at one index of an axis, which is removed."""
 
     planes: Planes
     place: int
@@ -298,7 +298,7 @@ class _Fixed:
 
 
 def check_axes(axes: str, *, argument: str = "axes") -> None:
-    """Raise `InputError` unless the letters are those of `AXES`, none twice, with Y and X among them."""
+    """Raise `InputError` unless the letters are in `AXES`, without repeats, and include Y and X."""
     known = ", ".join(f"{letter} ({meaning})" for letter, meaning in AXES.items())
     strange = sorted({letter for letter in axes if letter not in AXES})
     if strange or not axes:

@@ -1,4 +1,4 @@
-"""Pictures and maps into PNG, JPEG and TIFF files, in the bit depth and with the metadata of their source."""
+"""Write pictures and maps to PNG, JPEG and TIFF files, with the bit depth and metadata of their source."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _NONE = Metadata()
 
 @names_bad_arguments
 def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = None) -> None:
-    """Write a picture whole or not at all, in the format that the suffix names.
+    """Write a picture in the format of the suffix, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
         ``.png`` (bool, uint8, uint16), ``.jpg`` (bool, uint8, no alpha) or ``.tif`` (any of these, float).
     array : (H, W) or (H, W, C) array_like
-        Written in its own bit depth; never scaled.
+        Picture; written in its own bit depth and never rescaled.
     like : Picture or None
-        Picture whose resolution, colour profile and EXIF block are kept.
+        Picture whose resolution, colour profile and EXIF block are copied.
 
     Raises
     ------
     InputError
-        If the format cannot hold the array.
+        If the format does not support the array.
     FileError
         If the suffix is unknown or the target cannot be written.
     """
@@ -55,25 +55,25 @@ def write_image(path: str | Path, array: ArrayLike, *, like: Picture | None = No
 def write_map(
     path: str | Path, values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px"
 ) -> None:
-    """Write a map, or maps (N, H, W), as a float32 TIFF in its own unit, whole or not at all.
+    """Write a map, or maps (N, H, W), as a float32 TIFF in its own unit, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
         Target ending in ``.tif`` or ``.tiff``.
     values : (H, W) or (N, H, W) array_like
-        Such as sigma in pixels; NaN is kept.
+        Values, such as sigma in pixels; NaN is preserved.
     like : Picture or None
-        Picture whose resolution is kept.
+        Picture whose resolution is copied.
     description : str
         Quantity and unit, for the description tag.
 
     Raises
     ------
     InputError
-        If `values` is no map.
+        If `values` is not a map.
     FileError
-        If the suffix is another or the target cannot be written.
+        If the suffix is not of a TIFF, or if the target cannot be written.
     """
     path = as_path(path)
     if check_suffix(path) in JPEG_SUFFIXES + PNG_SUFFIXES:
@@ -82,7 +82,7 @@ def write_map(
 
 
 def encode_map(values: ArrayLike, *, like: Picture | None = None, description: str = "sigma / px") -> bytes:
-    """The bytes of a float32 TIFF, see `write_map`."""
+    """Encode a map as the bytes of a float32 TIFF, see `write_map`."""
     array = np.asarray(values, dtype=np.float32)
     if array.ndim not in (2, 3) or array.size == 0:
         raise InputError("values", f"shape {array.shape}", "a map (H, W) or maps (N, H, W)")
@@ -91,7 +91,7 @@ def encode_map(values: ArrayLike, *, like: Picture | None = None, description: s
 
 
 def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) -> bytes:
-    """The bytes of a picture in the format of a suffix, see `write_image`."""
+    """Encode a picture as bytes in the format of a suffix, see `write_image`."""
     pixels = np.asarray(array)
     metadata = _NONE if like is None else like.metadata
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 2, 3, 4)):
@@ -104,12 +104,12 @@ def encode_image(array: ArrayLike, suffix: str, *, like: Picture | None = None) 
 
 
 def encode_tiff(pixels: NDArray[Any], metadata: Metadata) -> bytes:
-    """The bytes of a TIFF."""
+    """Encode pixels as a TIFF."""
     return _tiff(pixels, metadata, "")
 
 
 def _fitting(metadata: Metadata, pixels: NDArray[Any]) -> Metadata:
-    """The metadata without a profile of other colours, and with the size of these pixels."""
+    """The metadata with the size of these pixels, and without a colour profile that does not match them."""
     icc, exif = metadata.icc, metadata.exif
     gray = pixels.ndim == 2 or pixels.shape[-1] < 3
     if icc is not None and icc[16:20] != (b"GRAY" if gray else b"RGB "):
@@ -120,7 +120,7 @@ def _fitting(metadata: Metadata, pixels: NDArray[Any]) -> Metadata:
 
 
 def encode_png(pixels: NDArray[Any], metadata: Metadata) -> bytes:
-    """The bytes of a PNG."""
+    """Encode pixels as a PNG."""
     import imagecodecs
 
     if pixels.dtype == np.bool_:
@@ -147,7 +147,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def encode_jpeg(pixels: NDArray[Any], metadata: Metadata) -> bytes:
-    """The bytes of a JPEG."""
+    """Encode pixels as a JPEG."""
     from PIL import Image
 
     if pixels.dtype == np.bool_:
@@ -204,8 +204,8 @@ def _tiff(pixels: NDArray[Any], metadata: Metadata, description: str) -> bytes:
         options["metadata"] = None
         options["compression"] = "zlib"
         if description:
-            options["description"] = description.encode()  # as text it would have to be ASCII, which "µm" is not
-    # Four gigabytes is where plain TIFF ends.
+            options["description"] = description.encode()  # bytes, because text must be ASCII, and "µm" is not
+    # Classic TIFF files are limited to 4 GB.
     big = not imagej and pixels.nbytes > 2**32 - 2**25
     inner = False
     if metadata.exif and not (imagej or big or stacked):

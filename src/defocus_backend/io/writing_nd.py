@@ -1,4 +1,4 @@
-"""Images of many dimensions into OME-TIFF and OME-Zarr, plane by plane, whole or not at all."""
+"""Write multi-dimensional images to OME-TIFF and OME-Zarr, plane by plane, completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WIDENED: dict[str, np.dtype[Any]] = {
     "uint64": np.dtype(np.float64),
     "float16": np.dtype(np.float32),
 }
-"""Types that OME-TIFF does not have, and those that hold their values."""
+"""Types that OME-TIFF lacks, mapped to types that represent their values."""
 _RGB = (
     Channel(name="red", colour=(255, 0, 0)),
     Channel(name="green", colour=(0, 255, 0)),
@@ -39,13 +39,13 @@ _RGB = (
 
 
 class WriterND:
-    """A file being written: takes any part at any time, in the caller's axes.
+    """A file being written. Parts can be written in any order, in the caller's axes.
 
     Attributes
     ----------
     axes : str
     shape : tuple of int
-        Of the image as the caller sees it.
+        Shape of the image in the caller's axes.
     """
 
     def __init__(self, target: Any, axes: str, shape: tuple[int, ...], order: str) -> None:
@@ -54,18 +54,18 @@ class WriterND:
         self._order = order
 
     def put(self, values: ArrayLike, **at: int) -> None:
-        """Write the part at some axes' indices, ``T=3``; it holds all of the other axes in their order."""
+        """Write the part at given indices, such as ``T=3``; `values` has all other axes, in order."""
         rest = [a for a in self.axes if a not in at]
         turned = np.asarray(values).transpose([rest.index(a) for a in self._order if a in rest])
         self._target[tuple(at.get(a, slice(None)) for a in self._order)] = turned
 
     def flush(self) -> None:
-        """Bring everything to the disk."""
+        """Write all buffered data to disk."""
         if isinstance(self._target, np.memmap):
             self._target.flush()
 
     def close(self) -> None:
-        """Let go of the file; nothing can be put afterwards."""
+        """Close the file; no further part can be written."""
         self._target = None
 
 
@@ -78,25 +78,25 @@ def write_nd(
     calibration: Calibration | None = None,
     like: ImageND | None = None,
 ) -> None:
-    """Write an image of many dimensions whole or not at all.
+    """Write a multi-dimensional image, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Ends in ``.ome.tif`` or ``.ome.zarr`` (version 0.5; 0.4 where `like` is of 0.4).
+        Target ending in ``.ome.tif`` or ``.ome.zarr`` (version 0.5; version 0.4 if `like` has it).
     array : array_like or dask array
-        Written in its own bit depth; a dask array is computed one index of its first axis at a time.
+        Image; written in its own bit depth. A dask array is computed along its first axis, one index at a time.
     axes : str
-        A letter of `AXES` for each of its axes.
+        A letter of `AXES` for each axis.
     calibration : Calibration or None
         Pixel sizes, units and channels; by default those of `like`.
     like : ImageND or None
-        The image it was made from.
+        The image from which it was made.
 
     Raises
     ------
     InputError
-        If the letters do not fit the array or the format.
+        If the letters do not match the array or the format.
     FileError
         If the target cannot be written.
     """
@@ -119,12 +119,12 @@ def write_nd(
 
 
 def format_like(path: str | Path, like: ImageND | None = None) -> FormatND:
-    """The format that a name ends with; of several that are written under it, that of an image.
+    """Format for the suffix of a path; if several formats share it, that of the image `like`.
 
     Raises
     ------
     FileError
-        For a name with another end; it lists those there are.
+        If the suffix is unknown. The message lists the known suffixes.
     """
     found = formats_of(path, ND_FORMATS, "create")
     return next((one for one in found if like is not None and one.name == like.format), found[0])
@@ -141,23 +141,23 @@ def create_nd(
     calibration: Calibration,
     name: str = "",
 ) -> Iterator[WriterND]:
-    """Make a file or folder under a hidden name, to be filled within the ``with`` block; then nothing holds it open.
+    """Create a file or folder under a hidden name, to be written in the ``with`` block; it is closed afterwards.
 
     Parameters
     ----------
     part : Path
-        From `WholeFiles.stage`.
+        Hidden name from `WholeFiles.stage`.
     form : FormatND
-        One that can be written.
+        Format; it must support writing.
     axes, shape, dtype
-        Of the image; colour samples (S) become the channels R, G and B of an OME-Zarr.
+        Axes, shape and type of the image. In OME-Zarr, colour samples (S) become the channels R, G and B.
     calibration, name
-        What is known of it.
+        Pixel sizes, units and channels of the image, and its name.
 
     Raises
     ------
     InputError
-        If the letters do not fit the array or the format.
+        If the letters do not match the array or the format.
     FileError
         If it cannot be written.
     """
@@ -179,11 +179,11 @@ def create_nd(
         raise FileError(f"{part.name}: cannot be written ({reason(error)})") from error
     finally:
         if writer is not None:
-            writer.close()  # Windows does not rename a file that is still mapped
+            writer.close()  # Windows cannot rename a file that is still mapped
 
 
 def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -> tuple[str, Calibration]:
-    """The order of the axes in a store, which has channels but no colour samples."""
+    """Axes and calibration for OME-Zarr, which has channels instead of colour samples."""
     if "S" not in axes:
         return "".join(a for a in _OME_ORDER if a in axes), known
     if "C" in axes:
@@ -194,12 +194,12 @@ def _colour_as_channels(axes: str, shape: tuple[int, ...], known: Calibration) -
 
 
 def _note_left_out(part: Path, known: Calibration) -> None:
-    """Say what OME-Zarr has no place for."""
+    """Warn about metadata that OME-Zarr cannot store."""
     optics = any(c.optics for c in known.channels)
     if known.acquisition or optics:
         left = [*(["date, exposures, stage positions or significant bits"] if known.acquisition else [])]
         left += ["wavelengths and optics of the channels"] if optics else []
-        note(f"{part.name}: OME-Zarr has no place for {' and '.join(left)}; left out")
+        note(f"{part.name}: OME-Zarr cannot store {' and '.join(left)}; left out")
 
 
 def create_store(
@@ -212,7 +212,7 @@ def create_store(
     name: str,
     version: str = "0.5",
 ) -> WriterND:
-    """An OME-Zarr folder, to be filled."""
+    """Create an OME-Zarr folder."""
     order, calibration = _colour_as_channels(axes, shape, calibration)
     _note_left_out(part, calibration)
     target = create_zarr(
@@ -228,13 +228,13 @@ def create_store(
 
 
 create_store_04 = partial(create_store, version="0.4")
-"""The same in version 0.4 of OME-Zarr."""
+"""Create an OME-Zarr folder in version 0.4."""
 
 
 def create_tiff(
     part: Path, *, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], calibration: Calibration, name: str
 ) -> WriterND:
-    """An OME-TIFF of zeros, mapped into memory, to be filled."""
+    """Create an OME-TIFF of zeros that is mapped into memory."""
     order = "".join(a for a in _OME_ORDER if a in axes) + ("S" if "S" in axes else "")
     sizes = {a: shape[axes.index(a)] for a in order}
     return WriterND(_mapped(part, sizes, dtype, calibration, name), axes, shape, order)
@@ -256,7 +256,7 @@ def _mapped(part: Path, sizes: dict[str, int], dtype: np.dtype[Any], known: Cali
             if unit := known.units.get(axis):
                 symbol = ome_symbol(unit, time=axis == "T")
                 if symbol is None and axis == "T":
-                    del metadata[attribute]  # without a unit it would count as seconds
+                    del metadata[attribute]  # without a unit, readers assume seconds
                     note(f"{part.name}: OME has no unit of time {unit!r}; the interval is left out")
                 else:
                     metadata[f"{attribute}Unit"] = symbol or "reference frame"
@@ -292,23 +292,26 @@ def _mapped(part: Path, sizes: dict[str, int], dtype: np.dtype[Any], known: Cali
 
 
 def _acquired(known: Acquisition, axes: str, sizes: dict[str, int], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """What is known of the acquisition, in the words of OME-XML."""
+    """Acquisition metadata as OME-XML attributes."""
     return {
         "AcquisitionDate": known.date or None,
-        # The bits are those of the samples that were read; a map or an index has others.
+        # The number of bits applies to samples of the input, not to a map or an index.
         "SignificantBits": known.significant_bits if dtype.name == known.stored_as else None,
         "Plane": known.as_planes("".join(a for a in axes if a in "TCZ"), sizes) or None,
     }
 
 
 def _reserve(path: Path) -> None:
-    """Take a file's room on the disk now: on a full disk, writing into a map of what has none ends the process."""
+    """Allocate the disk space of a file.
+
+    Without this, writing to the memory map of a file on a full disk would kill the process.
+    """
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # the file system does not support it
                     raise
 
 

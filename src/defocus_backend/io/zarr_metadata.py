@@ -1,7 +1,8 @@
-"""What the metadata of a Zarr array says, looked at before the library is asked for any of its chunks.
+"""Check the metadata of a Zarr array before any of its chunks are read.
 
-Codecs are code that a store names: that of pickled objects runs whatever the store holds. zarr leaves the choice of
-codecs to numcodecs, whose releases before 0.16.6 decode pickles. The check here does not depend on the release.
+A store names the codecs that decode it, and the codec for pickled objects can run arbitrary code. zarr leaves the
+choice of codecs to numcodecs, whose releases before 0.16.6 decode pickles. The check here does not depend on the
+release.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CODECS = {
     *("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize", "shuffle"),  # filters
     *("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3"),  # checksums
 }
-"""Codecs of numcodecs that turn bytes into bytes and numbers into numbers, and nothing else."""
+"""Safe codecs of numcodecs, which only convert bytes and numbers."""
 
 _CORE = {"bytes", "transpose", "sharding_indexed", "blosc", "gzip", "zstd", "crc32c"}
 """Codecs of the specification of Zarr 3."""
@@ -26,11 +27,11 @@ _CORE = {"bytes", "transpose", "sharding_indexed", "blosc", "gzip", "zstd", "crc
 _TYPES_2 = re.compile(r"\|b1|[<>|][iu][1248]|[<>][f][248]")
 _TYPES_3 = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 _LARGEST = 2**20
-"""Bytes of metadata of one array."""
+"""Largest size of the metadata of one array, in bytes."""
 
 
 def check_array(path: Path, inside: str) -> None:
-    """Raise `FileError` unless an array of a store holds plain numbers by codecs that are known.
+    """Raise `FileError` unless an array of a store contains numbers in known codecs.
 
     Parameters
     ----------
@@ -52,15 +53,15 @@ def check_array(path: Path, inside: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raise `FileError` for anything else."""
+    """Read a JSON object from a file; raise `FileError` for anything else."""
     try:
         if path.stat().st_size > _LARGEST:
             raise FileError(f"{path}: cannot be read, over {_LARGEST} bytes of metadata")
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"{path}: cannot be read, no JSON ({type(error).__name__})") from error
+        raise FileError(f"{path}: cannot be read, not JSON ({type(error).__name__})") from error
     if not isinstance(found, dict):
-        raise FileError(f"{path}: cannot be read, no JSON object")
+        raise FileError(f"{path}: cannot be read, not a JSON object")
     return found
 
 
@@ -105,8 +106,8 @@ def _check_codecs_3(path: Path, inside: str, codecs: Any, depth: int = 0) -> Non
 def _check_codec(path: Path, inside: str, name: Any, known: set[str]) -> None:
     if not isinstance(name, str) or name not in known:
         raise FileError(
-            f"{path}: the array {inside!r} needs the codec {_short(name)}, which is not read; "
-            f"read are {', '.join(sorted(known))}"
+            f"{path}: the array {inside!r} needs the codec {_short(name)}, which is not supported; supported are "
+            f"{', '.join(sorted(known))}"
         )
 
 

@@ -132,7 +132,8 @@ def test_what_is_no_stack(defocus: Invoke, tmp_path: Path, values: np.ndarray, s
     write_nd(tmp_path / "a.ome.tif", values[:, :, 0], axes="TCYX")
     done = defocus("fuse", tmp_path / "a.ome.tif", "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert "expected two or more slices along an axis Z; if the file names the axis differently, state the order with axes" in done.output
+    wanted = "two or more slices along an axis Z; if the file names the axis differently, state the order with axes"
+    assert f"expected {wanted}" in done.output
     done = defocus("fuse", *slices, "--axes", "ZYX")
     assert done.exit_code == 2
     assert "--axes: got 3 files" in done.output

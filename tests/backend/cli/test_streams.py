@@ -101,7 +101,7 @@ def test_what_libraries_say_is_said_in_one_line_of_ours(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
     assert "defocus: warning: " in done.stderr
-    assert "1 of 4 planes are missing; left out are Z 3" in done.stderr
+    assert "1 of 4 planes are missing; left out: Z 3" in done.stderr
     assert "3 x 8 x 9" in done.stdout
 
 

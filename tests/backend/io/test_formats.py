@@ -157,7 +157,7 @@ def test_unknown_names_with_axes_are_refused_with_the_list(tmp_path: Path) -> No
     ):
         db.write_nd(tmp_path / "a.foo", np.zeros((2, 3, 4)), axes="ZYX")
     (tmp_path / "a.foo").touch()
-    with pytest.raises(FileError, match=r"no reader is known for it; read are .png, .*, .czi"):
+    with pytest.raises(FileError, match=r"the format is unknown; known are .png, .*, .czi"):
         db.open_nd(tmp_path / "a.foo")
     with pytest.raises(InputError, match=r"format: got 'npy'; expected one of same, png, jpg, tif, ome.tif, ome.zarr"):
         FuseFiles.of({"format": "npy"})
