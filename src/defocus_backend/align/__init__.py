@@ -1,4 +1,4 @@
-"""Alignment of focal stacks: focus breathing, shifts and exposure taken out before the slices are compared."""
+"""Alignment of focal stacks: correct focus breathing, shifts and exposure before the slices are compared."""
 
 from defocus_backend.align.alignment import Alignment
 from defocus_backend.align.chain import align_stack

@@ -1,4 +1,4 @@
-"""How the frames of a stack lie on each other: transforms, exposure, quality, common area; as JSON and back."""
+"""Result of an alignment: transforms, exposure gains, quality and common area; saved as JSON."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from defocus_backend.io import write_whole
 
 _FORMAT = "defocus alignment 1"
 _SUPPORT = {"cubic": 2, "lanczos": 4}
-"""Pixels around a position that each kernel reads."""
+"""Radius of each interpolation kernel in pixels."""
 _STILL = 1e-6
-"""Motion in pixels below which a frame is copied, not resampled."""
+"""A frame that moves by less than this, in pixels, is copied instead of resampled."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How every frame lies on the reference frame.
+    """Position of every frame relative to the reference frame.
 
     Attributes
     ----------
     matrices : (N, 3, 3) float64 array
-        From pixels (x, y, 1) of the reference to those of each frame, x to the right, y down, whole numbers at
-        the middle of pixels; the last entry is 1.
+        Transforms from pixels (x, y, 1) of the reference to those of each frame. x points right, y points down, and
+        whole numbers are pixel centres. The last entry is 1.
     gains : (N, C) float64 array
-        How much brighter than the reference each frame is, by channel without alpha; divided out.
+        Brightness of each frame relative to the reference, by channel without alpha. Frames are divided by it.
     correlation : (N - 1,) float64 array
-        Of every frame but the first with the frame before that it was registered on, low-passed and at the size
-        at which that was done; 0 where nothing was found.
+        Correlation of every frame, except the first, with the earlier frame on which it was registered. It is computed
+        on low-passed images at the working size; 0 if no transform was found.
     failed : tuple of int
-        Frames that keep the transform of the frame before them, since no reliable one was found.
+        Frames without a reliable transform; they use the transform of the previous frame.
     warnings : tuple of str
-        What went wrong, in words.
+        Descriptions of problems.
     shape : (int, int)
         Height and width of a frame.
     reference : int
-        Number of the frame that stays as it is.
+        Number of the frame that is not moved.
     model : str
-        Of `AlignParams`.
+        Motion model, see `AlignParams`.
     lock : tuple of str
-        Degrees of freedom that were held fixed.
+        Degrees of freedom that were fixed.
     interpolation : str
-        Kernel that the common area leaves room for.
+        Interpolation kernel, whose radius is left out of the common area.
     """
 
     matrices: NDArray[np.float64]
@@ -63,7 +63,7 @@ class Alignment:
     warnings: tuple[str, ...] = ()
     interpolation: str = "cubic"
     crop: Window | None = field(init=False)
-    """Rows and columns of the largest upright rectangle that every frame covers; None if there is none."""
+    """Rows and columns of the largest axis-aligned rectangle that every frame covers; None if there is none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "crop", common_window(self._lines(), self.shape))
@@ -73,19 +73,19 @@ class Alignment:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Where (H, W) on the reference every frame has pixels."""
+        """Mask (H, W), on the reference, of pixels that every frame covers."""
         return covered_mask(self._lines(), self.shape)
 
     def covered(self, number: int) -> NDArray[np.bool_]:
-        """Where (H, W) on the reference one frame has all the pixels that its resampling reads."""
+        """Mask (H, W), on the reference, of pixels for which one frame has all pixels that its resampling needs."""
         return covered_mask(self._frame_lines(number), self.shape)
 
     def is_still(self, number: int) -> bool:
-        """Whether a frame lies on the reference as it is."""
+        """Whether a frame needs no resampling."""
         return bool(np.abs(self.matrices[number] - np.eye(3)).max() * max(self.shape) < _STILL)
 
     def parts(self, number: int) -> Parts:
-        """Shift of the middle (px), scale, rotation (radians), shear and perspective of one frame's transform."""
+        """Shift of the centre (px), scale, rotation (radians), shear and perspective of one frame."""
         found = decompose(from_pixels(self.matrices[number], self.shape))
         unit = max(self.shape) / 2
         shift = (found.shift[0] * unit, found.shift[1] * unit)
@@ -99,7 +99,7 @@ class Alignment:
         return np.concatenate([self._frame_lines(n) for n in range(len(self))])
 
     def to_json(self) -> str:
-        """All of it as JSON, one frame a line."""
+        """The alignment as JSON, one frame per line."""
         crop = None
         if self.crop is not None:
             (y, x) = self.crop
@@ -127,7 +127,7 @@ class Alignment:
 
     @classmethod
     def from_json(cls, text: str) -> Alignment:
-        """What `to_json` wrote; raise `InputError` for anything else."""
+        """Create an alignment from the text of `to_json`; raise `InputError` for any other text."""
         try:
             held = json.loads(text)
             if held["format"] != _FORMAT:
@@ -153,15 +153,15 @@ class Alignment:
             )
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             given = f"{type(error).__name__}: {error}"
-            raise InputError("alignment", given, "transforms as `Alignment.save` writes them") from error
+            raise InputError("alignment", given, "transforms as written by `Alignment.save`") from error
 
     def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all; raise `FileError` if that fails."""
+        """Write `to_json` to a file, completely or not at all; raise `FileError` if this fails."""
         write_whole(Path(path), self.to_json().encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Alignment:
-        """Read what `save` wrote; raise `FileError` if it cannot be read, `InputError` if it is something else."""
+        """Read a file of `save`; raise `FileError` if it is unreadable, `InputError` if its content is wrong."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The part of the picture that every frame covers, exactly: frames are quadrangles, so it is a convex polygon."""
+"""Exact area that every frame covers: frames are quadrilaterals, so the area is a convex polygon."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ Window = tuple[slice, slice]
 
 
 def covered_lines(matrix: NDArray[np.float64], shape: tuple[int, int], support: float) -> NDArray[np.float64]:
-    """Half planes in which a frame has all the pixels that its resampling reads.
+    """Half planes in which a frame has all pixels that its resampling needs.
 
     Parameters
     ----------
     matrix : (3, 3) array
-        From pixels (x, y) of the result to those of the frame.
+        Transform from pixels (x, y) of the result to those of the frame.
     shape : (int, int)
         Height and width of the frame.
     support : float
-        Pixels around a position that the interpolation reads.
+        Radius of the interpolation kernel in pixels.
 
     Returns
     -------
     (4, 3) array
-        A pixel (x, y) is covered where every row times (x, y, 1) is at least 0.
+        Half planes: a pixel (x, y) is covered if every row times (x, y, 1) is at least 0.
     """
     x, y, depth = matrix
     last_x, last_y = shape[1] - 1 - support, shape[0] - 1 - support
     lines = np.stack([x - support * depth, last_x * depth - x, y - support * depth, last_y * depth - y])
-    # A nanopixel of slack: the frame's own border belongs to it.
+    # A tolerance of a nanopixel, so that the border of the frame counts as covered.
     lines[:, 2] += 1e-9 * max(shape)
     return lines
 
 
 def covered_mask(lines: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where (H, W) all the half planes (K, 3) hold."""
+    """Mask (H, W) of pixels that lie in all half planes (K, 3)."""
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     first, last = np.zeros(shape[0]), np.full(shape[0], float(shape[1] - 1))
     for across, down, constant in lines:
@@ -49,9 +49,9 @@ def covered_mask(lines: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[
 
 
 def common_window(lines: NDArray[np.float64], shape: tuple[int, int]) -> Window | None:
-    """The largest upright rectangle of pixels within all half planes, by width plus height, each as a share.
+    """The axis-aligned rectangle within all half planes with the largest sum of relative width and height.
 
-    A linear programme: a rectangle lies in a half plane where its worst corner does.
+    Solved by linear programming: a rectangle lies in a half plane if its worst corner does.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def common_window(lines: NDArray[np.float64], shape: tuple[int, int]) -> Window 
 
     height, width = shape
     low, high = np.minimum(lines[:, :2], 0), np.maximum(lines[:, :2], 0)
-    # x0, y0, x1, y1: a rising half plane is left first at x0, a falling one at x1.
+    # Unknowns x0, y0, x1, y1: the worst corner has x0 if the half plane increases along x, and x1 if it decreases.
     worst = np.column_stack([high[:, 0], high[:, 1], low[:, 0], low[:, 1]])
     size = np.abs(lines[:, :2]).sum(1).clip(1e-12)
     ordered = np.array([[1.0, 0, -1, 0], [0, 1, 0, -1]])

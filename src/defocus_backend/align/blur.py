@@ -1,8 +1,8 @@
-"""Blur that one frame has more than another, place by place, and pictures brought to the same blur.
+"""Local difference in blur between two frames, and its compensation.
 
-A blur that differs between two frames moves light outwards from every edge, which a registration takes for a
-change of scale. Each frame is therefore blurred where the other one is less sharp. The amount is that of a few
-Gaussians after which the details of the two agree best in a window around each pixel.
+A difference in blur spreads light outwards from every edge, which a registration mistakes for a change of scale. Each
+frame is therefore blurred where the other one is less sharp. From a few Gaussians, the one is chosen for which the
+details of both frames agree best in a window around each pixel.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float32]
 
 _SIGMAS = (0.0, 0.8, 1.2, 1.7, 2.4, 3.4, 4.8)
-"""Gaussians that are tried, px. Wider ones belong to a coarser level of the pyramid."""
+"""Sigmas of the tested Gaussians, px. Larger blurs are measured on coarser levels of the pyramid."""
 _WIDER = (6.8, 9.6, 13.6, 19.2)
-"""Further ones that `blurred` has, for amounts found on coarser levels."""
+"""Further sigmas in `blurred`, for amounts from coarser levels."""
 _BLOCK = 4
-"""Details are compared in blocks of this side, px."""
+"""Side of the blocks in which details are compared, px."""
 _WINDOW = 7
-"""Side of the window around each block, blocks."""
+"""Side of the window around each block, in blocks."""
 _COARSE = 24.0
-"""Sigma of the Gaussian that is subtracted before details are compared, px: brightness may differ."""
+"""Sigma of the Gaussian that is subtracted before details are compared, because brightness may differ, px."""
 _EVEN = 1.5
-"""Sigma by which the amounts are smoothed, blocks: neighbours have about the same blur."""
+"""Sigma of the smoothing of the amounts, in blocks; neighbouring blocks have about the same blur."""
 _BETTER = 0.97
-"""A blur is preferred to none where it leaves less than this share of the difference."""
+"""A blur is used only if it reduces the difference below this fraction."""
 _TINY = 1e-12
 
 
 def blur_difference(template: Plane, frame: Plane, where: NDArray[np.bool_]) -> Plane:
-    """Return how much sharper the template is than a frame that lies on it.
+    """Return how much sharper the template is than an aligned frame.
 
     Parameters
     ----------
     template, frame : (h, w) float32 arrays
-        Two gray pictures of the same thing.
+        Two gray, aligned pictures of the same scene.
     where : (h, w) bool array
-        Pixels that both have.
+        Pixels that are valid in both.
 
     Returns
     -------
     (h, w) float32 array
-        Sigma of a Gaussian in px. Positive where the template must be blurred by it to look like the frame,
-        negative where the frame must be.
+        Sigma of a Gaussian in px. Where it is positive, the template must be blurred to match the frame; where it is
+        negative, the frame must be blurred.
     """
     import cv2
 
@@ -68,7 +68,7 @@ def blur_difference(template: Plane, frame: Plane, where: NDArray[np.bool_]) -> 
         a, b = max(step, 0), max(-step, 0)
         size = float(np.vdot(ours[a], ours[a]))
         gain = float(np.vdot(ours[a], theirs[b])) / size if size > _TINY else 0.0
-        # Relative to what there is: a blur that leaves nothing leaves no difference either.
+        # Relative to the remaining detail, because a blur that removes all detail also removes all difference.
         left = energy(theirs[b] - gain * ours[a]) / (theirs_energy[b] + gain**2 * ours_energy[a] + _TINY)
         better = left < best
         best[better] = left[better] * (_BETTER if step == 0 else 1)
@@ -80,7 +80,7 @@ def blur_difference(template: Plane, frame: Plane, where: NDArray[np.bool_]) -> 
 
 
 def blurred(pixels: Plane, amount: Plane) -> Plane:
-    """Return a picture (h, w) blurred place by place; `amount` holds sigmas in px, and below 0 nothing is done."""
+    """Return a picture (h, w) with spatially varying blur; `amount` is sigma in px, and values below 0 mean no blur."""
     most = float(amount.max())
     if most <= 0:
         return pixels
@@ -94,7 +94,7 @@ def blurred(pixels: Plane, amount: Plane) -> Plane:
 
 
 def _series(pixels: Plane, sigmas: tuple[float, ...]) -> list[Plane]:
-    """The picture after each of the Gaussians, the first of which is none."""
+    """The picture without blur, then after each of the Gaussians."""
     import cv2
 
     series = [pixels]

@@ -1,4 +1,4 @@
-"""Alignment of a whole stack: every frame on the one before it, the transforms composed."""
+"""Alignment of a whole stack: register every frame on the previous one and compose the transforms."""
 
 from __future__ import annotations
 
@@ -38,41 +38,42 @@ def align_stack(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> AlignedStack:
-    """Find how the frames of a focal stack lie on each other, and give them as they lie on one of them.
+    """Align the frames of a focal stack to one of them.
 
-    Each frame is registered on its neighbour, from the largest phase correlation down a pyramid of sizes, and
-    the transforms are composed. A frame without a reliable link keeps the transform of the frame before it,
-    and a warning says so; the next one is registered on the last good frame. Frames are read once here and
-    again whenever they are asked for, so memory does not grow with their number.
+    Each frame is registered on the previous one: the search starts from the peak of the phase correlation and refines
+    the motion over an image pyramid. The transforms are then composed. A frame without a reliable registration gets the
+    transform of the previous frame and a warning; the next frame is registered on the last good one. Frames are read
+    once here, and again on each access to the result, so memory does not grow with their number.
 
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The frames in the order in which they were focused, of any dtype.
+        The frames in the order of their focus, of any dtype.
     channel_axis : int or None
-        Channel axis of one frame; None for gray, or for a stack that knows it.
+        Channel axis of one frame; None for gray, or for a stack that already has one.
     model : {"translation", "similarity", "affine", "homography"}
-        Motion between frames. Focusing shifts, scales and turns the picture, so "similarity" is enough for
-        most stacks.
+        Model of the motion between frames. Focusing shifts, scales and rotates the picture, so "similarity" is enough
+        for most stacks.
     lock : str or iterable of str
-        Degrees of freedom held fixed: "x", "y", "scale", "rotation", "shear" (with change of aspect),
+        Degrees of freedom to fix: "x", "y", "scale", "rotation", "shear" (with change of aspect),
         "perspective".
     match_exposure : bool
-        Divide out how much brighter than the reference each channel of a frame is.
+        Divide each channel of a frame by its brightness relative to the reference.
     border : {"crop", "mark"}
-        Crop to what every frame covers, or keep the size of the reference and mark missing pixels: NaN in
-        floats, masked arrays of other dtypes.
+        Crop to the area that every frame covers, or keep the size of the reference and mark missing pixels (NaN in
+        floats, masked arrays for other dtypes).
     interpolation : {"cubic", "lanczos"}
-        Kernel by which the original pixels are resampled.
+        Kernel for resampling the original pixels.
     reference : int or None
-        Frame that stays as it is, from 0; by default the middle one, or the nearest one to it that is not bumped.
+        Number of the frame that is not moved, from 0. Default: the middle frame, or the nearest frame to it that was
+        not displaced by a bump.
     progress, cancel : callable or None
-        Called once a frame, see `defocus_backend.progress`.
+        Called once per frame, see `defocus_backend.progress`.
 
     Returns
     -------
     AlignedStack
-        A source of aligned frames, which `fuse` takes as its stack, with the `Alignment`.
+        The aligned frames, which can be passed to `fuse`, with their `Alignment`.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def align_stack(
     try:
         names = lock if isinstance(lock, str) else ",".join(lock)
     except TypeError as error:
-        raise InputError("lock", type(lock).__name__, f"names among {', '.join(ALIGN_DEGREES)}") from error
+        raise InputError("lock", type(lock).__name__, f"names from {', '.join(ALIGN_DEGREES)}") from error
     params = AlignParams(
         model=model, lock=names, match_exposure=match_exposure, border=border, interpolation=interpolation
     )
@@ -120,7 +121,7 @@ def align_stack(
 
 @dataclass(frozen=True)
 class _Placed:
-    """A frame whose place is known: its number, its pyramid, the way to it from the first frame."""
+    """A registered frame: its number, its pyramid, and its transform from the first frame."""
 
     number: int
     frame: SmallFrame
@@ -129,7 +130,7 @@ class _Placed:
 
 
 class _Chain:
-    """Places of the frames added so far, from the centred coordinates of the first."""
+    """Transforms of the frames added so far, from the centred coordinates of the first frame."""
 
     def __init__(self, motion: Motion, match_exposure: bool) -> None:
         self.places: list[Matrix] = []
@@ -144,7 +145,7 @@ class _Chain:
         self._velocity: Matrix = np.eye(3)
 
     def add(self, frame: SmallFrame) -> None:
-        """Find the place of the next frame."""
+        """Register the next frame."""
         number = len(self.places)
         if self._good is None:
             self._keep(_Placed(0, frame, np.eye(3), np.ones(frame.colours.shape[-1])))
@@ -152,7 +153,7 @@ class _Chain:
         anchor = self._good
         link = self._link(anchor, frame, [self._velocity])
         if not link.good and self._lost is not None:
-            # The last good frame may be the odd one, or the scene may have changed: go on from here.
+            # The last good frame may be the wrong one, or the scene may have changed, so continue from this frame.
             second = self._link(self._lost, frame, [])
             if second.good:
                 anchor, link = self._lost, second
@@ -168,7 +169,7 @@ class _Chain:
         if self._match:
             brighter = exposure_gain(anchor.frame.colours, frame.colours, link.matrix)
             if brighter is None:
-                self.warnings.append(f"frame {number}: exposure cannot be compared; left as it is")
+                self.warnings.append(f"frame {number}: exposure cannot be compared and is not changed")
             else:
                 gain = gain * brighter
         self._keep(_Placed(number, frame, place, gain))
@@ -179,7 +180,7 @@ class _Chain:
         back = np.linalg.inv(self.places[reference])
         assert self._good is not None, "frames were added"
         small = self._good.frame
-        # The middle of a block of `factor` pixels lies half a block from its first.
+        # The centre of a block of `factor` pixels is half a block away from its first pixel.
         half = (small.factor - 1) / 2
         block = np.array([[small.factor, 0, half], [0, small.factor, half], [0, 0, 1]])
         for number, place in enumerate(self.places):
@@ -191,7 +192,7 @@ class _Chain:
         return np.stack(found)
 
     def bumped(self) -> tuple[OddFrame, ...]:
-        """Frames that lie elsewhere than both neighbours, which lie together."""
+        """Frames that are displaced relative to both neighbours, while the neighbours agree."""
         assert self._good is not None, "frames were added"
         small = self._good.frame
         return bumped_frames(self.places, self._variances, small.shape, small.factor, DISPLACED, SIGMAS)
@@ -209,8 +210,8 @@ class _Chain:
         before = self.places[-1]
         self.failed.append(number)
         self.warnings.append(
-            f"frame {number}: no reliable link to frame {anchor.number} ({link.reason}); keeps the transform of "
-            f"frame {number - 1}"
+            f"frame {number}: no reliable link to frame {anchor.number} ({link.reason}); uses the transform of frame "
+            f"{number - 1}"
         )
         self._lost = _Placed(number, frame, before, self.gains[-1])
         self.places.append(before)

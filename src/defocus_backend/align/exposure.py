@@ -1,4 +1,4 @@
-"""Exposure and white balance of one frame against another, from what both show, whatever their focus."""
+"""Exposure and white balance of one frame relative to another, independent of their focus."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from scipy import ndimage
 from defocus_backend.align.motion import Matrix, half_side
 
 _WIDE = 8.0
-"""Sigma in blocks of the windows in which brightness is compared: far wider than any defocus."""
+"""Sigma of the windows in which brightness is compared, in blocks; much wider than any defocus."""
 _SATURATED = 0.98
 _PLATEAU = 0.25
-"""Share of blocks near the brightest value from which they are the picture's background and not its highlights."""
+"""If a larger share of the blocks is near the brightest value, they are the background and not highlights."""
 _LEAST_BLOCKS = 16
 _WIDEST = 4.0
 
@@ -20,27 +20,27 @@ _WIDEST = 4.0
 def exposure_gain(
     reference: NDArray[np.float32], frame: NDArray[np.float32], matrix: Matrix
 ) -> NDArray[np.float64] | None:
-    """How much brighter a frame is than its reference, channel by channel.
+    """Brightness of a frame relative to its reference, for each channel.
 
-    Defocus moves light between pixels but loses none, so the means of wide windows hardly know of it. Of their
-    ratios the median weighted by brightness is taken, which a moved highlight or an occluded background does
-    not sway. There is no offset as a second unknown: blur lowers contrast just as an offset does.
+    Defocus spreads light but loses none, so the means over wide windows hardly depend on it. The gain is the median of
+    the ratios of these means, weighted by brightness; moved highlights and occluded backgrounds have little influence
+    on it. An additional offset is not estimated, because blur reduces contrast just as an offset does.
 
-    Saturated highlights are left out. A bright background is compared alone: blur moves light from it into what is
-    dark before it, and more than its values say where it is clipped, so that the ratios there rise with the blur.
-    One that is clipped in both frames says that nothing has changed, which keeps it from being tinted.
+    Saturated highlights are ignored. If there is a bright background, only the background is compared: blur spreads its
+    light over darker objects, and more so where it is clipped, so the ratios there increase with the blur. If the
+    background is clipped in both frames, the gain is 1, so that it is not tinted.
 
     Parameters
     ----------
     reference, frame : (h, w, C) arrays
         Block means.
     matrix : (3, 3) array
-        From the reference's centred coordinates to the frame's.
+        Transform from the centred coordinates of the reference to those of the frame.
 
     Returns
     -------
     (C,) array or None
-        Gain of every channel; None where too little can be compared, or the answer is out of all bounds.
+        Gain of every channel; None if too little can be compared, or if the gain is implausible.
     """
     height, width, channels = reference.shape
     unit = half_side((height, width))

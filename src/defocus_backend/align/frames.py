@@ -1,4 +1,4 @@
-"""The small gray pictures of frames that are registered."""
+"""Small gray versions of the frames, used for registration."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from defocus_backend.arrays import as_image, hidden_pixels
 from defocus_backend.stacks import SliceSource
 
 WORKING_SIDE = 1024
-"""Longest side at which frames are registered, px; a fiftieth of such a pixel is what one link can be off by."""
+"""Longest side of a frame at registration, px. The error of one registration is about a fiftieth of such a pixel."""
 _COLOUR_SIDE = 128
 
 
 @dataclass(frozen=True)
 class SmallFrame:
-    """What is kept of a frame while its neighbour is registered on it.
+    """Data of a frame for the registration of its neighbour.
 
     Attributes
     ----------
     pyramid : Pyramid
     colours : (h, w, C) float32 array
-        Block means in the frame's own values.
+        Block means, in the values of the frame.
     shape : (int, int)
-        Of the finest level of the pyramid.
+        Shape of the finest level of the pyramid.
     factor : int
         Pixels of the frame per pixel of that level.
     """
@@ -39,10 +39,10 @@ class SmallFrame:
 
 
 def small_frame(frames: SliceSource, number: int, side: int = WORKING_SIDE) -> SmallFrame:
-    """One frame as it is registered: gray, reduced by a whole factor to at most `side` px."""
+    """A frame prepared for registration: gray, and reduced by an integer factor to at most `side` px."""
     import cv2
 
-    low, high = frames.value_range  # first, since it may read this frame and keep it
+    low, high = frames.value_range  # found first, because this may read and cache the frame
     frame, axis = frames.plane(number), frames.channel_axis
     hidden = hidden_pixels(frame, axis)
     values = np.asarray(frame)
@@ -77,7 +77,7 @@ def small_frame(frames: SliceSource, number: int, side: int = WORKING_SIDE) -> S
 
 
 def for_opencv(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The same values in a dtype that OpenCV resamples; bool becomes 0 and 255."""
+    """The same values in a dtype that OpenCV can resample; bool becomes 0 and 255."""
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64):

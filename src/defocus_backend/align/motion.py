@@ -1,7 +1,7 @@
-"""Models of motion between frames, their degrees of freedom, and how each of them is held fixed.
+"""Models of motion between frames, and their free and fixed degrees of freedom.
 
-Inside the package a transform is a (3, 3) matrix on centred coordinates: x to the right and y down from the
-middle of the frame, in units of half its longer side, so that all entries are of one order of magnitude.
+Inside this package, a transform is a (3, 3) matrix on centred coordinates: x to the right and y down from the centre of
+the frame, in units of half its longer side. All entries then have a similar magnitude.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENTRIES: dict[str, tuple[tuple[tuple[int, int, float], ...], ...]] = {
     "shear": (((0, 0, 1.0), (1, 1, -1.0)), ((0, 1, 1.0), (1, 0, 1.0))),
     "perspective": (((2, 0, 1.0),), ((2, 1, 1.0),)),
 }
-"""Non-zero entries of the generators of every degree of freedom; "shear" is that with the change of aspect."""
+"""Non-zero entries of the generators of every degree of freedom; "shear" includes the change of aspect."""
 
 _MOST_SHIFT = 0.5
 _MOST_SCALE = 0.15
@@ -37,17 +37,17 @@ _MOST_PERSPECTIVE = 0.05
 
 @dataclass(frozen=True)
 class Parts:
-    """What a transform does, by degree of freedom.
+    """Parts of a transform, by degree of freedom.
 
     Attributes
     ----------
     shift : (float, float)
-        Of the middle along x and y, in the unit of the coordinates.
+        Shift of the centre along x and y, in the unit of the coordinates.
     scale : float
     rotation : float
         Radians, from x towards y.
     shear : (2, 2) array
-        Symmetric, of determinant one; the identity if there is none.
+        Symmetric matrix with determinant 1; the identity if there is no shear.
     perspective : (float, float)
     """
 
@@ -59,7 +59,7 @@ class Parts:
 
     @property
     def plausible(self) -> bool:
-        """Whether two neighbouring frames of a focal stack can be related so."""
+        """Whether this is a plausible motion between two neighbouring frames of a focal stack."""
         return bool(
             max(map(abs, self.shift)) <= _MOST_SHIFT
             and abs(np.log(self.scale)) <= _MOST_SCALE
@@ -76,9 +76,9 @@ class Motion:
     Attributes
     ----------
     degrees : tuple of str
-        Those that are free.
+        Free degrees of freedom.
     generators : (K, 3, 3) array
-        One for every free parameter: a small motion is the identity plus their weighted sum.
+        One generator per free parameter; a small motion is the identity plus their weighted sum.
     """
 
     degrees: tuple[str, ...]
@@ -86,7 +86,7 @@ class Motion:
 
     @classmethod
     def of(cls, model: str, lock: Iterable[str]) -> Motion:
-        """The motion of a model of `ALIGN_MODELS` without the degrees in `lock`; raise `InputError` if none is left."""
+        """Motion of a model in `ALIGN_MODELS` without the degrees in `lock`; raise `InputError` if none is left."""
         locked = tuple(lock)
         degrees = tuple(d for d in ALIGN_MODELS[model] if d not in locked)
         if not degrees:
@@ -101,14 +101,14 @@ class Motion:
         return cls(degrees, np.stack(matrices))
 
     def step(self, amounts: NDArray[np.float64]) -> Matrix:
-        """The motion of finite amounts of the generators, a matrix exponential."""
+        """Transform for finite amounts of the generators, by the matrix exponential."""
         return np.asarray(linalg.expm(np.tensordot(amounts, self.generators, 1)))
 
     def constrain(self, matrix: Matrix) -> Matrix:
-        """The nearest transform in which every degree that is not free is the identity.
+        """Nearest transform in which every locked degree is the identity.
 
-        Motions of some degrees do not stay in them when they follow each other (a shift along y and a turn
-        make a shift along x), hence this after every composition.
+        A composition of allowed motions can leave the model (a shift along y and a rotation give a shift along x), so
+        this is applied after every composition.
         """
         parts = decompose(matrix)
         free = set(self.degrees)
@@ -126,7 +126,7 @@ class Motion:
 
 
 def locked_degrees(lock: str) -> tuple[str, ...]:
-    """The names of `AlignParams.lock` in the order of `ALIGN_DEGREES`."""
+    """Names in `AlignParams.lock`, in the order of `ALIGN_DEGREES`."""
     names = lock.replace(",", " ").split()
     return tuple(d for d in ALIGN_DEGREES if d in names)
 
@@ -134,11 +134,11 @@ def locked_degrees(lock: str) -> tuple[str, ...]:
 def decompose(matrix: Matrix) -> Parts:
     """Shift, scale, rotation, shear and perspective of a transform on centred coordinates.
 
-    The transform is split into an affine one after a pure perspective, and the affine one by its polar
-    decomposition, which gives the rotation nearest to it (Higham 1986).
+    The transform is split into a pure perspective followed by an affine transform. The affine transform is split by
+    polar decomposition, which gives the nearest rotation (Higham 1986).
     """
     m = matrix / matrix[2, 2]
-    # m = [A t; 0 1] [I 0; v 1]: the last row is v, the last column t, and A is what is left.
+    # m = [A t; 0 1] [I 0; v 1]: v is the last row, t is the last column, and A follows from the rest.
     affine = m[:2, :2] - np.outer(m[:2, 2], m[2, :2])
     turn, stretch = linalg.polar(affine)
     scale = float(np.sqrt(max(np.linalg.det(affine), 1e-12)))
@@ -152,19 +152,19 @@ def decompose(matrix: Matrix) -> Parts:
 
 
 def half_side(shape: tuple[int, int]) -> float:
-    """Unit of the centred coordinates in pixels."""
+    """Unit of the centred coordinates, in pixels."""
     return max(shape) / 2
 
 
 def to_pixels(matrix: Matrix, shape: tuple[int, int]) -> Matrix:
-    """A transform on centred coordinates as one on pixels (x, y) of a frame (H, W)."""
+    """Convert a transform on centred coordinates to one on pixels (x, y) of a frame (H, W)."""
     frame = _frame(shape)
     result = frame @ matrix @ np.linalg.inv(frame)
     return np.asarray(result / result[2, 2])
 
 
 def from_pixels(matrix: Matrix, shape: tuple[int, int]) -> Matrix:
-    """The reverse of `to_pixels`."""
+    """Inverse of `to_pixels`."""
     frame = _frame(shape)
     result = np.linalg.inv(frame) @ matrix @ frame
     return np.asarray(result / result[2, 2])

@@ -1,4 +1,4 @@
-"""Whether a stack needs aligning at all, measured on all of its frames at a small size."""
+"""Decision whether a stack needs alignment, measured on all of its frames at a small size."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from defocus_backend.stacks import SliceSource, StackLike, as_source
 
 _SIDE = 256
 _DRIFTS = 8
-"""Frames compared over a quarter of the stack as well: a slow drift is too small to be seen between neighbours."""
+"""Number of frames that are also compared over a quarter of the stack, because a slow drift is too small between
+neighbours."""
 _BEYOND_DOUBT = 2.0
 _BEYOND_DOUBT_SIGMAS = 5.0
 _BEYOND_DOUBT_CORRELATION = 0.95
 _LOST = 0.1
-"""Share of frames without a link above which a stack is left alone."""
+"""If a larger share of the frames cannot be registered, the stack is not aligned."""
 _REVERSED = 0.2
-"""Share of the changes of scale that may go against the others."""
+"""Largest share of changes of scale in the opposite direction."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class AlignmentNeed:
     ----------
     needed : bool
     reason : str
-        In words, with the figure that decided.
+        Reason in words, with the decisive number.
     displaced : tuple of int
-        Frames whose corners are displaced against the middle frame, or the nearest one to it that is not bumped.
+        Frames with corners displaced relative to the middle frame, or the nearest frame to it that was not bumped.
     displacement : float
-        Largest displacement of a corner between two compared frames, px.
+        Largest displacement of a corner between two compared frames, in px.
     odd : tuple of OddFrame
-        Frames that do not belong: of another scene, black or overexposed.
+        Frames that do not fit the stack: of another scene, black or overexposed.
     bumped : tuple of OddFrame
-        Frames that lie elsewhere than both neighbours, which lie together. Alignment puts them right.
+        Frames that are displaced relative to both neighbours, while the neighbours agree. Alignment corrects them.
     """
 
     needed: bool
@@ -63,24 +64,24 @@ def alignment_needed(
     calibrated: bool = False,
     cancel: CancelCallback | None = None,
 ) -> AlignmentNeed:
-    """Decide whether any frame of a stack is displaced, by whatever motion.
+    """Decide whether any frame of a stack is displaced.
 
-    Every frame is registered on the one before it, and a few on one a quarter of the stack before, at a size of at most
-    256 px. A frame counts as displaced where a corner moves by more than half a pixel beyond three standard
-    errors, and the registration in the other direction agrees. Changes of scale alone count only if they go one
-    way through the stack, as those of a lens do. Nothing is aligned if more than a tenth of the frames cannot
-    be registered.
+    Every frame is registered on the previous one, and a few frames on one a quarter of the stack earlier, at a size of
+    at most 256 px. A frame counts as displaced if a corner moves by more than half a pixel beyond three standard
+    errors, and if the registration in the opposite direction agrees. Changes of scale alone only count if they have the
+    same direction throughout the stack, as with a lens. The stack does not need alignment if more than a tenth of the
+    frames cannot be registered.
 
     Parameters
     ----------
     stack, channel_axis
-        As for `align_stack`.
+        See `align_stack`.
     calibrated : bool
-        Whether the frames are a microscope's z-stack. A stage neither scales nor turns the picture, while what
-        a section shows changes: only shifts count then, from two pixels beyond five standard errors, between
-        frames that correlate by more than 0.95.
+        Whether the frames are a microscope's z-stack. A stage does not scale or rotate the picture, but the visible
+        structures change between sections. Then only shifts count, if they exceed two pixels beyond five standard
+        errors and the frames have a correlation above 0.95.
     cancel : callable or None
-        Asked before every frame.
+        Called before every frame, see `defocus_backend.progress`.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def alignment_needed(
 def frames_that_do_not_belong(
     stack: SliceSource, *, calibrated: bool = False, cancel: CancelCallback | None = None
 ) -> AlignmentNeed:
-    """`alignment_needed` without the verdict, for a third of the time: what is odd or bumped."""
+    """Find frames that do not fit a stack; `alignment_needed` without the decision, in a third of its time."""
     return _looked_at(stack, calibrated, cancel, judging=False)
 
 
@@ -114,7 +115,7 @@ def _looked_at(frames: SliceSource, calibrated: bool, cancel: CancelCallback | N
 
 @dataclass(frozen=True)
 class _Step:
-    """A link between two frames that was found, in the words of the decision."""
+    """A successful registration of two frames, with the values needed for the decision."""
 
     first: int
     second: int
@@ -127,7 +128,7 @@ class _Step:
 
 
 class _Look:
-    """What the frames seen so far show; unless `judging`, only which of them do not belong."""
+    """Evidence from the frames seen so far; unless `judging`, only for frames that do not fit the stack."""
 
     def __init__(self, calibrated: bool, judging: bool) -> None:
         self._judging = judging
@@ -143,7 +144,7 @@ class _Look:
         self._anchors: deque[tuple[int, SmallFrame]] = deque(maxlen=2)
 
     def add(self, frame: SmallFrame, distant: bool) -> None:
-        """Compare the next frame with the one before it and, if `distant`, with the last such frame but one."""
+        """Compare the next frame with the previous one and, if `distant`, with the second-last distant frame."""
         self._watch.add(frame)
         number = len(self._places)
         place = self._places[-1] if self._places else np.eye(3)
@@ -170,7 +171,7 @@ class _Look:
     def _compare(
         self, first: tuple[int, SmallFrame], second: tuple[int, SmallFrame], starts: list[Matrix]
     ) -> _Step | None:
-        """The step between two frames, None if they cannot be registered."""
+        """Registration of two frames; None if it fails."""
         (a, template), (b, frame) = first, second
         link = register(template.pyramid, frame.pyramid, self._motion, starts)
         if not link.found:
@@ -187,7 +188,7 @@ class _Look:
         return _Step(a, b, link.matrix, moved, error, parts.scale, shows, shows and (shifted or turned > least))
 
     def _agrees(self, link: Link, first: tuple[int, SmallFrame], second: tuple[int, SmallFrame], moved: float) -> bool:
-        """Whether the registration from the second frame to the first undoes the one from the first to the second."""
+        """Whether the registration in the opposite direction gives the inverse motion."""
         (_, template), (_, frame) = first, second
         back = register(frame.pyramid, template.pyramid, self._motion, [])
         if not back.found:
@@ -197,7 +198,7 @@ class _Look:
         return loop < max(DISPLACED, moved / 4, 2 * (link.error + back.error) * factor)
 
     def verdict(self) -> AlignmentNeed:
-        """The decision, once all frames are added."""
+        """Decision after all frames were added."""
         bumped: tuple[OddFrame, ...] = ()
         if self._good is not None:
             _, frame = self._good
@@ -206,17 +207,19 @@ class _Look:
         return replace(decided, odd=self._watch.odd(), bumped=bumped)
 
     def _decide(self, bumped: tuple[OddFrame, ...]) -> AlignmentNeed:
-        """Whether the frames need aligning, and why."""
+        """Decide whether the frames need alignment, with the reason."""
         count = len(self._places)
         if count > 1 and not self._steps:
-            return AlignmentNeed(False, "no two frames are alike enough to compare")
+            return AlignmentNeed(False, "no two frames are similar enough to compare")
         most = max((s.displacement for s in self._steps), default=0.0)
         shown = [s for s in self._steps if s.shows]
         seen = f"corners move by at most {most:.2f} px in {count} frames"
         if not shown:
             beyond = " beyond five standard errors and 2 px" if self._least > DISPLACED else ""
             small = most <= self._least
-            return AlignmentNeed(False, seen if small else f"{seen}, no more than the registration may err{beyond}")
+            return AlignmentNeed(
+                False, seen if small else f"{seen}, which is within the error of the registration{beyond}"
+            )
         if len(self._lost) > _LOST * count:
             lost = ", ".join(map(str, self._lost[:5])) + (", ..." if len(self._lost) > 5 else "")
             return AlignmentNeed(False, f"{len(self._lost)} of {count} frames cannot be compared ({lost})")
@@ -224,19 +227,21 @@ class _Look:
             changes = [float(np.log(s.scale)) for s in shown]
             against = min(sum(c for c in changes if c > 0), -sum(c for c in changes if c < 0))
             if against > _REVERSED * sum(map(abs, changes)):
-                return AlignmentNeed(False, f"{seen}, but grow and shrink as things do that go out of focus")
+                return AlignmentNeed(
+                    False, f"{seen}, but the scale grows and shrinks, as it does for objects that go out of focus"
+                )
         largest = max(shown, key=lambda s: s.displacement)
         displaced = self._displaced(shown, reference_frame(count, bumped))
         parts = decompose(largest.matrix)
         reason = (
-            f"frame {largest.second} is displaced by up to {largest.displacement:.1f} px against frame {largest.first} "
-            f"(scale {parts.scale - 1:+.2%}, rotation {np.rad2deg(parts.rotation):+.2f} degrees); "
+            f"frame {largest.second} is displaced by up to {largest.displacement:.1f} px relative to frame "
+            f"{largest.first} (scale {parts.scale - 1:+.2%}, rotation {np.rad2deg(parts.rotation):+.2f} degrees); "
             f"{len(displaced)} of {count} frames are displaced"
         )
         return AlignmentNeed(True, reason, displaced, largest.displacement)
 
     def _displaced(self, shown: list[_Step], middle: int) -> tuple[int, ...]:
-        """Frames displaced against that in the middle by more than the links between the two may err."""
+        """Frames displaced relative to the middle frame by more than the error of the registrations between them."""
         assert self._good is not None, "frames were added"
         shape, factor = self._good[1].shape, self._good[1].factor
         back = np.linalg.inv(self._places[middle])

@@ -1,7 +1,7 @@
-"""Frames that do not belong to their stack: of another scene, black, overexposed, or bumped.
+"""Detect frames that do not fit their stack: of another scene, black, overexposed, or bumped.
 
-Neighbours in a focal stack look alike at a very small size, whatever is in focus, so what is like no other frame does
-not belong. Nothing is said of a stack in which most frames are unlike each other.
+At a very small size, neighbouring frames of a focal stack look similar, whatever is in focus. A frame that is similar
+to no other frame therefore does not fit. If most frames are dissimilar, no frame is reported.
 """
 
 from __future__ import annotations
@@ -16,39 +16,41 @@ from defocus_backend.align.frames import SmallFrame
 from defocus_backend.align.motion import Matrix, displacement
 
 _SIDE = 64
-"""Longest side in px at which frames are compared."""
+"""Longest side of the compared small frames, px."""
 _WIDE = 8.0
-"""Sigma in such pixels of the means that are taken off: any two pictures may be alike in the large."""
+"""Sigma of the local mean that is subtracted, in pixels of the small frames: any two pictures can be similar at a
+coarse scale."""
 _SLACK = 3
-"""Shift in such pixels that does not count."""
+"""Largest shift that is allowed, in pixels of the small frames."""
 _NEIGHBOURS = 3
 _ALIKE, _UNLIKE = 0.5, 0.4
-"""Correlations from which two frames are of one scene, and below which they are not."""
+"""Correlation above which two frames show the same scene, and below which they show different scenes."""
 _MOST = 2 / 3
-"""Share of the frames that must be of one scene."""
+"""Smallest share of frames that must show the same scene."""
 _CONTRAST = 0.15
-"""Contrast against the others from which a frame shows a scene; an empty slice at the end of a stack does not."""
+"""Smallest contrast, relative to the other frames, of a frame that shows a scene; an empty slice at the end of a stack
+has less."""
 _WHITE, _WHITE_SHARE = 0.97, 0.4
-"""Value that counts as clipped, and the share of such places by which an overexposed frame exceeds the others."""
+"""Value that counts as clipped, and the excess share of clipped pixels in an overexposed frame."""
 _BLACK, _LIT = 0.02, 0.1
-"""Mean of a black frame, and the least of the others, in the unit range."""
+"""Largest mean of a black frame, and smallest mean of the other frames, in the unit range."""
 DISPLACED, SIGMAS = 0.5, 3.0
-"""Displacement in px that does not count, and standard errors beyond it."""
+"""Displacement that is ignored, in px, and the number of standard errors beyond it."""
 _MAJORITY = 5
-"""Least frames of which a bumped one in the middle is not the reference."""
+"""Smallest number of frames for which a bumped middle frame is replaced as the reference."""
 _TOGETHER = 0.25
-"""How far the neighbours of a bumped frame may be apart, against its own displacement."""
+"""Largest distance between the neighbours of a bumped frame, relative to its own displacement."""
 
 
 @dataclass(frozen=True)
 class OddFrame:
-    """A frame that does not belong.
+    """A frame that does not fit its stack.
 
     Attributes
     ----------
     number : int
     reason : str
-        In words.
+        Reason in words.
     """
 
     number: int
@@ -59,12 +61,12 @@ class OddFrame:
 
 
 class Watch:
-    """Very small pictures of all frames, to tell those that do not belong.
+    """Very small versions of all frames, used to detect frames that do not fit the stack.
 
     Parameters
     ----------
     calibrated : bool
-        Whether the frames are a microscope's, whose outermost slices may be dark.
+        Whether the frames are from a microscope; their outermost slices may be dark.
     """
 
     def __init__(self, calibrated: bool) -> None:
@@ -74,7 +76,7 @@ class Watch:
         self._white: list[float] = []
 
     def add(self, frame: SmallFrame) -> None:
-        """Take in the next frame."""
+        """Add the next frame."""
         import cv2
 
         level = max(n for n, one in enumerate(frame.pyramid.levels) if n == 0 or max(one.shape) >= _SIDE)
@@ -88,7 +90,7 @@ class Watch:
         self._white.append(float((gray >= _WHITE).mean()))
 
     def odd(self) -> tuple[OddFrame, ...]:
-        """The frames that do not belong by what they show."""
+        """Frames that do not fit the stack by their content."""
         count = len(self._small)
         if count < _NEIGHBOURS:
             return ()
@@ -106,7 +108,7 @@ class Watch:
         return tuple(OddFrame(n, found[n]) for n in sorted(found)) if len(found) <= (1 - _MOST) * count else ()
 
     def _foreign(self, numbers: list[int]) -> list[int]:
-        """Frames of another scene among these."""
+        """Those of the given frames that show another scene."""
         near = {
             (a, b): _correlation(self._small[a], self._small[b])
             for place, a in enumerate(numbers)
@@ -139,13 +141,13 @@ def bumped_frames(
     Parameters
     ----------
     places : list of (3, 3) arrays
-        Of every frame, from the centred coordinates of the first.
+        Transform of every frame, from the centred coordinates of the first frame.
     variances : dict
-        Of the links, by the number of their later frame, in square pixels.
+        Variance of each registration in square pixels, by the number of its later frame.
     shape, factor
-        Of the small frames, see `SmallFrame`.
+        Shape and reduction factor of the small frames, see `SmallFrame`.
     least, sigmas : float
-        Displacement in pixels that does not count, and standard errors beyond it.
+        Displacement that is ignored, in px, and the number of standard errors beyond it.
     """
     found = []
     for number in range(1, len(places) - 1):
@@ -154,14 +156,14 @@ def bumped_frames(
         apart = displacement(np.asarray(places[number + 1] @ before), shape) * factor
         error = np.sqrt(variances.get(number, 0.0) + variances.get(number + 1, 0.0))
         if min(moved) > least + sigmas * error and apart < _TOGETHER * min(moved):
-            found.append(OddFrame(number, f"displaced by {min(moved):.1f} px against its neighbours"))
+            found.append(OddFrame(number, f"displaced by {min(moved):.1f} px relative to its neighbours"))
     return tuple(found)
 
 
 def reference_frame(count: int, bumped: tuple[OddFrame, ...]) -> int:
-    """The middle frame, or the nearest one to it that lies where its neighbours do.
+    """Number of the middle frame, or of the nearest frame to it that was not bumped.
 
-    Of fewer than five frames it is the middle one: two neighbours that lie together are no majority.
+    With fewer than five frames, it is always the middle frame, because two agreeing neighbours are no majority.
     """
     out = {frame.number for frame in bumped} if count >= _MAJORITY else set()
     return min((n for n in range(count) if n not in out), key=lambda n: abs(n - count // 2), default=count // 2)

@@ -1,9 +1,9 @@
-"""Registration of one frame on another: an inverse compositional search over a pyramid.
+"""Registration of one frame on another by an inverse compositional search over an image pyramid.
 
-The frame is sought as ``gain * template + offset`` after the motion, which makes the least squares solution that
-of the largest correlation (Evangelidis and Psarakis 2008); since the derivatives are those of the template
-(Baker and Matthews 2004), one step costs one resampling of the frame. OpenCV's `findTransformECC` knows no
-similarity and no locked degree of freedom, and was half as accurate on drifting frames (docs/results.md).
+The moved frame is modelled as ``gain * template + offset``, so that the least squares solution has the largest
+correlation (Evangelidis and Psarakis 2008). The derivatives are those of the template (Baker and Matthews 2004), so a
+step resamples the frame only once. OpenCV's `findTransformECC` has no similarity model, cannot lock degrees of freedom,
+and was half as accurate (docs/results.md).
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from defocus_backend.align.blur import blur_difference, blurred
 from defocus_backend.align.motion import Matrix, Motion, decompose, displacement, half_side
 
 _SMOOTHING = 1.0
-"""Sigma of the low pass at every level, px: it evens out focus at the scale of a pixel, and noise."""
+"""Sigma of the low-pass filter at every level, px; it reduces noise and differences in focus at the pixel scale."""
 _LEAST_SIDE = 24
 _LEVELS = 5
 _STEPS = (25, 12, 8)
-"""Most steps at the coarsest level, at those between, and at the finest."""
+"""Largest number of steps at the coarsest level, at the intermediate levels, and at the finest level."""
 _ENOUGH = 0.01
-"""A step that moves no corner further than this, px, ends a level."""
+"""The search at a level ends if a step moves all corners by less than this, px."""
 _CONVERGED = 0.1
 _LEAST_CORRELATION = 0.5
 _MOST_ERROR = 2.5
-"""Largest error of a corner, px; between neighbours of a macro series blur and parallax alone make it 1.0 to 1.7 px."""
+"""Largest accepted error of a corner, px; in macro series, blur and parallax alone cause 1.0 to 1.7 px."""
 _UNCERTAIN = "uncertain by"
 _LEAST_OVERLAP = 0.2
 _MARGIN = 2
 _FLAT = 1e-9
-"""Product of the standard deviations (unit range) below which a picture counts as constant."""
+"""Pictures count as constant if the product of their standard deviations (unit range) is below this."""
 _BLUR_SIDE = 384
-"""Longest side of the levels on which the difference in blur is measured, px."""
+"""Longest side of the levels at which the difference in blur is measured, px."""
 _TILES = 8
-"""Tiles along the longer side by whose disagreement the error is judged."""
+"""Number of tiles along the longer side; the error is estimated from their disagreement."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """How one frame lies on another.
+    """Registration of one frame on another.
 
     Attributes
     ----------
     matrix : (3, 3) array
-        From the template's centred coordinates to the frame's.
+        Transform from the centred coordinates of the template to those of the frame.
     correlation : float
-        Of the two, low-passed, where they overlap after alignment; 0 if none was found.
+        Correlation of the two low-passed frames in their overlap after alignment; 0 if no transform was found.
     error : float
-        Standard deviation of the displacement at a corner of the frame, px of the finest level.
+        Standard error of the displacement at a corner of the frame, in px of the finest level.
     shift_error : float
-        The same of the displacement of the middle.
+        Standard error of the displacement of the centre, in px of the finest level.
     reason : str
-        Why the link must not be used; empty if it may.
+        Reason why the registration must not be used; empty if it is good.
     """
 
     matrix: Matrix
@@ -68,12 +68,12 @@ class Link:
 
     @property
     def good(self) -> bool:
-        """Whether it may be used."""
+        """Whether the registration can be used."""
         return not self.reason
 
     @property
     def found(self) -> bool:
-        """Whether the two show the same thing, be it only roughly known how they lie on each other."""
+        """Whether both frames show the same scene, even if their displacement is only known roughly."""
         return self.good or self.reason.startswith(_UNCERTAIN)
 
 
@@ -84,9 +84,9 @@ class Pyramid:
     Attributes
     ----------
     levels : tuple of (h, w) float32 tensors
-        Low-passed by a Gaussian of `_SMOOTHING` pixels.
+        Frames, low-passed by a Gaussian of `_SMOOTHING` pixels.
     valid : tuple of (h, w) bool tensors, or None
-        Where the frame has values; None if everywhere.
+        Pixels where the frame has values; None if all have.
     """
 
     levels: tuple[Tensor, ...]
@@ -94,7 +94,7 @@ class Pyramid:
 
     @classmethod
     def of(cls, gray: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> Pyramid:
-        """The pyramid of a gray frame (h, w)."""
+        """Create the pyramid of a gray frame (h, w)."""
         import cv2
 
         levels, masks = [], []
@@ -107,12 +107,12 @@ class Pyramid:
             height, width = gray.shape[0] // 2, gray.shape[1] // 2
             if min(height, width) < _LEAST_SIDE or len(levels) == _LEVELS:
                 return cls(tuple(levels), tuple(masks) if present is not None else None)
-            # Whole blocks of 2x2 only, so that every level has the same middle but for half a pixel.
+            # Only complete 2x2 blocks: the centres of all levels then agree within half a pixel.
             gray = _halved(gray, (width, height))
             present = None if present is None else _halved(present, (width, height))
 
     def mask(self, level: int) -> Tensor:
-        """Pixels of a level that can be compared: valid, and away from the border."""
+        """Mask of pixels of a level that can be compared: valid, and away from the border."""
         inner = torch.zeros(self.levels[level].shape, dtype=torch.bool)
         inner[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = True
         return inner if self.valid is None else inner & self.valid[level]
@@ -132,24 +132,23 @@ def register(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[Mat
     Parameters
     ----------
     template, frame : Pyramid
-        Of one size.
+        Two frames of the same size.
     motion : Motion
         Degrees of freedom.
     starts : list of (3, 3) arrays
-        First guesses; that with the largest correlation at the coarsest level is taken, among them the shift
-        of the largest phase correlation and the identity.
+        Initial guesses besides the identity and the shift from phase correlation. The best of them is used.
 
     Returns
     -------
     Link
-        Its `reason` tells of a failure; nothing is raised.
+        The registration. A failure is stated in `reason`; no exception is raised.
     """
     if min(template.levels[0].shape) < 2 * _MARGIN + 4:
         return Link(np.eye(3), 0.0, np.inf, np.inf, "too small")
     coarsest = len(template.levels) - 1
     matrix = _best_start(template, frame, motion, starts, coarsest)
     measured = next(n for n, pixels in enumerate(template.levels) if max(pixels.shape) <= _BLUR_SIDE or n == coarsest)
-    # What blur explains must not be taken for motion, so it is measured before the first step, and once again after.
+    # Blur must not be mistaken for motion, so it is measured before the first step and again after it.
     amount = _Pair.of(template, frame, measured).blur_difference(matrix)
     for level in (*range(coarsest, measured - 1, -1), *range(measured, -1, -1)):
         pair = _Pair.of(template, frame, level)
@@ -193,7 +192,7 @@ def _best_start(template: Pyramid, frame: Pyramid, motion: Motion, starts: list[
 
 
 def _phase_shift(template: Tensor, frame: Tensor) -> Matrix:
-    """The shift of the largest cross correlation, to a whole pixel of the coarsest level."""
+    """Shift with the largest cross-correlation, in whole pixels of the coarsest level."""
     from skimage.registration import phase_cross_correlation
 
     window = np.outer(*(np.hanning(n + 2)[1:-1] for n in template.shape))
@@ -207,7 +206,7 @@ def _phase_shift(template: Tensor, frame: Tensor) -> Matrix:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One level of two pyramids.
+    """Two frames at one level of their pyramids.
 
     Attributes
     ----------
@@ -215,7 +214,7 @@ class _Pair:
     inner : (h, w) bool tensor
         Pixels of the template that can be compared.
     valid : (h, w) bool tensor or None
-        Where the frame has values; None if everywhere.
+        Pixels where the frame has values; None if all have.
     """
 
     template: Tensor
@@ -233,7 +232,7 @@ class _Pair:
         return int(self.template.shape[0]), int(self.template.shape[1])
 
     def moved(self, matrix: Matrix) -> tuple[Tensor, Tensor]:
-        """The frame as the template sees it, and where both can be compared."""
+        """The frame resampled on the template, and the mask of comparable pixels."""
         grid = _grid(matrix, self.shape)
         seen = (grid.abs() <= 1).all(-1) & self.inner
         if self.valid is not None:
@@ -241,17 +240,17 @@ class _Pair:
         return _sample(self.frame, grid), seen
 
     def correlation(self, matrix: Matrix) -> float:
-        """Pearson's correlation of the two after a motion; 0 where it is not defined."""
+        """Pearson correlation of the two frames after a motion; 0 if it is undefined."""
         moved, both = self.moved(matrix)
         return _correlation(self.template, moved, both)
 
     def blur_difference(self, matrix: Matrix) -> NDArray[np.float32]:
-        """How much sharper the template is (h, w) when the frame lies on it by a motion, sigma in px."""
+        """Map (h, w) of how much sharper the template is than the frame after a motion, as sigma in px."""
         moved, both = self.moved(matrix)
         return blur_difference(self.template.numpy(), moved.numpy(), both.numpy())
 
     def blurred(self, amount: NDArray[np.float32], matrix: Matrix) -> _Pair:
-        """The two, each blurred where the other one is less sharp by the `amount` of `blur_difference`."""
+        """Both frames, each blurred where the other is less sharp, by the `amount` from `blur_difference`."""
         if not amount.any():
             return self
         back = _sample(torch.from_numpy(-amount), _grid(np.asarray(np.linalg.inv(matrix)), self.shape))
@@ -260,7 +259,7 @@ class _Pair:
 
 
 def _resized(amount: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Amounts of blur in px as they are on a level (h, w) of another size."""
+    """Amounts of blur in px, converted to a level (h, w) of another size."""
     import cv2
 
     if amount.shape == shape:
@@ -270,15 +269,15 @@ def _resized(amount: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.
 
 
 def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Matrix, _Search]:
-    """Improve a motion at one level by Gauss-Newton steps of the template."""
+    """Improve a motion at one level by Gauss-Newton steps."""
     columns = _derivatives(pair.template, motion)
     free = len(motion.generators)
     last, weighted, system = np.inf, columns, np.zeros((0, 0))
-    # Of the pixels that the template has: a masked one may have few.
+    # Relative to the valid pixels of the template, because a masked template may have few.
     overlap, comparable = 0.0, pair.inner.sum().clamp(min=1)
     for _ in range(steps):
         moved, both = pair.moved(matrix)
-        if last > 1:  # the overlap of the two has changed
+        if last > 1:  # the overlap of both frames has changed
             weight = both.to(torch.float32).reshape(-1)
             overlap = float(weight.sum() / comparable)
             weighted = columns * weight
@@ -286,7 +285,7 @@ def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Ma
         solution = _solve(system, (weighted @ moved.reshape(-1)).double().numpy())
         if solution is None or solution[free] <= 0:
             return matrix, _Search(0.0, overlap, np.inf)
-        # The frame is gain * (template + derivatives * amounts) + offset.
+        # Model: frame = gain * (template + derivatives * amounts) + offset.
         step = motion.step(solution[:free] / solution[free])
         matrix = matrix @ np.linalg.inv(step)
         matrix = matrix / matrix[2, 2]
@@ -300,10 +299,11 @@ def _search(pair: _Pair, motion: Motion, matrix: Matrix, steps: int) -> tuple[Ma
 
 
 def _covariance(pair: _Pair, motion: Motion, matrix: Matrix) -> NDArray[np.float64]:
-    """Covariance (K, K) of the amounts of a motion, from how much the tiles of a picture disagree about them.
+    """Covariance (K, K) of the parameters of a motion, from their variation between tiles of the picture.
 
-    What two frames differ by is no white noise but blur and what only one of them shows. It is alike within a
-    tile and taken as independent between tiles (the sandwich estimate for clusters, Liang and Zeger 1986).
+    Two frames differ not by white noise, but by blur and by structures that only one of them shows. Residuals are
+    correlated within a tile and assumed to be independent between tiles (cluster-robust sandwich estimator, Liang and
+    Zeger 1986).
     """
     columns, free = _derivatives(pair.template, motion), len(motion.generators)
     moved, both = pair.moved(matrix)
@@ -336,7 +336,7 @@ def _solve(system: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 
 def _point_error(covariance: NDArray[np.float64], motion: Motion, shape: tuple[int, int], at: float) -> float:
-    """Standard deviation in pixels of the displacement of a point, from the middle (`at` 0) to a corner (1)."""
+    """Standard deviation of the displacement of a point in pixels; `at` is 0 for the centre, 1 for a corner."""
     unit = half_side(shape)
     corner = np.array([at * shape[1] / 2 / unit, at * shape[0] / 2 / unit, 1.0])
     moves = motion.generators @ corner
@@ -346,7 +346,7 @@ def _point_error(covariance: NDArray[np.float64], motion: Motion, shape: tuple[i
 
 
 def _derivatives(target: Tensor, motion: Motion) -> Tensor:
-    """Columns (K + 2, h * w) of the least squares system: the derivatives, the template, one."""
+    """Columns (K + 2, h * w) of the least squares system: the derivatives, the template, and ones."""
     height, width = target.shape
     unit = half_side((height, width))
     down, right = (g * unit for g in torch.gradient(target))
@@ -356,12 +356,12 @@ def _derivatives(target: Tensor, motion: Motion) -> Tensor:
         g = generator.tolist()
         along = _line(g[2], x, y)
         columns.append(right * (_line(g[0], x, y) - x * along) + down * (_line(g[1], x, y) - y * along))
-    # Without its mean the template hardly depends on the constant, and the system keeps its digits.
+    # Without its mean, the template is nearly independent of the constant, and the system is well conditioned.
     return torch.stack([*columns, target - target.mean(), torch.ones_like(target)]).reshape(len(columns) + 2, -1)
 
 
 def _line(row: list[float], x: Tensor, y: Tensor) -> Tensor | float:
-    """A row of a matrix times (x, y, 1), without what is zero."""
+    """A row of a matrix times (x, y, 1); zero terms are skipped."""
     terms = [c * t for c, t in ((row[0], x), (row[1], y)) if c]
     return sum(terms, start=row[2]) if terms else row[2]
 
@@ -374,7 +374,7 @@ def _coordinates(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def _grid(matrix: Matrix, shape: tuple[int, int]) -> Tensor:
-    """Where (h, w, 2) the template's pixels lie in the frame, from -1 to 1 between the middles of the outermost."""
+    """Positions (h, w, 2) of the template's pixels in the frame; -1 and 1 are the centres of the outermost pixels."""
     height, width = shape
     unit = half_side(shape)
     x, y = _coordinates(shape)
@@ -391,7 +391,7 @@ def _sample(pixels: Tensor, grid: Tensor) -> Tensor:
 
 
 def _correlation(a: Tensor, b: Tensor, where: Tensor) -> float:
-    """Pearson's correlation of two pictures on a mask; 0 where it is not defined."""
+    """Pearson correlation of two pictures on a mask; 0 if it is undefined."""
     first, second = a[where], b[where]
     if first.numel() < 16:
         return 0.0

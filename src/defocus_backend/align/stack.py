@@ -1,4 +1,4 @@
-"""Aligned frames, made from the original pixels whenever they are asked for."""
+"""Aligned frames, resampled from the original pixels on each access."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from defocus_backend.stacks.changed import ChangedStack
 
 _A = AlignParams
 _BAND = 256
-"""Rows resampled at once, so that only a band of the frame is held as floats."""
+"""Number of rows that are resampled at once, so that only a band of the frame is stored as floats."""
 _LOST = 8
-"""Pixels around a missing one that no kernel takes into account."""
+"""Pixels within this distance of a missing pixel count as missing."""
 
 
 class AlignedStack(ChangedStack):
-    """The frames of a stack as they lie on the reference; memory holds one at a time.
+    """The aligned frames of a stack; only one is in memory at a time.
 
-    Each frame is resampled once, from its original pixels, and keeps its dtype; the values that count as 0 and 1 are
-    those of the original stack. Pixels that a masked frame hides, and with ``border="mark"`` those that a frame does
-    not cover, are NaN in floats; other dtypes come as masked arrays.
+    Each frame is resampled once, from its original pixels, and keeps its dtype. The value range is that of the original
+    stack. Masked pixels and, with ``border="mark"``, pixels that a frame does not cover are NaN in floats; for other
+    dtypes, frames are masked arrays.
 
     Attributes
     ----------
     alignment : Alignment
     window : (slice, slice)
-        Rows and columns of the reference that an aligned frame shows.
+        Rows and columns of the reference that the aligned frames show.
     """
 
     @names_bad_arguments
@@ -55,7 +55,7 @@ class AlignedStack(ChangedStack):
         super().__init__(frames, tuple(layout))
 
     def _read(self, number: int, rows: slice) -> NDArray[Any]:
-        """Resample one frame, or the rows of the window that are asked for."""
+        """Resample one frame, or the given rows of it."""
         frame = self._slices.plane(number)
         axis = self.channel_axis
         planes = np.asarray(frame)[..., None] if axis is None else np.moveaxis(np.asarray(frame), axis, -1)
@@ -75,7 +75,7 @@ class AlignedStack(ChangedStack):
     def _resample(
         self, planes: NDArray[Any], missing: NDArray[np.bool_] | None, number: int, rows: slice
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Rows of the window (h, w, C) of one frame (H, W, C), exposure matched, and where they are `missing`."""
+        """Resample rows of the window (h, w, C) from a frame (H, W, C), with matched exposure; also return the mask."""
         gain = _channel_gains(self.alignment.gains[number], self._slices.colours, planes.shape[-1])
         if self.alignment.is_still(number) and (gain == 1).all():
             return planes[self.window][rows].copy(), None if missing is None else missing[self.window][rows]
@@ -85,19 +85,20 @@ class AlignedStack(ChangedStack):
             if not finite.all():
                 missing = ~finite if missing is None else missing | ~finite
         limits = _limits(planes if missing is None or not floats else planes[~missing])
-        # Floats in the unit range stay there, as whole numbers stay in that of their dtype.
+        # Clip floats to the unit range if the frame was in it, and integers to the range of their dtype.
         bound = (min(0.0, limits[0]), max(1.0, limits[1])) if self._slices.value_range == (0, 1) else None
         if missing is not None and floats:
             planes = np.where(missing[..., None], planes.dtype.type(0), planes)
         height, width = self.plane_shape
         first, last, _ = rows.indices(height)
-        # In steps that do not depend on the rows: where a step begins decides how its last bits are rounded.
+        # The steps do not depend on the requested rows, because the start of a step affects the rounding of the last
+        # bits.
         begin = first // _BAND * _BAND
         result = np.empty((min(-(-last // _BAND) * _BAND, height) - begin, width, planes.shape[-1]), planes.dtype)
         for top in range(begin, last, _BAND):
             bottom = min(top + _BAND, height)
             band = self._band(planes, number, top, bottom)
-            if floats:  # against overshooting: the limits are those of the frame before its exposure is matched
+            if floats:  # limit the overshoot to the range of the frame before its exposure is matched
                 np.clip(band, *limits, out=band)
             band /= gain
             if floats and bound is not None:
@@ -107,7 +108,7 @@ class AlignedStack(ChangedStack):
         return result[first - begin : last - begin], touched
 
     def _band(self, planes: NDArray[Any], number: int, top: int, bottom: int) -> NDArray[Any]:
-        """Rows `top` to `bottom` of the result as floats, from the rows of the frame that they need."""
+        """Resample rows `top` to `bottom` of the result as floats, reading only the needed rows of the frame."""
         width = self.plane_shape[1]
         start = np.array([[1, 0, self.window[1].start], [0, 1, self.window[0].start + top], [0, 0, 1]])
         matrix = self.alignment.matrices[number] @ start
@@ -135,7 +136,7 @@ class AlignedStack(ChangedStack):
         return cv2.warpPerspective(part, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
     def _touched(self, missing: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
-        """Where the window shows a missing pixel, or one resampled with its help."""
+        """Mask of pixels of the window that depend on a missing pixel."""
         import cv2
 
         still = self.alignment.is_still(number)
@@ -153,18 +154,18 @@ class AlignedStack(ChangedStack):
 def apply_alignment(
     stack: StackLike, alignment: Alignment, *, channel_axis: int | None = None, border: str = _A.border
 ) -> AlignedStack:
-    """Align a stack by transforms that are known already, such as those of another channel or from a file.
+    """Align a stack by known transforms, such as those of another channel or from a file.
 
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        As for `align_stack`.
+        See `align_stack`.
     alignment : Alignment
         From `align_stack` or `Alignment.load`.
     channel_axis : int or None
-        Channel axis of one frame; not needed for a stack that knows it.
+        Channel axis of one frame; not needed for a stack that already has one.
     border : {"crop", "mark"}
-        As for `align_stack`.
+        See `align_stack`.
 
     Returns
     -------
@@ -173,14 +174,14 @@ def apply_alignment(
     Raises
     ------
     InputError
-        If the alignment is of frames of another number, size or colour.
+        If the alignment is for another number, size or colour of frames.
     """
     params = AlignParams(border=border)
     require_opencv()
     frames = as_source(stack, channel_axis=channel_axis)
     given = f"{len(frames)} frames of {frames.plane_shape}"
     if len(frames) != len(alignment) or frames.plane_shape != alignment.shape:
-        raise InputError("stack", given, f"{len(alignment)} frames of {alignment.shape} as the alignment is of")
+        raise InputError("stack", given, f"{len(alignment)} frames of {alignment.shape}, as in the alignment")
     return AlignedStack(frames, alignment, params.border)
 
 
@@ -189,7 +190,7 @@ def require_opencv() -> None:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        wanted = "OpenCV, which is one of the dependencies: pip install opencv-python-headless"
+        wanted = "OpenCV, a dependency: pip install opencv-python-headless"
         raise InputError("align", "an installation without OpenCV", wanted) from error
 
 
@@ -200,7 +201,7 @@ def _flag(interpolation: str) -> int:
 
 
 def _channel_gains(gains: NDArray[np.float64], colours: int, channels: int) -> NDArray[np.float32]:
-    """Gains of all channels; alpha has none. A gray frame has the luma of the gains of three colours."""
+    """Gains of all channels; alpha has a gain of 1. A gray frame uses the luma of the gains of three colours."""
     if len(gains) != colours:
         if len(gains) == 3 and colours == 1:
             gains = np.dot(LUMA, gains)[None]
@@ -212,7 +213,7 @@ def _channel_gains(gains: NDArray[np.float64], colours: int, channels: int) -> N
 
 
 def _limits(planes: NDArray[Any]) -> tuple[float, float]:
-    """Values that interpolation must not leave: the dtype's, or for floats those of the frame's known pixels."""
+    """Limits of interpolated values: the range of the dtype, or for floats the range of the frame's valid pixels."""
     if planes.dtype == np.bool_:
         return 0.0, 1.0
     if np.issubdtype(planes.dtype, np.integer):

@@ -1,7 +1,8 @@
-"""The only place that knows dtype, value range, channel axis and NaN: numpy arrays in, torch out, and back.
+"""Conversion between NumPy arrays and torch tensors: dtype, value range, channel axis and missing pixels.
 
-`as_image` is for our own methods: float32 tensors in the unit range, missing pixels, alpha. `as_float64` and
-`as_float64_stack` are for published ones: float64 arrays on the scale of 8-bit images, rounded as their programs do.
+`as_image` is used by the methods of this package: float32 tensors in the unit range, with missing pixels and alpha.
+`as_float64` and `as_float64_stack` are used by published methods: float64 arrays on the scale of 8-bit images, rounded
+as in the original programs.
 """
 
 from defocus_backend.arrays.checks import hidden_pixels

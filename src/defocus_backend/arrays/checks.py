@@ -1,4 +1,4 @@
-"""Checks that every way through this door shares: numbers, axes, value range, hidden pixels."""
+"""Checks that all conversions share: numbers, axes, value range and hidden pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from defocus_backend.errors import InputError
 
 WIDEST = 1e30
-"""Widest span of values, and largest value range: float32 has to hold what is computed from them."""
+"""Largest span of values and largest value range, so that results of computations fit in float32."""
 
 
 def as_numbers(values: ArrayLike, argument: str) -> NDArray[Any]:
@@ -36,7 +36,7 @@ def check_axes(array: NDArray[Any], channel_axis: int | None, argument: str) -> 
             raise InputError(argument, f"shape {array.shape}", f"two dimensions (H, W){hint}")
         return None
     if array.ndim != 3:
-        raise InputError(argument, f"shape {array.shape}", "three dimensions where channel_axis is given")
+        raise InputError(argument, f"shape {array.shape}", "three dimensions if channel_axis is given")
     if not isinstance(channel_axis, int) or not -3 <= channel_axis < 3:
         raise InputError("channel_axis", repr(channel_axis), "None or an axis from -3 to 2")
     return channel_axis % 3
@@ -54,7 +54,7 @@ def check_range(value_range: tuple[float, float]) -> tuple[float, float]:
 
 
 def hidden_pixels(image: ArrayLike, channel_axis: int | None) -> NDArray[np.bool_] | None:
-    """Where a masked image hides a pixel (H, W), in whichever channel; None if it hides nothing."""
+    """Mask (H, W) of pixels that are masked in any channel; None if there are none."""
     if not isinstance(image, np.ma.MaskedArray) or not np.ma.is_masked(image):
         return None
     mask = np.ma.getmaskarray(image)

@@ -1,7 +1,8 @@
-"""Images as float64 on the scale 0..255, as the published programs see them.
+"""Images as float64 on the scale 0..255, as in the published programs.
 
-Most of those programs are MATLAB on 8-bit images: they compute in double precision, turn colour into gray that is
-rounded to whole values, and round a result half up. Their published figures can only be met on the same numbers.
+Most of these programs are written in MATLAB for 8-bit images. They compute in double precision, round gray values of
+colour images to integers, and round results half up. Their published results can only be reproduced with the same
+rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ROUND_OFF = 1e-9
 
 
 def float_white(images: Iterable[ArrayLike]) -> float:
-    """White of float images that belong together: 1 where all of them lie within 0 and 1, else 255."""
+    """White value of float images that belong together: 1 if all values are between 0 and 1, otherwise 255."""
     floats = [a for a in (np.asarray(image) for image in images) if a.dtype.kind == "f" and a.size]
     return 1.0 if all(a.min() >= 0 and a.max() <= 1 for a in floats) else BYTE_WHITE
 
@@ -48,10 +49,10 @@ def as_float64(
     channel_axis : int or None
         Axis of the channels; None for a gray image.
     value_range : (float, float) or None
-        Values that become 0 and 255. By default: 0 and the largest value of an integer type; 0 and 1 for bool and for
-        floats within them; 0 and 255 for other floats. Values outside are not clipped.
+        Values that become 0 and 255. Default: 0 and the largest value of an integer type; 0 and 1 for bool and for
+        floats in this range; 0 and 255 for other floats. Values outside the range are not clipped.
     white : float or None
-        White of float images that belong together, see `float_white`.
+        White value of float images that belong together, see `float_white`.
 
     Returns
     -------
@@ -61,8 +62,7 @@ def as_float64(
     Raises
     ------
     InputError
-        For anything that is not such an image, and for NaN, infinite or masked pixels: published methods have no
-        mask.
+        For any other input, and for NaN, infinite or masked pixels, which published methods do not support.
 
     Examples
     --------
@@ -105,24 +105,24 @@ def _range(
 
 
 def gray_float64(values: Float64) -> Float64:
-    """Gray (H, W) of values on 0..255, see `as_float64`: colour is rounded half up as by MATLAB's ``rgb2gray``."""
+    """Gray (H, W) from values in 0..255, see `as_float64`; colour is rounded half up as in MATLAB's ``rgb2gray``."""
     if values.ndim == 2:
         return values
     return values[..., 0] if values.shape[-1] == 1 else half_up(_luma(values))
 
 
 def half_up(values: Float64) -> Float64:
-    """Round halves up, as ``uint8()`` in MATLAB does with values above 0."""
+    """Round half up, as MATLAB's ``uint8()`` does for positive values."""
     return np.floor(values + 0.5)
 
 
 def as_bytes(gray: Float64) -> NDArray[np.uint8]:
-    """Rounded and clipped to the 256 gray values of an 8-bit image."""
+    """Round and clip to the 256 gray values of an 8-bit image."""
     return np.clip(np.rint(gray), 0, 255).astype(np.uint8)
 
 
 def _luma(values: Float64) -> Float64:
-    """Luma of the last axis, neither rounded nor clipped; one channel is its own."""
+    """Luma along the last axis, neither rounded nor clipped; a single channel is returned unchanged."""
     if values.shape[-1] == 1:
         return values[..., 0]
     return values[..., 0] * LUMA[0] + values[..., 1] * LUMA[1] + values[..., 2] * LUMA[2]
@@ -130,18 +130,18 @@ def _luma(values: Float64) -> Float64:
 
 @dataclass(frozen=True)
 class Float64Stack:
-    """Images of one shape in float64, and all that is needed to return a result in the caller's form.
+    """Images of one shape as float64, with the information needed to convert a result back to the caller's form.
 
     Attributes
     ----------
     values : (N, H, W, C) float64 array
-        Unit range; C is 1 or 3.
+        Images in the unit range; C is 1 or 3.
     low, high : float
         Values of the input that became 0 and 1.
     dtype : numpy.dtype
-        Of the input.
+        Type of the input.
     channel_axis : int or None
-        Of one input image.
+        Channel axis of one input image.
     """
 
     values: Float64
@@ -157,14 +157,14 @@ class Float64Stack:
 
     @property
     def rounded_gray(self) -> Float64:
-        """Luma (N, H, W) in the unit range; of colour rounded to 8 bits, see `gray_float64`."""
+        """Luma (N, H, W) in the unit range; for colour images rounded to 8 bits, see `gray_float64`."""
         if self.values.shape[-1] == 1:
             return self.values[..., 0]
         return half_up(_luma(self.values * 255)) / 255
 
     def restore(self, result: Float64) -> NDArray[Any]:
-        """Return a unit-range result (H, W, C) in the input's dtype, range and layout; integers are rounded half up."""
-        # In steps, so that 8-bit results round as those of 8-bit programs do.
+        """Convert a unit-range result (H, W, C) to the input's dtype, range and layout; round integers half up."""
+        # In two steps, so that 8-bit results are rounded as in 8-bit programs.
         image: NDArray[Any] = result * 255
         if self.high - self.low != BYTE_WHITE:
             image = image * ((self.high - self.low) / BYTE_WHITE)
@@ -172,7 +172,7 @@ class Float64Stack:
             image = image + self.low
         if self.dtype.kind in "ui":
             info = np.iinfo(self.dtype)
-            # A half that round-off has put just below one is a half still.
+            # Correct halves that floating-point error has moved just below a half.
             image = np.clip(half_up(image + _ROUND_OFF), info.min, info.max)
         elif self.dtype.kind == "b":
             image = image >= (self.low + self.high) / 2
@@ -188,20 +188,20 @@ def as_float64_stack(
     channel_axis: int | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Float64Stack:
-    """Read images of one shape and dtype.
+    """Convert images of one shape and dtype to float64.
 
     Parameters
     ----------
     images : iterable of (H, W[, C]) array_like
         bool, integer or float; C is 1 or 3.
     argument : str
-        Their name in error messages.
+        Name of the images in error messages.
     at_least : int
         Smallest number of images.
     channel_axis : int or None
         Axis of the channels in one image.
     value_range : (float, float) or None
-        Values that become 0 and 1 in the result; by default as for `as_float64`.
+        Values that become 0 and 1; by default as in `as_float64`.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def as_float64_stack(
     Raises
     ------
     InputError
-        If there are too few, they differ in shape or dtype, or one cannot be read.
+        If there are too few images, if they differ in shape or dtype, or if one is not a valid image.
     """
     arrays = [np.asanyarray(image) for image in images]
     if len(arrays) < at_least:

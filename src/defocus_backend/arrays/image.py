@@ -1,7 +1,7 @@
-"""Images of any dtype as float32 tensors, and back.
+"""Convert images of any dtype to float32 tensors, and back.
 
-Inside the library an image is float32 ``(C, H, W)`` in the unit range. What the unit range means in
-the caller's own values is decided here once and undone here once.
+Inside the library, an image is a float32 tensor ``(C, H, W)`` in the unit range. The mapping between the caller's
+values and the unit range is defined here only.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from defocus_backend.luma import LUMA
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE = 1_000_000
 _DIM = 0.25
-"""Floats within 0 and 1 that all lie below this are a part of a wider range, as those of 12 bits divided by 65535."""
+"""If all floats between 0 and 1 are below this value, they probably fill only a part of a wider range, such as 12-bit
+values divided by 65535."""
 GRAY_LIMITS = (-1.0, 2.0)
-"""Unit-range values to which pixels are held where one of them could drown the rest."""
+"""Limits to which unit-range values are clipped where a single pixel could dominate the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """An image ready for computing, with all that is needed to hand a result back in the caller's form.
+    """An image as a tensor, with the information needed to convert a result back to the caller's form.
 
     Attributes
     ----------
     pixels : (C, H, W) float32 tensor
-        Unit range; C is 1 or 3. Pixels that were NaN or infinite hold the value of a near valid one.
+        Pixels in the unit range; C is 1 or 3. NaN and infinite pixels are replaced by a nearby valid value.
     valid : (H, W) bool tensor or None
-        False where the input was NaN, infinite, hidden or transparent; None if it never was.
+        False where the input was NaN, infinite, masked or transparent; None if there are no such pixels.
     alpha : (H, W) array or None
-        Alpha channel. Where it is 0 the pixels are missing.
+        Alpha channel. Pixels with an alpha of 0 count as missing.
     low, high : float
         Values of the input that became 0 and 1.
     dtype : numpy.dtype
-        Of the input.
+        Type of the input.
     channel_axis : int or None
-        Of the input.
+        Channel axis of the input.
     bounded : bool
-        Whether the input was floats within [0, 1], which results are then held to.
+        Whether the input had floats within [0, 1]. Results are then clipped to this range.
     """
 
     pixels: Tensor
@@ -64,7 +65,7 @@ class Image:
 
     @property
     def gray(self) -> Tensor:
-        """Luma (H, W) in the unit range, held within -1 and 2 so that a hot pixel does not drown the rest."""
+        """Luma (H, W) in the unit range, clipped to -1 and 2 so that a hot pixel does not dominate the result."""
         if self.pixels.shape[0] == 1:
             return self.pixels[0].clamp(*GRAY_LIMITS)
         red, green, blue = self.pixels
@@ -77,7 +78,7 @@ class Image:
         return replace(self, pixels=self.pixels.to(device), valid=valid)
 
     def crop(self, window: tuple[slice, slice]) -> Image:
-        """The rows and columns of a window, with everything else unchanged."""
+        """The image cropped to the rows and columns of a window."""
         return replace(
             self,
             pixels=self.pixels[:, window[0], window[1]],
@@ -86,12 +87,12 @@ class Image:
         )
 
     def restore(self, pixels: Tensor) -> NDArray[Any]:
-        """Turn unit-range pixels (C, H, W) into an array of the input's dtype, layout and range.
+        """Convert unit-range pixels (C, H, W) to an array with the input's dtype, layout and range.
 
-        Whole-number dtypes are rounded and clipped to their range, floats within [0, 1] to [0, 1];
-        other floats are left as they are. Pixels that were NaN are NaN again, alpha comes back.
+        Integers are rounded and clipped to their range. If the input had floats within [0, 1], the result is clipped to
+        [0, 1]; other floats are not clipped. NaN pixels and the alpha channel of the input are restored.
         """
-        # float32 holds 24 bits exactly: enough for whole numbers of two bytes and for floats of four.
+        # float32 represents 24 bits exactly, which is enough for 16-bit integers and 32-bit floats.
         wide = self.dtype.itemsize > (2 if np.issubdtype(self.dtype, np.integer) else 4)
         values = pixels.detach().to("cpu", torch.float64 if wide else torch.float32).numpy()
         shape = list(values.shape[1:])
@@ -99,7 +100,7 @@ class Image:
         shape.insert(axis, len(values) + (self.alpha is not None))
         result = np.empty(shape, self.dtype)
         planes = np.moveaxis(result, axis, 0)
-        # Plane by plane into the caller's layout: a third of the time of whole arrays that are then turned.
+        # Writing plane by plane into the caller's layout takes a third of the time of a final transpose.
         for plane, unit in zip(planes, values, strict=False):
             plane[...] = self._in_range(unit * (self.high - self.low))
         if self.alpha is not None:
@@ -107,20 +108,20 @@ class Image:
         return np.asarray(result[0]) if self.channel_axis is None else result
 
     def _coverage(self, alpha: NDArray[Any]) -> NDArray[Any]:
-        """Alpha of a result: full where it was 0 and other frames have pixels."""
+        """Alpha of a result: opaque where it was 0, because other frames have pixels there."""
         if self.valid is None:
             return alpha
         full = np.iinfo(alpha.dtype).max if np.issubdtype(alpha.dtype, np.integer) else alpha.dtype.type(1)
         return np.where(~(alpha > 0) & self.valid.cpu().numpy(), full, alpha).astype(alpha.dtype, copy=False)
 
     def _in_range(self, values: NDArray[Any]) -> NDArray[Any]:
-        """One plane of values above `low`, changed in place into what the input's dtype can hold."""
+        """Add `low` to one plane and clip it to the input's dtype, in place."""
         values += self.low
         if self.dtype == np.bool_:
             return np.asarray(values >= 0.5)
         if np.issubdtype(self.dtype, np.integer):
             info = np.iinfo(self.dtype)
-            # The largest 64-bit integer is no float: stay at the float below the next whole number.
+            # The largest 64-bit integer has no exact float, so the limit is the next lower float.
             largest = np.nextafter(values.dtype.type(info.max) + 1, 0, dtype=values.dtype)
             return np.clip(np.rint(values, out=values), info.min, largest, out=values)
         if self.bounded:
@@ -138,23 +139,23 @@ def as_image(
     argument: str = "image",
     may_be_missing: bool = False,
 ) -> Image:
-    """Check an image of any dtype and layout and bring it to the unit range.
+    """Check an image of any dtype and layout, and convert it to the unit range.
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA). What a masked
-        array hides counts as missing, as NaN does; so does what alpha leaves transparent (0).
+        bool, whole numbers or floats; C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA). Masked pixels, NaN, and
+        pixels with an alpha of 0 count as missing.
     channel_axis : int or None
         Axis of the channels; None for a gray image.
     value_range : (float, float) or None
-        Values that become 0 and 1. By default: the whole range of bool and uint8; [0, 1] for floats
-        within it that exceed 0.25; for all else, such as 16-bit microscopy which fills a small part of its range,
-        the 0.1 and 99.9 percentiles. Values outside are not clipped.
+        Values that become 0 and 1. Default: the full range for bool and uint8; [0, 1] for floats within this range if
+        some exceed 0.25; otherwise the 0.1 and 99.9 percentiles, as for 16-bit microscopy, which uses a small part of
+        its range. Values outside the range are not clipped.
     argument : str
         Name of the argument in error messages.
     may_be_missing : bool
-        Whether all pixels may be NaN or hidden: they are then 0 in the unit range, and none is valid.
+        Whether all pixels may be NaN or hidden. If so, they are set to 0 and none is valid.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def as_image(
     Raises
     ------
     InputError
-        For anything that is not such an image, or whose pixels are all NaN where they may not be.
+        For any other input, or if all pixels are missing and `may_be_missing` is False.
     """
     array = as_numbers(image, argument)
     channel_axis = check_axes(array, channel_axis, argument)
@@ -180,7 +181,7 @@ def as_image(
     finite, missing = None, False
     hidden = hidden_pixels(image, channel_axis)
     if alpha is not None and not (alpha > 0).all():
-        clear = ~(alpha > 0)  # below zero and NaN mean nothing else
+        clear = ~(alpha > 0)  # negative alpha and NaN also count as transparent
         hidden = clear if hidden is None else hidden | clear
     if hidden is not None or np.issubdtype(array.dtype, np.floating):
         mask = np.isfinite(colours).all(axis=0)
@@ -196,7 +197,7 @@ def as_image(
     floats = np.issubdtype(array.dtype, np.floating) and 0 <= low < high <= 1
     bounded = bool(floats and colours.min() >= 0 and colours.max() <= 1)
     if bounded and value_range is None and high < 1 and argument == "image":
-        note(f"image: floats that fill little of 0 to 1; {low:.4g} to {high:.4g} count as black and white")
+        note(f"image: its floats use only a small part of 0 to 1; {low:.4g} counts as black, {high:.4g} as white")
     pixels = torch.from_numpy(_to_unit(colours, low, high))
     if missing:
         pixels.zero_()
@@ -215,12 +216,12 @@ def as_image(
 def as_map(values: ArrayLike, shape: tuple[int, int] | None = None, *, argument: str = "sigma") -> Tensor:
     """Check a map (H, W), such as sigma in pixels, and return it as float32; NaN stays NaN.
 
-    Without a `shape` it may have any.
+    Without `shape`, any shape is accepted.
 
     Raises
     ------
     InputError
-        If it is not two-dimensional numbers of the image's shape.
+        If it is not a two-dimensional array of numbers with the shape of the image.
     """
     array = as_numbers(values, argument)
     if array.ndim != 2:
@@ -238,7 +239,7 @@ def as_image_and_map(
     value_range: tuple[float, float] | None,
     device: torch.device,
 ) -> tuple[Image, Tensor]:
-    """An image and its defocus map (H, W) on one device, see `as_image` and `as_map`.
+    """Convert an image and its defocus map (H, W) to tensors on one device, see `as_image` and `as_map`.
 
     Raises
     ------
@@ -249,14 +250,14 @@ def as_image_and_map(
 
 
 def to_map(values: Tensor, valid: Tensor | None = None) -> NDArray[np.float32]:
-    """A map (H, W) as a float32 array, NaN where `valid` is False."""
+    """Convert a map (H, W) to a float32 array, with NaN where `valid` is False."""
     if valid is not None:
         values = torch.where(valid.to(values.device), values, torch.nan)
     return np.ascontiguousarray(values.detach().to("cpu", torch.float32).numpy())
 
 
 def _fill(colours: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Give invalid pixels the value of their nearest valid one, so that no filter meets a NaN."""
+    """Replace invalid pixels by their nearest valid value, so that filters never see NaN."""
     from scipy import ndimage
 
     nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
@@ -277,7 +278,7 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
     unit = np.issubdtype(dtype, np.floating) and least >= 0 and most <= 1
     if unit and (most > _DIM or most <= least):
         return 0.0, 1.0
-    # A sample of the pixels settles a percentile; sorting twenty million would cost a second.
+    # Percentiles are computed on a sample of the pixels, because sorting twenty million takes a second.
     stride = max(1, colours.size // _SAMPLE)
     low, high = (float(v) for v in np.percentile(colours.reshape(-1)[::stride].astype(np.float64), _PERCENTILES))
     if high <= low:
@@ -288,9 +289,9 @@ def _range(colours: NDArray[Any], value_range: tuple[float, float] | None, argum
 
 def _to_unit(colours: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     result = np.empty(colours.shape, np.float32)
-    # Large offsets of wide types would lose their digits in float32.
+    # Subtract in the original type, because float32 loses digits of large offsets.
     wide = np.float64 if colours.dtype.itemsize > 2 else np.float32
-    # Plane by plane, since channels that lie side by side are slow to pull apart afterwards.
+    # Plane by plane, because a later transpose of interleaved channels is slow.
     for plane, values in zip(result, colours, strict=True):
         unit: NDArray[Any] = values.astype(wide)
         unit -= low

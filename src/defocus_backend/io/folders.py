@@ -117,7 +117,7 @@ def frames(paths: Sequence[Path]) -> tuple[Path, ...]:
     if names in (sorted_names, sorted_names[::-1]) or len(set(names)) < len(names):
         return kept
     if names == sorted(names):
-        note(f"the files are used in the order of their numbers,  {kept[0].name}, {Path(sorted_names[1]).name}, ...")
+        note(f"the files are used in the order of their numbers, {kept[0].name}, {Path(sorted_names[1]).name}, ...")
         return tuple(Path(name) for name in sorted_names)
     if all(re.search("[0-9]", path.stem) for path in kept):
         note("the numbers in the file names neither increase nor decrease; the files are used in the given order")

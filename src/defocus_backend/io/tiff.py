@@ -75,7 +75,7 @@ def check_chain(path: Path) -> None:
         while place:
             if place in passed:
                 number, back = len(passed) - 1, passed[place]
-                raise FileError(f"{path}: cannot be read, page {number} is followed by page {back} again")
+                raise FileError(f"{path}: cannot be read, page {number} is followed by page {back}, in a loop")
             entries = _number(file, size, place, order + count)
             at = None if entries is None else place + struct.calcsize(order + count) + entries * entry
             following = None if at is None else _number(file, size, at, order + pointer)

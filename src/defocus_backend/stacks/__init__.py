@@ -1,4 +1,4 @@
-"""The series of slices that everything after it takes: one type, whatever holds the slices."""
+"""Focal stacks as one type, `SliceSource`, for slices from arrays, files and functions."""
 
 from defocus_backend.stacks.changed import ChangedStack
 from defocus_backend.stacks.channels import ChannelChoice

@@ -1,4 +1,4 @@
-"""Slices whose values are changed while they are read: divided, repaired or resampled."""
+"""Base class for stacks whose slices are modified while they are read: divided, repaired or resampled."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from defocus_backend.stacks.source import SliceSource
 
 
 class ChangedStack(SliceSource):
-    """The slices of a stack with other values: same number, dtype and value range. Subclasses have a `_read`.
+    """A stack with modified slices, but the same number, dtype and value range. Subclasses define `_read`.
 
     Parameters
     ----------
     slices : SliceSource
-        Those that are changed.
+        The original slices.
     layout : tuple of int or None
-        Shape of a changed slice; that of the slices by default.
+        Shape of a modified slice; by default the shape of the original slices.
     """
 
     def __init__(self, slices: SliceSource, layout: tuple[int, ...] | None = None) -> None:
@@ -37,11 +37,11 @@ class ChangedStack(SliceSource):
         )
 
     def origin(self, number: int) -> str:
-        """Where the original slice came from."""
+        """Origin of the original slice."""
         return self._slices.origin(number)
 
     def _divided(self, values: NDArray[Any], gain: float | NDArray[np.float64]) -> NDArray[Any]:
-        """A slice, or some of its rows, divided in all colours, within the limits of its dtype; alpha stays.
+        """A slice, or some of its rows, divided in all colours and clipped to its dtype; alpha is unchanged.
 
         `gain` is one number, or an array (H, W, 1) or (H, W, colours).
         """
@@ -54,7 +54,7 @@ class ChangedStack(SliceSource):
         if not floats:
             limits = np.iinfo(self.dtype)
             matched = np.clip(np.rint(matched), limits.min, np.nextafter(exact(limits.max) + exact(1), exact(0)))
-        elif self.value_range == (0, 1):  # floats in the unit range stay there
+        elif self.value_range == (0, 1):  # clip floats that were in the unit range
             matched = np.clip(matched, np.minimum(colours, 0), np.maximum(colours, 1))
         planes = np.array(planes, copy=True, subok=True)
         planes[..., : self.colours] = matched.astype(self.dtype)

@@ -1,4 +1,4 @@
-"""Which channels of an image say where it is in focus."""
+"""Choice of the channels of an image in which focus is estimated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECOND_DIFFERENCES = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32
 
 
 def focus_weights(choice: ChannelChoice, count: int, names: Sequence[str | None] = ()) -> dict[int, float]:
-    """Weights of the channels that focus is judged on, by their number; they add up to 1.
+    """Weights of the channels in which focus is estimated, by channel number; the weights add up to 1.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def focus_weights(choice: ChannelChoice, count: int, names: Sequence[str | None]
     count : int
         Number of channels.
     names : sequence of str or None
-        Their names, where known; compared without regard to case if no other way fits.
+        Names of the channels, where known. If there is no exact match, case is ignored.
 
     Raises
     ------
@@ -76,19 +76,19 @@ def _number(key: int | str, count: int, names: Sequence[str | None]) -> int:
 
 
 def sharpest_channel(read: Callable[[int, int], NDArray[Any]], channels: int, slices: int) -> int:
-    """The channel with the most fine detail above its own noise, judged on three slices of each.
+    """The channel with the most fine detail above its noise, measured on three slices per channel.
 
     Parameters
     ----------
     read : callable
         Returns the plane (H, W) or (H, W, S) of a channel and a slice.
     channels, slices : int
-        How many there are.
+        Number of channels and of slices.
 
     Returns
     -------
     int
-        The first of equals.
+        Number of the channel; the first one if several are equal.
     """
     numbers = sorted({(slices - 1) // 4, (slices - 1) // 2, 3 * (slices - 1) // 4})
     scores = [max(detail_above_noise(read(c, z)) for z in numbers) for c in range(channels)]
@@ -96,10 +96,11 @@ def sharpest_channel(read: Callable[[int, int], NDArray[Any]], channels: int, sl
 
 
 def detail_above_noise(plane: NDArray[Any]) -> float:
-    """Variance of a plane between the scales of 1 and 4 px, relative to what its noise alone would give.
+    """Variance of a plane between the scales of 1 and 4 px, relative to the variance expected from its noise alone.
 
-    The noise is found as in J. Immerkær, "Fast noise variance estimation", CVIU 64(2), 1996, with a median in place
-    of the mean, so that edges count less. About 1 for pure noise, 0 for a constant plane.
+    The noise is estimated as in J. Immerkær, "Fast noise variance estimation", CVIU 64(2), 1996, but with a median
+    instead of the mean, to reduce the influence of edges. The result is about 1 for pure noise, and 0 for a constant
+    plane.
     """
     gray = np.asarray(plane, np.float32)
     gray = np.nan_to_num(gray.mean(-1) if gray.ndim == 3 else gray)
@@ -107,6 +108,6 @@ def detail_above_noise(plane: NDArray[Any]) -> float:
     variance = float(detail.var())
     differences = np.abs(ndimage.convolve(gray, _SECOND_DIFFERENCES))
     noise = float(np.median(differences)) / 0.6745 / 6
-    # Rounding to whole numbers alone has a variance of 1/12.
+    # Rounding to whole numbers adds a variance of 1/12.
     least = 1 / 12 if np.issubdtype(np.asarray(plane).dtype, np.integer) else 1e-12 + variance * 1e-6
     return variance / (_NOISE_PASSED * max(noise**2, least))

@@ -1,4 +1,4 @@
-"""Whatever holds slices as a `SliceSource`."""
+"""Conversion of arrays, lists, files and functions to a `SliceSource`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def as_source(
     value_range: tuple[float, float] | None = None,
     argument: str = "stack",
 ) -> SliceSource:
-    """Make a series of slices of anything that holds one; nothing is copied.
+    """Convert any supported kind of stack to a `SliceSource`; nothing is copied.
 
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, SliceSource, list, dask array, image with one stack, iterator or callable
-        A function without arguments that returns an iterator of slices is read in order, as often as needed. A
-        plain iterator is kept in memory, since slices are read more than once.
+        The slices. A callable takes no arguments and returns an iterator of slices; it is called again for each pass.
+        The slices of a plain iterator are kept in memory, because they are read more than once.
     channel_axis : int or None
-        Channel axis of one slice. A source and an image know theirs.
+        Channel axis of one slice; not needed for a source or an image, which already have one.
     value_range : (float, float) or None
-        Values that count as 0 and 1; by default those of `SliceSource.value_range`.
+        Values that count as 0 and 1; by default as in `SliceSource.value_range`.
     argument : str
         Name of the stack in error messages.
 
@@ -42,7 +42,7 @@ def as_source(
     Raises
     ------
     InputError
-        For anything else, an empty stack, or a channel axis other than the one that the stack knows.
+        For any other type, for an empty stack, or if `channel_axis` contradicts the stack.
     """
     source: Any = list(stack) if isinstance(stack, Iterator) else stack
     if isinstance(source, SliceSource):
@@ -52,7 +52,7 @@ def as_source(
         plan = StackPlan(source)
         if len(plan) > 1 or plan.channels > 1:
             held = f"axes {plan.axes} with {len(plan)} stacks and {plan.channels} channels"
-            raise InputError(argument, held, "a single stack; fuse all of them with `fuse_nd` or with axes")
+            raise InputError(argument, held, "a single stack; use `fuse_nd` or axes to fuse all stacks")
         _check_channels(channel_axis, plan.channel_axis)
         return plan.slices((0,) * len(plan.loop)).on_range(value_range)
     row_axis = 0 if channel_axis is None or channel_axis % 3 else 1
@@ -83,11 +83,11 @@ def as_source(
 def _check_channels(given: int | None, own: int | None) -> None:
     same = given is None or (own is not None and given % 3 == own % 3)
     if not same:
-        raise InputError("channel_axis", repr(given), f"{own}, as the stack has it, or None")
+        raise InputError("channel_axis", repr(given), f"{own} as in the stack, or None")
 
 
 class ByNumber:
-    """Slices of an array or a list; of an array only the rows that are asked for."""
+    """Slices of an array or a list; from an array, only the requested rows are read."""
 
     def __init__(self, items: Any, row_axis: int) -> None:
         self._items, self._row_axis = items, row_axis
@@ -103,7 +103,7 @@ class ByNumber:
 
 
 class InOrder:
-    """Slices of a function that starts a new reading; reading them in order reads each once."""
+    """Slices from a function that starts a new pass; in sequential access, each slice is read once."""
 
     def __init__(self, start: Callable[[], Iterable[Any]], row_axis: int) -> None:
         self._start, self._row_axis = start, row_axis
@@ -111,7 +111,7 @@ class InOrder:
         self._next = -1
 
     def count(self) -> int:
-        """Number of slices, found by reading all of them."""
+        """Number of slices, determined by reading all of them."""
         return sum(1 for _ in self._start())
 
     def __call__(self, number: int, rows: slice) -> Any:
@@ -122,19 +122,19 @@ class InOrder:
             self._next += 1
             if self._next > number:
                 return values if rows == WHOLE else np.asanyarray(values)[(WHOLE,) * self._row_axis + (rows,)]
-            del values  # before the next one is read, not after
-        raise InputError("stack", f"{self._next} slices on a later reading", f"at least {number + 1} as before")
+            del values  # free the slice before the next one is read
+        raise InputError("stack", f"{self._next} slices in a later pass", f"at least {number + 1} as before")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_running": iter(()), "_next": -1}
 
 
 class _Restart:
-    """A collection that can be iterated again and again, as a function that starts a reading."""
+    """A function that starts a new pass over a re-iterable collection."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self._items = items
 
     def __call__(self) -> Iterator[Any]:
-        """Start a reading."""
+        """Start a new pass."""
         return iter(self._items)

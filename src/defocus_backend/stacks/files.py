@@ -1,4 +1,4 @@
-"""Focal stacks in files: one file a slice, or one TIFF with many pages, read slice by slice."""
+"""Focal stacks in files: one file per slice, or one multi-page TIFF, read slice by slice."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 _SLICE_AXES = "ZTIQ"
-"""Axes of a TIFF series that may number the slices; programs often call the z axis of a stack time."""
+"""Axes of a TIFF series that can be the slices; programs often label the z axis of a stack as time."""
 
 
 class FileStack(SliceSource):
-    """Slices of a focal stack, read from disk each time they are asked for; memory holds the first.
+    """Slices of a focal stack that are read from disk on each access; only the first is kept in memory.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class FileStack(SliceSource):
 
     @property
     def name(self) -> str:
-        """What the file names have in common, without the trailing number; for naming results."""
+        """Common part of the file names, without the trailing number; used to name results."""
         if len(self.paths) == 1:
             return self.paths[0].stem
         stems = [p.stem for p in self.paths]
@@ -66,11 +66,11 @@ class FileStack(SliceSource):
         return re.sub(r"([-_. ]+[zZ]?)?[0-9]*[-_. ]*$", "", first[:same]) or self.paths[0].stem
 
     def origin(self, number: int) -> str:
-        """The file of a slice, or its page in the one file."""
+        """File name of a slice, or its page in a multi-page file."""
         return self.paths[number].name if self._pages is None else f"{self.paths[0].name}, page {number}"
 
     def _read(self, number: int, rows: slice) -> NDArray[Any]:
-        """Read one slice; raise `FileError` if it no longer fits the first."""
+        """Read one slice; raise `FileError` if it does not match the first slice."""
         if number == 0:
             return self.first.array[rows].copy()  # it is in memory already
         if self._pages is not None:
@@ -78,7 +78,7 @@ class FileStack(SliceSource):
             return self._pages(tuple(int(n) for n in np.unravel_index(number, shape)))[rows]
         path = self.paths[number]
         if path.suffix.lower() in RAW_SUFFIXES:
-            # All frames with the first one's white balance: an automatic one drifts along a stack.
+            # Use the white balance of the first frame for all, because an automatic one changes along the stack.
             array: NDArray[Any] = read_raw(path, self.first.metadata.white_balance)[0]
         else:
             array = read_image(path).array
@@ -88,13 +88,12 @@ class FileStack(SliceSource):
 
 @names_bad_arguments
 def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
-    """Open a focal stack without reading it.
+    """Open a focal stack without reading its slices.
 
     Parameters
     ----------
     paths : path or iterable of paths
-        Several PNG, JPEG, TIFF or RAW files, one slice each in the order given; or one TIFF, whose pages are
-        the slices.
+        Several PNG, JPEG, TIFF or RAW files, one per slice, in order; or one TIFF whose pages are the slices.
 
     Returns
     -------
@@ -104,8 +103,8 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
     Raises
     ------
     FileError
-        If a file is unreadable, or its size, channels or bit depth differ from the first; from file
-        headers where they tell, so that it comes before any work.
+        If a file is unreadable, or if its size, channels or bit depth differ from the first file. The file headers are
+        checked first, so that this is found before any computation.
     InputError
         If no file is given.
     """
@@ -128,7 +127,7 @@ def open_stack(paths: str | Path | Iterable[str | Path]) -> FileStack:
 
 @dataclass(frozen=True)
 class _Kind:
-    """Size, channels and dtype of a slice, in the words of an error message."""
+    """Size, channels and dtype of a slice, for error messages."""
 
     height: int
     width: int
@@ -151,10 +150,10 @@ def _check_alike(path: Path, kind: _Kind, first: Path, wanted: _Kind) -> None:
 
 
 def _peek(path: Path, wanted: _Kind) -> _Kind:
-    """What the header of a file says; where a header does not tell all, the rest is taken as wanted."""
+    """Kind of a slice from its file header; values that the header lacks are assumed to be as expected."""
     suffix = check_suffix(path, "read")
     if suffix in RAW_SUFFIXES and path.is_file():
-        return wanted  # developing takes seconds; checked when it is read
+        return wanted  # developing a RAW file takes seconds; it is checked when it is read
     if suffix not in (*PNG_SUFFIXES, *JPEG_SUFFIXES, *PHOTO_SUFFIXES):
         return _Kind.of(read_image(path).array)
     try:
@@ -174,14 +173,14 @@ def _peek(path: Path, wanted: _Kind) -> _Kind:
 def _turned(picture: Any) -> bool:
     try:
         return orientation_of(exif_of(picture)) >= 5
-    except Exception:  # a damaged block, which reading leaves out too
+    except Exception:  # a damaged block, which the reader ignores too
         return False
 
 
 def _page_stack(path: Path, tiff: TiffFile) -> FileStack:
     images = images_of(path, tiff)
     if len(images) > 1:
-        raise FileError(f"{path}: holds {len(images)} images; expected one series of slices (--scene names one)")
+        raise FileError(f"{path}: holds {len(images)} images; expected one series of slices (choose one with --scene)")
     image = images[0]
     numbering = [(axis, n) for axis, n in zip(image.axes, image.shape, strict=True) if n > 1]
     if len(numbering) > 1 or any(axis not in _SLICE_AXES for axis, _ in numbering):

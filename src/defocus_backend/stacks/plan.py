@@ -1,4 +1,4 @@
-"""How an image of many dimensions falls into focal stacks."""
+"""Division of a multi-dimensional image into focal stacks."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _AXES = "P (position), T (time), C (channel), Z (depth), Y (row), X (column), S 
 
 
 class StackPlan:
-    """How an image of many dimensions falls into focal stacks, and which channels decide.
+    """Division of a multi-dimensional image into focal stacks, with the channels in which focus is estimated.
 
     Parameters
     ----------
     image : array_like, dask array, zarr array, ImageND or SliceSource
-        Anything with a shape that gives planes when it is indexed; only planes, or rows of planes, are read.
+        Any object with a shape that returns planes when it is indexed. Only planes, or rows of planes, are read.
     axes : str or None
-        A letter for each of its axes: P, T, C, Z, Y, X, S (colour samples), in any order. By default those of the
-        image, as `defocus_backend.open_nd` and `align_stack` return it.
+        A letter for each axis: P, T, C, Z, Y, X, S (colour samples), in any order. By default the axes of the image, if
+        it has them, as those from `defocus_backend.open_nd` and `align_stack`.
     focus_channels : int, str, sequence, mapping or None
-        Channels on which focus is judged: one by number or name, several, or several with weights. By default the
-        one that has the most fine detail above its noise in the first stack.
+        Channels in which focus is estimated: one by number or name, several, or several with weights. By default the
+        channel with the most fine detail above its noise in the first stack.
     channel_names : sequence of str or None
-        By default those of the image.
+        Names of the channels; by default those of the image.
 
     Attributes
     ----------
@@ -41,17 +41,17 @@ class StackPlan:
         Length of each axis by its letter.
     dtype : numpy.dtype
     z_step : float or None
-        Distance of neighbouring slices where the image has it; the unit of the height.
+        Distance between neighbouring slices, if the image states it. The height has the same unit.
     loop : str
-        The axes along which stacks follow one another.
+        Axes along which the stacks are enumerated.
     result_axes, map_axes : str
-        Axes of the fused image and of its maps: the given ones without Z, planes last.
+        Axes of the fused image and of its maps: the given axes without Z, with the plane last.
     channel_axis : int or None
-        Axis of the colour samples in one slice: the last, or none.
+        Axis of the colour samples in one slice: -1, or None.
     focus : dict
-        Weights of the deciding channels by number; empty where there is no channel axis.
+        Weights of the channels in which focus is estimated, by number; empty without a channel axis.
     chosen : bool
-        Whether they were chosen here.
+        Whether these channels were chosen automatically.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class StackPlan:
 
     @property
     def channels(self) -> int:
-        """Number of channels, 1 where there is no such axis."""
+        """Number of channels; 1 without a channel axis."""
         return self.sizes.get("C", 1)
 
     def __len__(self) -> int:
@@ -109,13 +109,13 @@ class StackPlan:
         return itertools.product(*(range(self.sizes[a]) for a in self.loop))
 
     def result_shape(self, axes: str) -> tuple[int, ...]:
-        """Lengths of some of the axes."""
+        """Lengths of the given axes."""
         return tuple(self.sizes[a] for a in axes)
 
     def slices(self, index: tuple[int, ...], channel: int = 0, *, alone: bool = False) -> SliceSource:
-        """One channel of one stack; `alone` keeps a dask array from starting threads of its own."""
+        """One channel of one stack. With `alone`, a dask array is computed in the current thread."""
         fixed = dict(zip(self.loop, index, strict=True)) | ({"C": channel} if "C" in self.axes else {})
-        # An aligned stack has its own range of values.
+        # An aligned stack already has a value range.
         known = self._image if isinstance(self._image, SliceSource) else None
         return SliceSource(
             _Planes(self._image, self.axes, fixed, alone),
@@ -129,7 +129,7 @@ class StackPlan:
     def judged(
         self, index: tuple[int, ...], *, value_range: tuple[float, float] | None = None, alone: bool = False
     ) -> SliceSource:
-        """The slices of one stack on which focus is judged, on the value range that is given for each channel."""
+        """Slices of one stack in which focus is estimated; `value_range` applies to each channel."""
         channels = [self.slices(index, c, alone=alone).on_range(value_range) for c in self.focus or {0: 1.0}]
         if len(channels) == 1:
             return channels[0]
@@ -171,7 +171,7 @@ def _names(image: Any) -> tuple[str | None, ...]:
 
 
 class _Planes:
-    """The planes (H, W) or (H, W, S) of one focal stack, taken out of the image one at a time."""
+    """Planes (H, W) or (H, W, S) of one focal stack, read from the image one at a time."""
 
     def __init__(self, image: Any, axes: str, fixed: dict[str, int], alone: bool) -> None:
         self._image, self._axes, self._fixed, self._alone = image, axes, fixed, alone
@@ -184,11 +184,11 @@ class _Planes:
         plane = self._image[tuple(at[a] for a in self._axes)]
         if self._alone and hasattr(plane, "compute"):
             plane = plane.compute(scheduler="synchronous")
-        return cast(NDArray[Any], np.asanyarray(plane).transpose(self._turn))  # a mask stays
+        return cast(NDArray[Any], np.asanyarray(plane).transpose(self._turn))  # asanyarray preserves a mask
 
 
 class _Mixed:
-    """Weighted sum of several channels, each on the unit range of its own values."""
+    """Weighted sum of several channels, each rescaled to the unit range."""
 
     def __init__(self, channels: list[SliceSource], weights: list[float]) -> None:
         self._channels, self._weights = channels, weights

@@ -1,4 +1,4 @@
-"""What is kept of the slices that are read before a stack is worked on, so that they are not read in vain."""
+"""Cache of slices that are read before a stack is processed, so that they are not read twice."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def spread(count: int, most: int) -> list[int]:
 
 
 class Samples:
-    """Rows of a few slices, and whole slices until they are read for the first time.
+    """Rows of a few slices, and whole slices until they are used for the first time.
 
     Parameters
     ----------
     count : int
         Number of slices of the stack.
     whole : bool
-        Whether to keep whole slices. Of what can only be read in order, reading one less saves nothing.
+        Whether to keep whole slices. This is useless for a stack that can only be read in order.
 
     """
 
@@ -42,12 +42,12 @@ class Samples:
         self._slices: dict[int, NDArray[Any]] = {}
 
     def numbers(self, size: int) -> list[int]:
-        """Slices of which rows are kept, for slices of so many bytes: more where all of them fit in memory."""
+        """Numbers of the slices whose rows are kept, for a given slice size in bytes; more if all fit in memory."""
         small = RANGE_SLICES * size <= _KEPT_BYTES
         return spread(self._count, RANGE_SLICES if small else _SAMPLE_SLICES)
 
     def keep(self, number: int, values: NDArray[Any], row_axis: int, width: int) -> NDArray[Any] | None:
-        """Keep of a slice what there is a use and room for; return its rows if it is one of those."""
+        """Store the useful part of a slice, if there is room; return its rows if they are kept."""
         if self._whole and values.nbytes <= _KEPT_BYTES - sum(v.nbytes for v in self._slices.values()):
             self._slices[number] = values
         if number not in self.numbers(values.nbytes):
@@ -57,20 +57,20 @@ class Samples:
         return self._rows.setdefault(number, values.take(rows, row_axis))
 
     def rows(self, number: int) -> NDArray[Any] | None:
-        """The rows that are kept of a slice."""
+        """The stored rows of a slice, or None."""
         return self._rows.get(number)
 
     def take(self, number: int) -> NDArray[Any] | None:
-        """A slice that is kept; it is not kept any longer."""
+        """Return a stored slice and remove it from the cache."""
         return self._slices.pop(number, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process reads whole slices itself.
+        # Whole slices are not sent to another process, which reads them itself.
         return {**self.__dict__, "_slices": {}}
 
 
 def _strips(height: int, count: int) -> NDArray[np.intp]:
-    """Numbers of the rows of so many strips, evenly spread; all rows if the strips cover them."""
+    """Row numbers of `count` evenly spaced strips; all rows if the strips cover them."""
     whole = height // SAMPLE_ROWS
     if count >= whole:
         return np.arange(height)

@@ -1,9 +1,10 @@
-"""What is wrong with the sensor and not in the scene: hot and dead pixels, dust, uneven illumination.
+"""Defects of the sensor: hot and dead pixels, dust and uneven illumination.
 
-A hot pixel keeps its place on the sensor while frames move, so that alignment draws it out into a trail. It is known
-by what no lens can do: one pixel stands out from all its neighbours, which are alike, in every frame, whether the
-scene is sharp there or blurred. What is larger than a pixel, as dust and what a colour filter array makes of a hot
-pixel, looks like a part of the scene in each frame. It is known only where the scene moves and it does not.
+A hot pixel has a fixed position on the sensor while the scene moves between frames, so alignment would turn it into a
+trail. It is detected by a pattern that no lens can produce: a single pixel differs from all its neighbours, which are
+similar to each other, in every frame, whether the scene is sharp there or blurred. Larger defects, such as dust or a
+hot pixel spread by the colour filter array, look like parts of the scene in a single frame. They can only be detected
+if the scene moves and they do not.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from defocus_backend.stacks.samples import spread
 from defocus_backend.stacks.source import SliceSource, StackLike
 
 _LEAST_FRAMES, _MOST_FRAMES = 3, 12
-"""Frames that must show a pixel among neighbours that are not clipped, and frames that are looked at."""
+"""Smallest number of frames with unclipped neighbours of a pixel, and largest number of frames that are read."""
 _EXCESS = 0.03
-"""Least excess over the brightest neighbour, as a share of the value range."""
+"""Smallest excess over the brightest neighbour, as a fraction of the value range."""
 _NOISE_EXCESS = 8.0
-"""The same in standard deviations of the difference of neighbours."""
+"""Smallest excess in standard deviations of the difference between neighbours."""
 _ALONE = 2.0
-"""How many times the range of the neighbours the excess has to be in the median frame; a point of light through the
-sharpest of lenses, of sigma 0.5 px, has 4 in focus and less than 1 from a sigma of 0.9 px on."""
+"""Smallest ratio of the excess to the range of the neighbours, in the median frame. A point of light through the
+sharpest lens (sigma 0.5 px) has a ratio of 4 in focus, and less than 1 above a sigma of 0.9 px."""
 _MOST_SHARE = 0.005
-"""Share of the pixels above which it is no defect of the sensor but the kind of picture."""
+"""If a larger share of the pixels stands out, this is a property of the picture and not a defect of the sensor."""
 _DARK_FLAT = 0.05
-"""Share of the median of a flat frame below which a pixel says nothing."""
+"""Pixels of a flat frame below this fraction of its median are unusable."""
 _MOST_DARK = 0.1
-"""Share of a flat frame that may be dark."""
+"""Largest share of a flat frame that may be dark."""
 _AROUND = 2
-"""Pixels beyond the nearest good one from which a bad one is filled."""
+"""A bad pixel is filled from good pixels up to this distance beyond the nearest good one, in px."""
 _RING = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-"""Steps to the eight neighbours."""
+"""Offsets of the eight neighbours."""
 
 
 class RepairedStack(ChangedStack):
-    """Slices without the defects of their sensor: divided by a flat frame, bad pixels filled from their surroundings.
+    """Slices with repaired sensor defects: divided by a flat frame, and with bad pixels filled from their surroundings.
 
     Parameters
     ----------
@@ -52,13 +53,13 @@ class RepairedStack(ChangedStack):
     bad : (H, W) bool array
         Pixels that are filled.
     flat : (H, W, 1) or (H, W, C) float array or None
-        What every slice is divided by.
+        Array by which every slice is divided.
 
     Attributes
     ----------
     bad : (H, W) bool array
     spots : int
-        Number of places that are filled, each of touching pixels.
+        Number of connected groups of filled pixels.
     """
 
     @names_bad_arguments
@@ -93,7 +94,7 @@ class RepairedStack(ChangedStack):
 
 
 class _Fill:
-    """Fills pixels by the mean of the good ones around them, nearer ones counting more."""
+    """Fills pixels with the mean of the good pixels around them, weighted by distance."""
 
     def __init__(self, bad: NDArray[np.bool_]) -> None:
         height, width = bad.shape
@@ -121,7 +122,7 @@ class _Fill:
         self._matrix = sparse.csr_matrix((weights, (targets, sources)), shape=(len(y), bad.size))
 
     def __call__(self, plane: NDArray[Any], begin: int, first: int, last: int) -> None:
-        """Fill in place the rows `first` to `last` - 1 of a plane that begins with row `begin`."""
+        """Fill the rows `first` to `last` - 1 of a plane that begins with row `begin`, in place."""
         ours = (self._rows >= first) & (self._rows < last)
         if not ours.any():
             return
@@ -141,29 +142,29 @@ def repair_stack(
     flat_frame: ArrayLike | None = None,
     cancel: CancelCallback | None = None,
 ) -> SliceSource:
-    """The slices of a stack without hot and dead pixels and, with a flat frame, without dust and shading.
+    """Repair hot and dead pixels of a stack and, with a flat frame, dust and shading.
 
-    Frames are taken as they come from the sensor: repair them before they are aligned.
+    The frames must be unaligned, as they come from the sensor: repair them first, then align them.
 
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The slices. Up to 12 are read, the more the more defects there may be; two or three where there are none.
+        The slices. Two or three are read if there are no defects, and up to 12 if there are candidates.
     channel_axis : int or None
-        Channel axis of one slice; not needed for a stack that knows it.
+        Channel axis of one slice; not needed for a stack that already has one.
     hot_pixels : bool
-        Look for pixels that are brighter, or darker, than all their neighbours in every slice. At least three slices
-        are needed.
+        Repair pixels that are brighter, or darker, than all their neighbours in every slice. At least three slices are
+        needed.
     flat_frame : (H, W[, C]) array_like or None
-        Picture of an evenly lit surface, out of focus, through the same lens. Slices are divided by it, relative to
-        its median. Where it has less than 5 % of that, the pixel is filled from its surroundings.
+        Picture of an evenly lit surface, out of focus, taken with the same lens. Slices are divided by it, relative to
+        its median. Pixels below 5 % of the median are filled from their surroundings.
     cancel : callable or None
         See `defocus_backend.progress`.
 
     Returns
     -------
     SliceSource
-        A `RepairedStack` where there was something to repair, else the slices as they are.
+        A `RepairedStack` if there is something to repair; otherwise the unchanged slices.
 
     Raises
     ------
@@ -178,13 +179,13 @@ def repair_stack(
 
 
 def find_hot_pixels(slices: SliceSource, cancel: CancelCallback | None = None) -> NDArray[np.bool_]:
-    """Where (H, W) one pixel is brighter, or darker, than its neighbours in every slice; nowhere in less than three."""
+    """Mask (H, W) of pixels that are brighter, or darker, than their neighbours in every slice (three or more)."""
     none = np.zeros(slices.plane_shape, dtype=bool)
     if len(slices) < _LEAST_FRAMES or slices.dtype == np.bool_ or min(slices.plane_shape) < 3:
         return none
     numbers = spread(len(slices), _MOST_FRAMES)
     if not slices.forward:
-        # The ends first: what is sharp in one of them is blurred in the other.
+        # Read both ends first, because objects that are sharp in one of them are blurred in the other.
         numbers = [numbers[0], numbers[-1], *numbers[1:-1]]
     low, high = slices.value_range
     reporter = Reporter(len(numbers), "slices", None, cancel)
@@ -201,8 +202,8 @@ def find_hot_pixels(slices: SliceSource, cancel: CancelCallback | None = None) -
 
 
 def _planes(slices: SliceSource, number: int) -> NDArray[Any]:
-    """Colours of a slice (C, H, W), NaN where it has none if anything is missing."""
-    from defocus_backend.arrays import hidden_pixels  # it imports torch, which describing a stack does not need
+    """Colours of a slice (C, H, W), with NaN for missing pixels."""
+    from defocus_backend.arrays import hidden_pixels  # imported late: it loads torch, which a description does not need
 
     values = slices.plane(number)
     hidden = hidden_pixels(values, slices.channel_axis)
@@ -212,16 +213,16 @@ def _planes(slices: SliceSource, number: int) -> NDArray[Any]:
 
 
 class _Candidates:
-    """Pixels that may be hot, or dead, and what the frames so far say of them.
+    """Candidates for hot or dead pixels, with the evidence from the frames so far.
 
     Attributes
     ----------
     where : (3, n) int array
         Colour, row and column.
     sign : (n,) int array
-        1 where it is brighter than its neighbours, -1 where darker.
+        1 if the pixel is brighter than its neighbours, -1 if it is darker.
     least : float
-        Excess that counts.
+        Smallest significant excess.
     alone : list of (n,) float arrays
         For each frame, excess over the range of the neighbours; NaN where these are clipped.
     """
@@ -233,7 +234,7 @@ class _Candidates:
 
     @classmethod
     def of(cls, planes: NDArray[Any], span: float) -> _Candidates:
-        """Those of the first frame (C, H, W); the outermost pixels have too few neighbours."""
+        """Candidates in the first frame (C, H, W), without the outermost pixels, which have too few neighbours."""
         noise = np.median(np.abs(np.diff(planes[:, ::16].astype(np.float32), axis=2))) / 0.6745
         least = float(max(_EXCESS * span, _NOISE_EXCESS * noise))
         places, signs = [], []
@@ -246,7 +247,7 @@ class _Candidates:
         return found.seen_in(planes)
 
     def seen_in(self, planes: NDArray[Any]) -> _Candidates:
-        """Those that stand out in this frame too."""
+        """The candidates that stand out in this frame too."""
         colour, y, x = self.where
         ring = np.stack([planes[colour, y + dy, x + dx] for dy, dx in _RING]).astype(np.float32)
         middle = planes[colour, y, x].astype(np.float32)
@@ -254,7 +255,7 @@ class _Candidates:
         excess = np.where(self.sign > 0, middle - high, low - middle)
         with np.errstate(invalid="ignore", divide="ignore"):
             alone = excess / np.maximum(high - low, self.least / _NOISE_EXCESS)
-        # Beside clipped neighbours nothing can stand out.
+        # A pixel beside clipped neighbours cannot stand out.
         clipped = (np.where(self.sign > 0, high, -low) >= np.where(self.sign > 0, _top(planes), 0)) | np.isnan(excess)
         kept = clipped | (excess > self.least)
         alone = np.where(clipped, np.nan, alone).astype(np.float32)
@@ -262,7 +263,7 @@ class _Candidates:
         return _Candidates(self.where[:, kept], self.sign[kept], self.least, [*before, alone[kept]])
 
     def confirmed(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Where (H, W) enough frames agree."""
+        """Mask (H, W) of candidates that enough frames confirm."""
         frames = np.stack(self.alone)
         enough = np.isfinite(frames).sum(0) >= _LEAST_FRAMES
         middle = np.nanmedian(frames[:, enough], axis=0)
@@ -272,24 +273,24 @@ class _Candidates:
 
 
 def _stands_out(plane: NDArray[Any], sign: int, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of what exceeds its four nearest neighbours, or stays below them; in the plane's own dtype."""
+    """Rows and columns of pixels above, or below, their four nearest neighbours; computed in the dtype of the plane."""
     inner = plane[1:-1, 1:-1]
     pick = np.maximum if sign > 0 else np.minimum
     ends = pick(plane[1:-1, :-2], plane[1:-1, 2:])
     pick(ends, plane[:-2, 1:-1], out=ends)
     pick(ends, plane[2:, 1:-1], out=ends)
-    most = pick(inner, ends)  # never on the other side of the ends: no overflow
+    most = pick(inner, ends)  # the difference keeps its sign, so there is no overflow
     y, x = np.nonzero((most - ends if sign > 0 else ends - most) > least)
     return y + 1, x + 1
 
 
 def _top(planes: NDArray[Any]) -> float:
-    """Value at which whole numbers are clipped."""
+    """Value at which integers are clipped."""
     return float(np.iinfo(planes.dtype).max) if np.issubdtype(planes.dtype, np.integer) else np.inf
 
 
 def _flat(flat_frame: ArrayLike, slices: SliceSource) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A flat frame relative to its median, (H, W, 1) or (H, W, colours), and where it is dark."""
+    """A flat frame relative to its median, (H, W, 1) or (H, W, colours), and the mask of its dark pixels."""
     given = np.asarray(flat_frame)
     planes = given[..., None] if given.ndim == 2 else given
     if given.ndim == 3 and slices.channel_axis is not None and given.shape == slices.layout:

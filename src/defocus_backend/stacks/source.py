@@ -1,4 +1,4 @@
-"""One series of slices, read one at a time, in whatever form it comes."""
+"""The series of slices of a focal stack, read one at a time, from any kind of storage."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from defocus_backend.arrays import Image
 
 StackLike = ArrayLike | Iterable[ArrayLike] | Callable[[], Iterable[ArrayLike]]
-"""What can be made into a `SliceSource`."""
+"""Types that can be converted to a `SliceSource`."""
 
 WHOLE = slice(None)
 """All rows of a slice."""
 
 
 class Reader(Protocol):
-    """Reads one slice; it can be pickled wherever its source can."""
+    """Reads one slice. It can be pickled if its data can."""
 
     def __call__(self, number: int, rows: slice) -> Any:
-        """The slice of this number, or only these of its rows; a masked array where pixels are hidden."""
+        """Return a slice, or only some of its rows; a masked array if pixels are hidden."""
 
 
 class SliceSource(Sequence[NDArray[Any]]):
@@ -35,25 +35,25 @@ class SliceSource(Sequence[NDArray[Any]]):
     Parameters
     ----------
     reader : Reader or None
-        Reads one slice. None in a subclass that has a `_read` instead.
+        Reads one slice. None in a subclass that defines `_read` instead.
     count : int
         Number of slices.
     channel_axis : int or None
         Channel axis of one slice; None for gray.
     value_range : (float, float), SliceSource or None
-        Values that count as 0 and 1; those of another source, of which this one is made; or None to find them.
+        Values that count as 0 and 1; or another source whose range is used; or None to find them.
     layout : tuple of int or None
-        Shape of one slice, where it is known without reading one.
+        Shape of one slice, if it is known without reading one.
     dtype : numpy.dtype or None
-        Of the slices, where it is known without reading one.
+        Type of the slices, if it is known without reading one.
     argument : str
         Name of the stack in error messages.
     order : sequence of int or None
         Number of every slice in the series from which it was selected; by default 0 to N - 1.
     partial : bool
-        Whether a slice may have no valid pixel at all, as a few rows of a masked one.
+        Whether a slice may have no valid pixel, such as a few rows of a masked slice.
     forward : bool
-        Whether slices can only be read in order; going back then reads from the start.
+        Whether slices can only be read in order. Going back then starts from the first slice.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class SliceSource(Sequence[NDArray[Any]]):
             self._check_layout(layout)
 
     def _read(self, number: int, rows: slice) -> Any:
-        assert self._reader is not None, "a subclass without a reader has its own `_read`"
+        assert self._reader is not None, "a subclass without a reader must define `_read`"
         return self._reader(number, rows)
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class SliceSource(Sequence[NDArray[Any]]):
 
     @property
     def layout(self) -> tuple[int, ...]:
-        """Shape of one slice: (H, W), or with the channels at `channel_axis`."""
+        """Shape of one slice: (H, W), with channels at `channel_axis` if there are any."""
         if self._layout is None:
             self._look_at_first()
         assert self._layout is not None
@@ -119,7 +119,7 @@ class SliceSource(Sequence[NDArray[Any]]):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the slices."""
+        """Type of the slices."""
         if self._dtype is None:
             self._look_at_first()
         assert self._dtype is not None
@@ -127,17 +127,17 @@ class SliceSource(Sequence[NDArray[Any]]):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, H, W), with the channels where they are in a slice: (N, H, W, C) or (N, C, H, W)."""
+        """Shape of the stack: (N, H, W), (N, H, W, C) or (N, C, H, W)."""
         return (self._count, *self.layout)
 
     @property
     def ndim(self) -> int:
-        """Number of axes, that of the slices included."""
+        """Number of axes, including the axis of the slices."""
         return len(self.shape)
 
     @property
     def axes(self) -> str:
-        """Letters of the axes: Z, Y, X and S for colour samples."""
+        """Letters of the axes: Z, Y, X, and S for colour samples."""
         letters = list("YX")
         if self.channel_axis is not None:
             letters.insert(self.channel_axis % 3, "S")
@@ -161,28 +161,28 @@ class SliceSource(Sequence[NDArray[Any]]):
         return self.axes[1:].index("Y")
 
     def origin(self, number: int) -> str:  # noqa: ARG002
-        """Where a slice came from, such as a file and its page; empty where that is unknown."""
+        """Origin of a slice, such as a file and its page; empty if unknown."""
         return ""
 
     def label(self, number: int) -> str:
-        """A slice's name in error messages, by its number in the series from which it was selected."""
+        """Name of a slice in error messages, with its number in the original series."""
         origin = self.origin(number)
         return f"{self.argument}[{self.order[number]}]" + (f" ({origin})" if origin else "")
 
     def plane(self, number: int) -> NDArray[Any]:
-        """Read one slice; a masked array where pixels are hidden.
+        """Read one slice; a masked array if pixels are hidden.
 
         Raises
         ------
         InputError
-            If its shape or dtype is not that of the first slice.
+            If its shape or dtype differs from the first slice.
         """
         number = range(self._count)[number]
         kept = self._samples.take(number)
         return self.part(number) if kept is None else kept
 
     def __getitem__(self, key: Any) -> Any:
-        """A slice by its number; several as another source; with further indices, a part of a slice."""
+        """Return a slice by its number, several slices as a new source, or with further indices a part of a slice."""
         if isinstance(key, tuple):
             first, *rest = key
             found = self[first]
@@ -198,7 +198,7 @@ class SliceSource(Sequence[NDArray[Any]]):
         return np.stack([np.asarray(plane, dtype=dtype) for plane in self])
 
     def rows(self, first: int, last: int) -> SliceSource:
-        """The rows `first` to `last` - 1 of every slice, on the value range of the whole slices; nothing is read."""
+        """The rows `first` to `last` - 1 of every slice, with the value range of the whole stack; nothing is read."""
         layout = list(self.layout)
         start, stop, _ = slice(first, last).indices(layout[self.row_axis])
         if stop <= start:
@@ -207,13 +207,13 @@ class SliceSource(Sequence[NDArray[Any]]):
         return self._derived(_RowsOf(self, start, stop), self._count, tuple(layout), self.order, partial=True)
 
     def select(self, numbers: Sequence[int]) -> SliceSource:
-        """Some of the slices, or all in another order, on the value range of the whole series; nothing is read."""
+        """Some slices, or all in another order, with the value range of the whole stack; nothing is read."""
         chosen = tuple(range(self._count)[int(n)] for n in numbers)
         order = [self.order[n] for n in chosen]
         return self._derived(_Selected(self, chosen), len(chosen), self._layout, order, partial=self.partial)
 
     def on_range(self, value_range: tuple[float, float] | None) -> SliceSource:
-        """The same slices on a value range that is given; with None the source itself."""
+        """The same slices with the given value range; with None, the source itself."""
         if value_range is None:
             return self
         found = self._derived(
@@ -225,16 +225,16 @@ class SliceSource(Sequence[NDArray[Any]]):
         return found
 
     def images(self) -> Iterator[Image]:
-        """All slices in order as `Image`s in the unit range of the stack."""
+        """Iterate over all slices, as `Image`s in the unit range of the stack."""
         return (self.image(number) for number in range(self._count))
 
     def image(self, number: int) -> Image:
         """One slice as an `Image` in the unit range of the stack."""
-        value_range = self.value_range  # first, since it may read this slice and keep it
+        value_range = self.value_range  # found first, because this may read and cache the slice
         return self._as_image(self.plane(number), number, value_range, self.partial)
 
     def missing(self, number: int) -> NDArray[np.bool_] | None:
-        """Where (H, W) a slice has no value: NaN, infinite, hidden by a mask or transparent; None if it has all."""
+        """Mask (H, W) of missing pixels: NaN, infinite, hidden by a mask or transparent; None if there are none."""
         from defocus_backend.arrays import hidden_pixels
 
         values = self.plane(number)
@@ -250,10 +250,10 @@ class SliceSource(Sequence[NDArray[Any]]):
 
     @property
     def value_range(self) -> tuple[float, float]:
-        """Values that count as 0 and 1, found once for the whole stack.
+        """Values that count as 0 and 1, determined once for the whole stack.
 
-        That of the dtype for bool and uint8. Else the widest of those of nine slices, evenly spread: [0, 1] for floats
-        within it, or the 0.1 and 99.9 percentiles, see `as_image`. What is made of this source has the same range.
+        The range of the dtype for bool and uint8. Otherwise the union of the ranges of nine evenly spaced slices: [0,
+        1] for floats within it, or the 0.1 and 99.9 percentiles, see `as_image`. Derived sources share it.
         """
         if isinstance(self._range, SliceSource):
             return self._range.value_range
@@ -262,9 +262,9 @@ class SliceSource(Sequence[NDArray[Any]]):
         return self._range
 
     def sample(self) -> Iterator[Image]:
-        """Strips of `SAMPLE_ROWS` rows of a few slices, both evenly spread, as `Image`s.
+        """Evenly spaced strips of `SAMPLE_ROWS` rows, from a few evenly spaced slices, as `Image`s.
 
-        A slice that is missing in all of these rows is left out.
+        A slice without any valid pixel in these rows is left out.
         """
         value_range = self.value_range
         for number in self._samples.numbers(int(np.prod(self.layout)) * self.dtype.itemsize):
@@ -288,7 +288,7 @@ class SliceSource(Sequence[NDArray[Any]]):
             lows.append(image.low)
             highs.append(image.high)
             self._keep(number, values)
-            del values, image  # before the next one is read, not after
+            del values, image  # free the slice before the next one is read
         return min(lows), max(highs)
 
     def _keep(self, number: int, values: NDArray[Any]) -> NDArray[Any] | None:
@@ -308,7 +308,7 @@ class SliceSource(Sequence[NDArray[Any]]):
         )
 
     def part(self, number: int, rows: slice = WHOLE) -> NDArray[Any]:
-        """Read a slice, or some of its rows, from where it lies; see `plane`."""
+        """Read a slice, or some of its rows, from the storage; see `plane`."""
         values = np.asanyarray(self._read(number, rows))
         if self._layout is None or self._dtype is None:
             if number:
@@ -362,7 +362,7 @@ class Derived(SliceSource):
     """Some rows, or some slices, of another source."""
 
     def origin(self, number: int) -> str:
-        """Where the other source has the slice from."""
+        """Origin of the slice in the other source."""
         reader = self._reader
         assert isinstance(reader, _RowsOf | _Selected)
         return reader.source.origin(reader.number(number))
@@ -375,7 +375,7 @@ class _RowsOf:
         self.source, self._first, self._last = source, first, last
 
     def number(self, number: int) -> int:
-        """Of a slice in the source."""
+        """Number of a slice in the source."""
         return number
 
     def __call__(self, number: int, rows: slice) -> Any:
@@ -391,7 +391,7 @@ class _Selected:
         self.source, self._numbers = source, numbers
 
     def number(self, number: int) -> int:
-        """Of a slice in the source."""
+        """Number of a slice in the source."""
         return self._numbers[number]
 
     def __call__(self, number: int, rows: slice) -> Any:

@@ -146,7 +146,7 @@ def test_other_json_is_refused(tmp_path: Path) -> None:
 def test_an_alignment_of_another_stack_is_refused() -> None:
     known = shifted((0, 0), (1, 1))
     for frames in (np.zeros((3, 40, 60)), np.zeros((2, 40, 61))):
-        with pytest.raises(InputError, match="the alignment is of"):
+        with pytest.raises(InputError, match="as in the alignment"):
             apply_alignment(frames, known)
 
 
@@ -164,5 +164,5 @@ def test_whether_alignment_is_needed(scene: np.ndarray, make: Make) -> None:
     assert breathing.needed
     assert "scale +1.0" in breathing.reason
     blank = alignment_needed(np.zeros((5, 64, 64), np.uint8))
-    assert (blank.needed, blank.reason) == (False, "no two frames are alike enough to compare")
+    assert (blank.needed, blank.reason) == (False, "no two frames are similar enough to compare")
     assert not alignment_needed(still.frames[:1]).needed

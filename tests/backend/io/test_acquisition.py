@@ -137,7 +137,7 @@ def test_through_the_command_line(tmp_path: Path) -> None:
 def test_ome_zarr_has_no_place_for_it_which_is_said(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     image = open_nd(source(tmp_path / "a.ome.tif"))
-    with pytest.warns(DefocusWarning, match="OME-Zarr has no place for date, exposures"):
+    with pytest.warns(DefocusWarning, match="OME-Zarr cannot store date, exposures"):
         write_nd(tmp_path / "b.ome.zarr", PIXELS, axes="TCZYX", like=image)
 
 
@@ -153,7 +153,7 @@ def test_broken_xml_is_said_and_the_pages_are_read(tmp_path: Path) -> None:
         for number, page in enumerate(PIXELS[0, 0]):
             xml = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="'
             tiff.write(page, metadata=None, contiguous=False, description=None if number else xml + "</OME>")
-    with pytest.warns(DefocusWarning, match="its OME-XML is damaged .*; opened by its pages"):
+    with pytest.warns(DefocusWarning, match="its OME-XML is damaged .*; the pages are read"):
         found = open_nd(tmp_path / "a.ome.tif")
     assert found.axes == "ZYX"
     np.testing.assert_array_equal(np.asarray(found), PIXELS[0, 0])

@@ -30,7 +30,7 @@ def test_an_order_that_somebody_chose_stays(tmp_path: Path) -> None:
     assert frames(paths) == tuple(paths)
     assert frames(paths[::-1]) == tuple(paths[::-1])
     mixed = [paths[n] for n in (3, 1, 2, 10)]
-    with pytest.warns(DefocusWarning, match="neither rise nor fall"):
+    with pytest.warns(DefocusWarning, match="neither increase nor decrease"):
         assert frames(mixed) == tuple(mixed)
     plain = made(tmp_path, "near.png", "far.png", "middle.png")
     assert frames(plain) == tuple(plain)

@@ -59,12 +59,12 @@ def test_a_set_of_files_with_a_circle_in_another_file(tmp_path: Path) -> None:
     assert open_nd(tmp_path / "a.ome.tif").shape == (2, 5, 6)
     (at,) = pages_at(tmp_path / "b.ome.tif")
     point(tmp_path / "b.ome.tif", 0, at, "<")
-    with pytest.raises(FileError, match=r"b\.ome\.tif.*circle"):
+    with pytest.raises(FileError, match=r"b\.ome\.tif.*in a loop"):
         open_nd(tmp_path / "a.ome.tif")
     for claim, match in (
-        ({"other": "../b.ome.tif", "count": 1}, "own folder"),
-        ({"other": "..\\b.ome.tif", "count": 1}, "own folder"),
-        ({"other": "/etc/b.ome.tif", "count": 1}, "own folder"),
+        ({"other": "../b.ome.tif", "count": 1}, "the same folder"),
+        ({"other": "..\\b.ome.tif", "count": 1}, "the same folder"),
+        ({"other": "/etc/b.ome.tif", "count": 1}, "the same folder"),
         ({"other": "c.ome.tif", "count": 10**12}, "claims"),
     ):
         with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tiff:

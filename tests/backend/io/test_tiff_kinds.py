@@ -111,7 +111,7 @@ def test_white_at_zero_of_signed_whole_numbers_floats_and_bool(tmp_path: Path) -
     tifffile.imwrite(tmp_path / "i.tif", ~signed, photometric="miniswhite")
     np.testing.assert_array_equal(read_image(tmp_path / "i.tif").array, signed)
     tifffile.imwrite(tmp_path / "f.tif", values("float32", *SHAPE) * 9, photometric="miniswhite")
-    with pytest.raises(FileError, match="which value is black"):
+    with pytest.raises(FileError, match="the value of black"):
         read_image(tmp_path / "f.tif")
     mask = values("bool", *SHAPE)
     tifffile.imwrite(tmp_path / "b.tif", mask)  # tifffile labels every bool array as white at 0

@@ -185,5 +185,5 @@ def test_what_is_no_single_stack_is_refused(stack: np.ndarray) -> None:
         as_source(as_source(stack), value_range=(3, 3))
     lengths = iter([3, 2])
     shrinking = as_source(lambda: iter(stack[: next(lengths)]))
-    with pytest.raises(InputError, match="later reading"):
+    with pytest.raises(InputError, match="later pass"):
         np.asarray(shrinking)
