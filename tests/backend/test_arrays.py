@@ -207,7 +207,7 @@ def test_where_alpha_is_zero_pixels_are_missing(dtype: type) -> None:
 def test_floats_that_are_a_part_of_a_wider_range() -> None:
     """12 bits in 16, divided by 65535: the range is found as for the whole numbers that they were."""
     whole = np.random.default_rng(0).integers(100, 4000, (40, 50)).astype(np.uint16)
-    with pytest.warns(DefocusWarning, match=r"0\.00\d+ to 0\.0\d+ count as black and white"):
+    with pytest.warns(DefocusWarning, match=r"0\.00\d+ counts as black, 0\.0\d+ as white"):
         found = as_image(whole / 65535)
     expected = as_image(whole)
     assert found.low * 65535 == pytest.approx(expected.low)

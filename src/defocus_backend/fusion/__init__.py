@@ -1,4 +1,4 @@
-"""Multi-focus fusion: a focal stack becomes one all-in-focus image (paper, section 5.3)."""
+"""Multi-focus fusion of a focal stack into one all-in-focus image (paper, section 5.3)."""
 
 from defocus_backend.fusion.by_index import affected_pixels, decision_reach, fuse_by_index
 from defocus_backend.fusion.fuse import fuse, fuse_each, fuse_nd

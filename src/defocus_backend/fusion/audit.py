@@ -1,7 +1,7 @@
-"""How far a fused picture is to be trusted: detail that it lost, detail that it made up, values that no slice has.
+"""Audit of a fused picture: lost detail, made-up detail, and values outside the range of the slices.
 
-Blocks are compared by the root mean square of their Laplacian, an idea of MacroStack's regression gate. A block is
-*soft* where it has less than 0.7 of the detail of the sharpest slice, *made up* where it has over 1.5 times that of
+Blocks are compared by the root mean square of their Laplacian, as in MacroStack's regression gate. A block is *soft* if
+it has less than 0.7 times the detail of the sharpest slice, and *made up* if it has more than 1.5 times the detail of
 every slice.
 """
 
@@ -27,29 +27,31 @@ _SOFT, _MADE_UP = 0.7, 1.5
 _NOISE_GAIN = 20.0
 """Variance of the Laplacian of white noise of variance 1."""
 _ABOVE_NOISE = 2.0
-"""Multiple of the noise's own energy below which a block has no detail that could be lost or made up."""
+"""A block has no significant detail if its energy is below this multiple of the noise energy."""
 _BINS = 16
-"""Classes of brightness that have a noise of their own each: light is the noisier, the brighter it is."""
+"""Number of brightness classes with separate noise estimates, because noise increases with brightness."""
 _CALM = 0.5
-"""Share of the blocks of a brightness that hold noise alone: at most places most slices are out of focus."""
+"""Share of the blocks of a brightness that are assumed to contain only noise, because most slices are out of focus at
+most places."""
 _LEAST_BLOCKS = 32
-"""Fewest blocks that the noise at a brightness is estimated from."""
+"""Smallest number of blocks for a noise estimate at one brightness."""
 _NOISIER = 9.0
-"""Most energy of the noise at any brightness, against that of the whole slice: else it may be detail."""
+"""Largest noise energy at any brightness, relative to the whole slice; higher values may be detail."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What a fused picture lost and made up.
+    """Lost and made-up detail of a fused picture.
 
     Attributes
     ----------
     ratio : (h, w) float32 array
-        Detail of the fused picture divided by that of the sharpest slice, block by block; 1 where it is noise alone.
+        Detail of the fused picture divided by that of the sharpest slice, for each block; 1 for blocks that contain
+        only noise.
     soft, made_up : float
-        Share of the blocks that lost detail, and that have detail of their own.
+        Share of the blocks that lost detail, and of those with made-up detail.
     outside : float
-        Share of the pixels that lie outside the range of all slices.
+        Share of the pixels outside the range of all slices.
     block : int
         Side of a block in pixels.
     """
@@ -61,14 +63,14 @@ class Audit:
     block: int = BLOCK
 
     def to_dict(self) -> dict[str, Any]:
-        """The shares as plain numbers."""
+        """The shares as a dictionary of numbers."""
         return {"soft": self.soft, "made_up": self.made_up, "outside": self.outside, "block": self.block}
 
     def report(self) -> str:
-        """The shares in words."""
+        """The shares as a sentence."""
         return (
             f"{self.soft:.1%} of the blocks are soft, {self.made_up:.1%} are made up; "
-            f"{self.outside:.2%} of the pixels lie outside the range of the slices"
+            f"{self.outside:.2%} of the pixels are outside the range of the slices"
         )
 
 
@@ -87,18 +89,18 @@ class DetailBlocks:
         self._means: list[NDArray[np.float32]] = []
 
     def add(self, gray: Tensor) -> None:
-        """Take in one slice (H, W), unit range."""
+        """Add one slice (H, W), in the unit range."""
         self._energies.append(block_energy(gray, self.block).cpu().numpy())
         self._means.append(cell_mean(gray, self.block).cpu().numpy())
 
     def audit(self, fused: Tensor, noise: float, outside: float = 0.0) -> Audit:
-        """Compare a fused picture (H, W), unit range, with the slices.
+        """Compare a fused picture (H, W), in the unit range, with the slices.
 
         Parameters
         ----------
         fused : (H, W) tensor
         noise : float
-            Standard deviation of the noise of one slice, unit range.
+            Standard deviation of the noise of one slice, in the unit range.
         outside : float
             Share of the pixels outside the range of the slices.
 
@@ -109,7 +111,7 @@ class DetailBlocks:
         own = block_energy(fused, self.block).cpu().numpy()
         energies = np.stack(self._energies)
         floors = self._noise_energy(energies, _NOISE_GAIN * noise**2)
-        # A mean over slices has less noise than each of them: what counts as lost is what lies above the noise.
+        # A mean over slices has less noise than each of them, so only energy above the noise counts as lost detail.
         signals = (energies - floors).clip(0)
         best = signals.argmax(0)[None]
         signal, floor, most = (np.take_along_axis(maps, best, 0)[0] for maps in (signals, floors, energies))
@@ -126,7 +128,7 @@ class DetailBlocks:
         )
 
     def _noise_energy(self, energies: NDArray[np.float32], base: float) -> NDArray[np.float64]:
-        """Energy (N, h, w) that the noise alone has in each block by its brightness, `base` or more."""
+        """Noise energy (N, h, w) of each block according to its brightness; at least `base`."""
         means = np.stack(self._means)
         number = np.clip((means * _BINS).astype(int), 0, _BINS - 1)
         middles, found = [], []
@@ -141,7 +143,7 @@ class DetailBlocks:
 
 
 def block_energy(gray: Tensor, block: int = BLOCK) -> Tensor:
-    """Mean square of the Laplacian of a picture (H, W) in blocks; narrower last blocks count what they have."""
+    """Mean square of the Laplacian of a picture (H, W) in blocks; the last blocks may be narrower."""
     return cell_mean(laplacian(gray).square_(), block)
 
 
@@ -153,15 +155,16 @@ def audit(
     value_range: tuple[float, float] | None = None,
     block: int = BLOCK,
 ) -> Audit:
-    """Audit of a fused picture, whoever made it.
+    """Audit a fused picture from any program.
 
     Parameters
     ----------
     fused : (H, W[, C]) array_like
+        The fused picture.
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
         The slices, aligned with the picture.
     channel_axis : int or None
-        Channel axis of the picture and of one slice; not needed for a stack that knows it.
+        Channel axis of the picture and of one slice; not needed for a stack that already has one.
     value_range : (float, float) or None
         Values that count as 0 and 1, as in `fuse`.
     block : int
@@ -174,7 +177,7 @@ def audit(
     Raises
     ------
     InputError
-        If the picture does not fit the slices.
+        If the shape or the channels of the picture do not match the slices.
     """
     if not isinstance(block, int | np.integer) or block < 4:
         raise InputError("block", repr(block), "a whole number of pixels, 4 or more")
@@ -183,7 +186,7 @@ def audit(
     given = (int(picture.pixels.shape[0]), *picture.shape)
     wanted = (slices.colours, *slices.plane_shape)
     if given != wanted:
-        raise InputError("fused", f"{given} (C, H, W)", f"{wanted} as the slices have")
+        raise InputError("fused", f"{given} (C, H, W)", f"{wanted}, as in the slices")
     with torch.inference_mode():
         blocks, noises = DetailBlocks(block), []
         low, high = torch.full_like(picture.pixels, torch.inf), torch.full_like(picture.pixels, -torch.inf)

@@ -1,4 +1,4 @@
-"""Large planes are fused band by band, so that memory depends neither on the number of slices nor on their size."""
+"""Fusion of large planes in bands of rows, so that memory depends neither on the number of slices nor on their size."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCa
 from defocus_backend.stacks import SliceSource
 
 WHOLE_PIXELS = 6_000_000
-"""Largest plane that is fused at once; a fusion works with about 150 bytes for each of these pixels."""
+"""Largest plane that is fused at once, in pixels; a fusion needs about 150 bytes per pixel."""
 BAND_PIXELS = 5_400_000
-"""Pixels of a band with its halo: what is left of 3 GB holds the results of 20 megapixels."""
+"""Number of pixels of a band with its halo. The rest of 3 GB then has room for the results of 20 megapixels."""
 _HALO = 96
-"""Rows read on either side of a band. Beyond them no filter of the fusion reaches, and the network hardly."""
+"""Number of rows that are read on either side of a band. No filter of the fusion reaches further, and the network
+hardly."""
 SHOWN_SIDE = 1200
-"""Most pixels along the longer side of the image so far."""
+"""Largest side of the preview image, in pixels."""
 _FADE = 32
-"""Rows on either side of a seam in which the fused image goes over from one band to the next."""
+"""Number of rows on either side of a seam over which the fused image fades from one band to the next."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """Rows `start` .. `stop` - 1 of a plane, and the rows `first` .. `last` - 1 that are read for them."""
+    """A band: rows `start` .. `stop` - 1 of a plane, computed from rows `first` .. `last` - 1."""
 
     start: int
     stop: int
@@ -45,7 +46,7 @@ class Band:
 
     @property
     def inner(self) -> slice:
-        """Where the band's own rows lie among those that are read."""
+        """Position of the band's rows within the rows that are read."""
         return slice(self.start - self.first, self.stop - self.first)
 
     @classmethod
@@ -55,11 +56,11 @@ class Band:
 
 
 def bands_of(shape: tuple[int, int]) -> list[Band]:
-    """Bands of equal height that cover a plane (H, W); a single one if it is not large."""
+    """Bands of equal height that cover a plane (H, W); a single band for a plane that is not large."""
     height, width = shape
     if height * width <= WHOLE_PIXELS:
         return [Band.all(shape)]
-    # Very wide planes: the halo must not outweigh the band.
+    # On very wide planes, the halo must not be larger than the band.
     rows = max(BAND_PIXELS // width - 2 * _HALO, 2 * _HALO)
     count = -(-height // rows)
     edges = [round(n * height / count) for n in range(count + 1)]
@@ -73,10 +74,10 @@ def fuse_in_bands(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Fusion:
-    """Fuse one stack, band by band where its planes are large; parameters as for `fuse_slices`.
+    """Fuse one stack, in bands if its planes are large; parameters as in `fuse_slices`.
 
-    The values that count as black and white, the gains, the noise and a reversal of contrast are found once for the
-    whole stack. All slices are read once more for every band. Maps are cut at the seams, the fused image fades over.
+    The value range, the gains, the noise and a reversal of contrast are determined once for the whole stack. All slices
+    are read again for every band. Maps are cut at the seams; the fused image fades over them.
     """
 
     def fuse_band(rows: SliceSource, report: ProgressCallback | None) -> Fusion:
@@ -85,10 +86,10 @@ def fuse_in_bands(
     slices, gains = match_brightness(slices, settings.match_exposure, cancel)
     samples = list(slices.sample())
     noise, place = estimate_noise(samples), contrast_reversal([image.gray for image in samples])
-    # The samples are spread evenly, both ends included.
+    # The samples are evenly spaced and include both ends.
     reversal = None if place is None else place * (len(slices) - 1) / (len(samples) - 1)
     del samples
-    # A decision that needs the whole plane is not cut.
+    # A decision that needs the whole plane is not computed in bands.
     whole = settings.decider.settle is not None
     bands = [Band.all(slices.plane_shape)] if whole else bands_of(slices.plane_shape)
     return replace(band_by_band(fuse_band, slices, bands, progress), gains=gains)
@@ -100,7 +101,7 @@ def band_by_band(
     bands: Sequence[Band],
     progress: ProgressCallback | None = None,
 ) -> Fusion:
-    """What a function makes of the rows of each band, put together; with one band, of the stack as it is."""
+    """Apply a fusion function to the rows of each band and merge the results; with one band, apply it to the stack."""
     if len(bands) == 1:
         return fuse(slices, progress)
     result: Fusion | None = None
@@ -118,9 +119,9 @@ def band_by_band(
 
 
 class _Grown:
-    """The image so far of all bands, from that of the band in work; 0 below it.
+    """Preview of the whole image from the finished bands and the current one; 0 below it.
 
-    Its axes are at most `SHOWN_SIDE` long, whatever the size of the slices.
+    Its longer side is at most `SHOWN_SIDE`, whatever the size of the slices.
     """
 
     def __init__(self, preview: PreviewCallback, slices: SliceSource) -> None:
@@ -130,11 +131,11 @@ class _Grown:
         self._whole: NDArray[Any] | None = None
 
     def show(self, band: Band, image: Callable[[], NDArray[Any]]) -> None:
-        """Hand on a preview of one band."""
+        """Show a preview of one band."""
         self._preview(partial(self._put, band, image))
 
     def _put(self, band: Band, image: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        part = np.moveaxis(image(), self._axis, 0)  # at half the size of the band
+        part = np.moveaxis(image(), self._axis, 0)  # half the size of the band
         top, end = (-(-n // self._step) for n in (band.start, band.stop))
         rows = (np.arange(top, end) * self._step - band.first) // 2
         columns = slice(None, None, self._step // 2)
@@ -147,7 +148,7 @@ class _Grown:
 
 
 def _merge(whole: Fusion | None, part: Fusion, band: Band, height: int, image_axis: int) -> Fusion:
-    """Put what one band gave into the arrays of the whole; they are made with the first band."""
+    """Copy the result of one band into the arrays of the whole; the first band creates them."""
     merged: dict[str, NDArray[Any]] = {}
     known = {} if whole is None else whole.arrays()
     for name, value in part.arrays().items():
@@ -166,7 +167,7 @@ def _merge(whole: Fusion | None, part: Fusion, band: Band, height: int, image_ax
 
 
 def _put(whole: NDArray[Any], part: NDArray[Any], band: Band, fade: int) -> None:
-    """Copy a band's rows, and with `fade` those beyond its lower end, into which the next band then fades."""
+    """Copy a band's rows, and with `fade` also the rows below it, over which the next band then fades."""
     fade_in = fade if band.start else 0
     top, last = band.start + fade_in, min(band.last, band.stop + fade)
     whole[top:last] = part[top - band.first : last - band.first]

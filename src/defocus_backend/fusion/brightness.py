@@ -1,8 +1,8 @@
-"""Brightness of the slices of a stack against each other: a lamp that flickers, a camera that sets its own exposure.
+"""Brightness matching of the slices of a stack, for a flickering lamp or automatic exposure.
 
-Defocus moves light between pixels but loses none, so the means of wide windows hardly depend on it: their ratios say
-how much brighter one slice is than another. Optical sections do lose light, each by what lies in it: they stay as they
-are, unless a match is asked for.
+Defocus spreads light but loses none, so the means over wide windows hardly depend on it. Their ratios give the relative
+brightness of two slices. The brightness of optical sections depends on the structures in each section, so they are only
+matched on request.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from defocus_backend.progress import CancelCallback, Reporter
 from defocus_backend.stacks import ChangedStack, SliceSource
 
 _SIDE = 64
-"""Longest side in cells of the small slices that are compared."""
+"""Longest side of the compared small slices, in cells."""
 _WIDE = 4.0
-"""Sigma in cells of the windows whose means are compared: a sixteenth of the picture, far wider than any defocus."""
+"""Sigma of the windows whose means are compared, in cells: a sixteenth of the picture, much wider than any defocus."""
 _SATURATED = 0.97
-"""Value above which a cell may be clipped; in the unit range."""
+"""A cell above this value (unit range) may be clipped."""
 _DARK = 0.02
-"""Value below which a ratio depends on the black level."""
+"""Below this value (unit range), a ratio depends on the black level."""
 _LEAST_SHARE = 0.1
-"""Share of the cells that must be usable."""
+"""Smallest share of usable cells."""
 _NOTICEABLE = 0.01
-"""Logarithm of a gain below which a slice counts as equally bright."""
+"""A slice counts as equally bright if the logarithm of its gain is below this."""
 _SCATTER, _MOST_SCATTER = 0.25, 0.1
-"""Most scatter of the logarithms of the ratios at which they are a gain: relative to it, and at all."""
+"""Largest scatter of the logarithms of the ratios that a common gain may have: relative to the gain, and absolute."""
 LARGEST_GAIN = 4.0
-"""Gains beyond it, or below its reciprocal, are not corrected: such a slice is another picture."""
+"""Gains above this, or below its reciprocal, are not corrected, because the slice then shows something else."""
 
 
 MatchExposure = bool | Literal["auto"]
-"""Whether brightness is matched; "auto" decides by `is_photograph`."""
+"""Whether brightness is matched; "auto" decides with `is_photograph`."""
 
 
 class MatchedStack(ChangedStack):
-    """The slices of a stack divided by gains, so that all are equally bright.
+    """A stack whose slices are divided by gains, so that all are equally bright.
 
-    Each keeps its dtype; the values that count as 0 and 1 are those of the original stack. Alpha is left alone.
+    The dtype and the value range are those of the original stack. Alpha is not changed.
 
     Parameters
     ----------
     slices : SliceSource
     gains : (N,) array_like
-        How much brighter every slice is than wanted.
+        Brightness of each slice relative to the wanted brightness.
     """
 
     def __init__(self, slices: SliceSource, gains: ArrayLike) -> None:
@@ -67,17 +67,17 @@ class MatchedStack(ChangedStack):
 
 
 def is_photograph(slices: SliceSource) -> bool:
-    """Whether slices count as photographs: 8 bits or colour. Other values may be measured ones."""
+    """Whether slices count as photographs: 8 bits or colour. Other values may be measurements."""
     return slices.dtype == np.uint8 or slices.colours > 1
 
 
 def match_brightness(
     slices: SliceSource, match_exposure: MatchExposure, cancel: CancelCallback | None = None
 ) -> tuple[SliceSource, NDArray[np.float64] | None]:
-    """The slices at equal brightness, and the gains they were divided by; see `fuse` for `match_exposure`.
+    """Match the brightness of the slices and return them with their gains; see `fuse` for `match_exposure`.
 
-    The stack is read once more for it. It comes back as it is where nothing is to be matched, and the gains are None
-    where that was not looked at. With "auto" optical sections are not matched, see `defocus_backend.fusion.sections`.
+    The stack is read once for this. It is returned unchanged if there is nothing to match. The gains are None if
+    brightness was not compared. With "auto", optical sections are not matched, see `defocus_backend.fusion.sections`.
     """
     from defocus_backend.align.stack import AlignedStack
 
@@ -104,7 +104,7 @@ def match_brightness(
 
 
 def describe_gains(gains: ArrayLike) -> str:
-    """Gains in words."""
+    """Describe gains in one line."""
     found = np.asarray(gains, dtype=np.float64)
     changed = int((found != 1).sum())
     if not changed:
@@ -113,17 +113,17 @@ def describe_gains(gains: ArrayLike) -> str:
 
 
 def slice_gains(slices: Iterable[Image]) -> NDArray[np.float64]:
-    """How much brighter every slice is than the one of median brightness.
+    """Brightness of every slice relative to the slice of median brightness.
 
     Parameters
     ----------
     slices : iterable of Image
-        All slices in order, read once; they need not be aligned.
+        All slices in order, read once; alignment is not required.
 
     Returns
     -------
     (N,) float64 array
-        Gains; exactly 1 where a slice is equally bright, or where no common gain explains the difference.
+        Gains; exactly 1 if a slice is equally bright, or if no common gain explains the difference.
     """
     small = [_small(image) for image in slices]
     if len(small) < 2:
@@ -134,7 +134,7 @@ def slice_gains(slices: Iterable[Image]) -> NDArray[np.float64]:
 
 
 def checked_gains(gains: ArrayLike, count: int) -> NDArray[np.float64]:
-    """Gains that a caller gives; raise `InputError` unless they are one positive number for each slice."""
+    """Check gains of a caller; raise `InputError` unless they are one positive number per slice."""
     found = np.asarray(gains, dtype=np.float64)
     if found.shape != (count,) or not (np.isfinite(found) & (found > 0)).all():
         raise InputError("gains", f"{found.tolist()!r:.60}", f"{count} positive numbers, one for each slice")
@@ -142,9 +142,9 @@ def checked_gains(gains: ArrayLike, count: int) -> NDArray[np.float64]:
 
 
 def _small(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cell means of a gray slice, and the share of usable pixels of each cell."""
+    """Cell means of a gray slice, and the share of usable pixels in each cell."""
     side = max(1, -(-max(image.shape) // _SIDE))
-    # No light is the value 0, not the darkest value of the stack, which may count as 0.
+    # Zero light is the value 0, and not the lower end of the value range.
     black = image.low / (image.high - image.low) if image.high > image.low else 0.0
     gray = image.gray + black
     top = image.pixels.amax(0)
@@ -156,7 +156,7 @@ def _small(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _gain(
     reference: NDArray[np.float64], known: NDArray[np.float64], other: NDArray[np.float64], also: NDArray[np.float64]
 ) -> float:
-    """Median ratio of the windows' means that both slices have unclipped; 1 if there is none, or no common one."""
+    """Median ratio of the window means that are unclipped in both slices; 1 if there are none or they disagree."""
     weight = np.where((known > 0.99) & (also > 0.99), 1.0, 0.0)
     if weight.mean() < _LEAST_SHARE:
         return 1.0

@@ -1,4 +1,4 @@
-"""Fusion by a decision that is already known (eqs 13, 15 and 16 of Galetto and Deng, 2021)."""
+"""Fusion by a known decision map (eqs 13, 15 and 16 of Galetto and Deng, 2021)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 from defocus_backend.stacks import StackLike, as_source
 
 _INVALID_WEIGHT = 1e-12
-"""Weight of a missing pixel: negligible beside any valid one, yet never a division by zero."""
+"""Weight of a missing pixel: negligible compared with a valid one, but large enough to avoid a division by zero."""
 _ADVICE = "use device='cpu' or smaller slices"
 
 
@@ -33,9 +33,9 @@ class KnownBlend:
     Parameters
     ----------
     index : (H, W) integer tensor
-        Slice to take at every pixel, on the device that computes.
+        Slice to use at every pixel, on the compute device.
     blend : str
-        A name of `defocus_backend.methods.BLENDS`.
+        A name in `defocus_backend.methods.BLENDS`.
     params : BlendParams
     keep_weights : bool
         Whether to keep the weight of every slice.
@@ -52,7 +52,7 @@ class KnownBlend:
 
     @torch.inference_mode()
     def add(self, source: Image) -> None:
-        """Take in the next slice."""
+        """Add the next slice."""
         self._form = self._form or source
         image = source.to(self._index.device)
         weight = self._kind.weigh(self._index == self._number, image.gray, self._params)
@@ -68,7 +68,7 @@ class KnownBlend:
 
     @torch.inference_mode()
     def finish(self) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """The fused image in dtype and layout of a slice, and the weights (N, H, W) if they were kept."""
+        """Return the fused image in the dtype and layout of a slice, and the weights (N, H, W) if they were kept."""
         assert self._form is not None, "a slice was added"
         stacked = None if self._weights is None else torch.stack(self._weights)
         shares = None if stacked is None else (stacked / stacked.sum(0)).numpy()
@@ -90,24 +90,24 @@ def fuse_by_index(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> NDArray[Any]:
-    """Fuse a stack by a decision map that is already known, such as one that a user has painted.
+    """Fuse a stack by a known decision map, such as one that a user has painted.
 
     Parameters
     ----------
     stack, channel_axis, blend, blend_settings, value_range, device, progress, cancel
         See `fuse`.
     index : (H, W) array_like of whole numbers
-        Slice to take at every pixel, 0 to N - 1.
+        Number of the slice to use at every pixel, 0 to N - 1.
     gains : (N,) array_like or None
-        What every slice is divided by, as `Fusion.gains` says it; by default nothing.
+        Gains by which the slices are divided, such as `Fusion.gains`; by default, slices are not divided.
     region : (slice, slice) or None
-        Rows and columns to compute and return; the neighbourhood that the blend needs is read too. The result equals
-        that part of the whole.
+        Rows and columns to compute and return. The neighbourhood that the blend needs is read too, so that the result
+        equals this part of the whole image.
 
     Returns
     -------
     (h, w[, C]) array
-        The fused image, or its region, in dtype and layout of one slice.
+        The fused image, or its region, in the dtype and layout of one slice.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def fuse_by_index(
         known = KnownBlend(part, blend, params)
         for image in slices.images():
             known.add(image.crop(outer))
-            del image  # before the next slice is read, not after
+            del image  # free the image before the next slice is read
             reporter.advance()
         fused, _ = known.finish()
     return fused[inner] if slices.channel_axis is None else _crop_channels(fused, inner, slices.channel_axis)
@@ -141,7 +141,7 @@ def fuse_by_index(
 def _with_halo(
     region: tuple[slice, slice] | None, shape: tuple[int, int], halo: int, cell: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The region grown by the halo to whole cells, and where the region lies within it."""
+    """The region extended by the halo to whole cells, and the position of the region within it."""
     if region is None:
         whole = (slice(0, shape[0]), slice(0, shape[1]))
         return whole, whole
@@ -163,10 +163,10 @@ def _crop_channels(fused: NDArray[Any], inner: tuple[slice, slice], channel_axis
 
 @names_bad_arguments
 def decision_reach(blend: str = FusionParams.blend, blend_settings: BlendParams | None = None) -> int:
-    """How far, in pixels along rows and columns, a blend carries a change of the decision.
+    """Distance in pixels, along rows and columns, over which a change of the decision affects the fused image.
 
-    In octaves: as far as the coarsest cells reach. With the guided filter of eq 15: twice its `radius`, since its
-    coefficients are means over windows, and these are averaged over windows again.
+    For the blend octaves, it is the reach of the coarsest cells. For the guided filter of eq 15, it is twice the
+    `radius`, because its coefficients are means over windows that are averaged over windows again.
     """
     kind: Blend = BLENDS[blend].load()
     return kind.reach(blend_settings or BlendParams())
@@ -180,28 +180,28 @@ def affected_pixels(
     blend_settings: BlendParams | None = None,
     region: tuple[slice, slice] | None = None,
 ) -> NDArray[np.bool_]:
-    """Pixels of a fused image that depend on those of its decision map that were changed.
+    """Pixels of a fused image that depend on the changed pixels of its decision map.
 
-    The result of `fuse_by_index` equals the earlier one everywhere else.
+    Everywhere else, the result of `fuse_by_index` does not change.
 
     Parameters
     ----------
     changed : (H, W) array_like of bool
-        Where the decision map is another than before.
+        True where the decision map has changed.
     blend, blend_settings
-        As in `fuse`.
+        See `fuse`.
     region : (slice, slice) or None
-        Rows and columns that are asked for; changes around them count.
+        Rows and columns to return; changes around them are taken into account.
 
     Returns
     -------
     (h, w) bool array
-        The whole map, or its region: True where a changed pixel lies within `decision_reach` along both axes.
+        Map of the whole image, or of the region: True where a changed pixel is within `decision_reach` along both axes.
 
     Raises
     ------
     InputError
-        If the map has not two axes, or the region is empty or has a step.
+        If the map does not have two axes, or if the region is empty or has a step.
     """
     reach, mask = decision_reach(blend, blend_settings), np.asarray(changed, dtype=bool)
     if mask.ndim != 2:

@@ -1,4 +1,4 @@
-"""Corrections of a decision map by hand: which slice to take where, and the image fused anew around it."""
+"""Manual corrections of a decision map, and a new fusion of the image around them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Corrected:
     Attributes
     ----------
     image : (H, W[, C]) array
-        In dtype and layout of the fused image.
+        Corrected image, in the dtype and layout of the fused image.
     index : (H, W) int32 array
-        Number of the slice taken at every pixel.
+        Number of the slice used at every pixel.
     """
 
     image: NDArray[Any]
@@ -55,18 +55,18 @@ def fuse_corrected(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Corrected:
-    """Fuse a stack anew around the pixels whose slice was corrected; the rest keeps its blend.
+    """Fuse a stack again around the pixels with a corrected slice; the rest of the image is unchanged.
 
     Parameters
     ----------
     stack, channel_axis, blend, blend_settings, value_range, device, progress, cancel
-        As for `fuse`, and as the image was fused.
+        See `fuse`; use the values with which the image was fused.
     image : (H, W[, C]) array_like
-        The image as it was fused.
+        The fused image.
     index : (H, W) array_like of whole numbers
-        Its decision map.
+        Decision map of the fused image.
     corrections : (H, W) array_like of whole numbers
-        Slice to take instead; below 0 where nothing was corrected.
+        Number of the slice to use instead; negative where nothing was corrected.
     gains : (N,) array_like or None
         `Fusion.gains`, if brightness was matched.
 
@@ -81,7 +81,7 @@ def fuse_corrected(
     automatic, wanted = np.asarray(index), np.asarray(corrections)
     if wanted.shape != automatic.shape or not np.issubdtype(wanted.dtype, np.integer):
         given = f"{wanted.dtype} of shape {wanted.shape}"
-        raise InputError("corrections", given, f"whole numbers {automatic.shape}, as the decision map")
+        raise InputError("corrections", given, f"whole numbers {automatic.shape}, as in the decision map")
     if wanted.ndim != 2:
         raise InputError("index", f"shape {automatic.shape}", "a decision map (H, W)")
     chosen = np.where(wanted < 0, automatic, wanted).astype(np.int32)
@@ -126,7 +126,7 @@ def fuse_corrected(
 
 @names_bad_arguments
 def pack_corrections(corrections: ArrayLike) -> str:
-    """Corrections (H, W) as a short text, for scripts and files; a few strokes take some hundred letters.
+    """Encode corrections (H, W) as a short text for scripts and files; a few strokes take some hundred letters.
 
     >>> import numpy as np
     >>> corrections = np.full((3, 4), -1)
@@ -143,11 +143,11 @@ def pack_corrections(corrections: ArrayLike) -> str:
 
 @names_bad_arguments
 def unpack_corrections(text: str) -> NDArray[np.int32]:
-    """What `pack_corrections` wrote; raise `InputError` for anything else."""
+    """Decode a text from `pack_corrections`; raise `InputError` for any other text."""
     try:
         size, packed = text.split(":")
         height, width = map(int, size.split("x"))
         values = np.frombuffer(zlib.decompress(base64.b64decode(packed, validate=True)), "<i4")
         return values.reshape(height, width).astype(np.int32)
     except (AttributeError, ValueError, binascii.Error, zlib.error) as error:
-        raise InputError("text", repr(text)[:40], "corrections as `pack_corrections` writes them") from error
+        raise InputError("text", repr(text)[:40], "corrections as written by `pack_corrections`") from error

@@ -1,4 +1,4 @@
-"""What a stack holds in focus and what it misses: only an absolute sigma can tell that no slice is sharp."""
+"""Coverage of a focal stack: what is in focus, and where slices are missing. This needs an absolute sigma."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from defocus_backend.fusion.result import Fusion
 
 _TELLS = 0.2
-"""Confidence from which the least sigma says something."""
+"""Smallest confidence at which the smallest sigma is informative."""
 _AROUND = 4
-"""Radius in px over which the least sigma is averaged before it is judged."""
+"""Radius over which the smallest sigma is averaged before it is compared with the threshold, px."""
 _FAINT = 0.01
 _IDLE = 0.001
-"""Share of the pixels that tell something which a slice must win to be of use."""
+"""A slice is useful if it is the sharpest at this share of the informative pixels."""
 _NOTABLE = 0.005
-"""Share of the picture from which a gap is worth a word."""
+"""Smallest share of the picture for which a gap is reported."""
 _SOFTER = 0.75
-"""Rise of the least sigma in px between two slices, against that at the slices, which calls for one more."""
+"""A slice is missing between two slices if the smallest sigma between them is larger than at the slices by this, px."""
 _FEW = 50
-"""Pixels under which no median is taken."""
+"""Smallest number of pixels for a median."""
 _MAJORITY = 12
-"""Radius in px of the neighbourhood whose majority decides where nothing is sharp."""
+"""Radius of the neighbourhood whose majority decides where nothing is sharp, px."""
 
 
 def never_in_focus(sigma: Tensor, confidence: Tensor, above: float, *, subsample: int = 1) -> Tensor:
-    """Where the stack holds nothing sharp.
+    """Mask of pixels that are not sharp in any slice.
 
     Parameters
     ----------
     sigma, confidence : (H, W) tensors
-        Least sigma in px, infinite where no slice was valid; its confidence.
+        Smallest sigma of all slices in px, infinite where no slice is valid, and its confidence.
     above : float
-        Least sigma in px above which nothing is sharp.
+        A pixel is not sharp if its smallest sigma is above this, px.
     subsample : int
-        Side in pixels of the cells of which the maps give one value each.
+        Side of the cells of the maps, in pixels.
 
     Returns
     -------
     (H, W) bool tensor
-        False where the map cannot tell (flat, dark, saturated): such places may well be in focus.
+        False where the map is uninformative (flat, dark, saturated), because these pixels may be in focus.
     """
     seen = sigma.isfinite()
     weight = torch.where(seen, confidence.clamp_min(_FAINT), 0)
@@ -63,16 +63,16 @@ def never_in_focus(sigma: Tensor, confidence: Tensor, above: float, *, subsample
 
 @dataclass(frozen=True)
 class Gap:
-    """A place along z where a slice is missing.
+    """A position along z where a slice is missing.
 
     Attributes
     ----------
     z : float
-        About where, in the unit of the positions.
+        Approximate position, in the unit of z.
     before, after : int or None
-        The slices on either side; None beyond the first or the last.
+        Numbers of the slices on either side; None before the first or after the last slice.
     share : float
-        Share of the picture that it would bring into focus, 0 to 1.
+        Share of the picture that the missing slice would bring into focus, 0 to 1.
     """
 
     z: float
@@ -83,30 +83,30 @@ class Gap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a focal stack holds.
+    """Coverage of a focal stack.
 
     Attributes
     ----------
     z : tuple of float
         Position of every slice.
     shares : tuple of float
-        Share of the picture that is sharpest in each slice, among what tells; they add up to 1, or are all 0.
+        Share of the informative pixels that are sharpest in each slice. The shares add up to 1, or are all 0.
     never : float
-        Share of the picture that no slice holds sharp.
+        Share of the picture that is not sharp in any slice.
     untold : float
-        Share of the picture that tells nothing by itself (flat, dark, saturated).
+        Share of the picture that is uninformative (flat, dark, saturated).
     gaps : tuple of Gap
-        Where slices are missing: before the first, between two, after the last.
+        Missing slices: before the first, between two, or after the last slice.
     idle : tuple of int
         Slices that add nothing.
     trim : (int, int)
-        First and last slice worth keeping: those of use with one more on either side.
+        First and last slice to keep: the useful slices and one more on either side.
     noise_only : tuple of int
-        Slices with nothing but noise.
+        Slices that contain only noise.
     sections : bool
         Whether the slices are optical sections, see `Fusion`.
     reversal : float or None
-        Where the contrast of transparent objects reverses, see `Fusion`.
+        Position at which the contrast of transparent objects reverses, see `Fusion`.
     """
 
     z: tuple[float, ...]
@@ -121,13 +121,13 @@ class Coverage:
     reversal: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain numbers, lists and dictionaries, as JSON holds them."""
+        """All attributes as plain values, for JSON."""
         plain = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
 
     def report(self, unit: str = "slices") -> str:
-        """The same in words, a line each."""
-        lines = [f"never in focus: {self.never:.1%} of the picture; tells nothing by itself: {self.untold:.1%}"]
+        """Report of the coverage as lines of text."""
+        lines = [f"never in focus: {self.never:.1%} of the picture; uninformative: {self.untold:.1%}"]
         for gap in self.gaps:
             if gap.before is None:
                 where = f"before the first slice, below z = {gap.z:.4g} {unit}"
@@ -141,7 +141,9 @@ class Coverage:
             lines.append(f"slices that add nothing: {', '.join(map(str, self.idle))}")
         first, last = self.trim
         if (first, last) != (0, len(self.z) - 1):
-            lines.append(f"slices {first} to {last} would do (z = {self.z[first]:.4g} to {self.z[last]:.4g} {unit})")
+            lines.append(
+                f"slices {first} to {last} would be enough (z =  {self.z[first]:.4g} to {self.z[last]:.4g} {unit})"
+            )
         lines += [
             f"slice {n}, z = {z:.4g} {unit}: {share:.1%}"
             for n, (z, share) in enumerate(zip(self.z, self.shares, strict=True))
@@ -150,7 +152,7 @@ class Coverage:
 
 
 def remarks(fusion: Fusion) -> list[str]:
-    """What a user should know of the slices of a single stack, in words: noise alone, optical sections, reversal."""
+    """Remarks for the user on the slices of a single stack: only noise, optical sections, reversal of contrast."""
     count = 0 if fusion.signal is None else len(fusion.signal)
     return _remarks(fusion.noise_only, fusion.sections, fusion.reversal, count)
 
@@ -159,22 +161,22 @@ def _remarks(noise_only: tuple[int, ...], sections: bool, reversal: float | None
     lines = []
     if noise_only:
         which = "all slices" if len(noise_only) == count else f"slices {_runs(noise_only)}"
-        lines.append(f"nothing to judge in {which}: no detail stands out of the noise")
+        lines.append(f"nothing to judge in {which}: no detail above the noise")
     if sections:
         lines.append(
-            "optical sections (confocal or light sheet): several depths share a pixel, the height is that of the "
-            "strongest detail and unknown where there is none; each channel is fused by its own detail"
+            "optical sections (confocal or light sheet): a pixel can show several depths; the height is that of the "
+            "strongest detail, and unknown where there is none; each channel is fused by its own detail"
         )
     if reversal is not None:
         lines.append(
-            f"transparent objects in brightfield: their contrast reverses about slice {reversal:.1f}, which counts as "
-            "their focus, since out of focus they have more detail; sigma says little of them"
+            f"transparent objects in brightfield: their contrast reverses near slice {reversal:.1f}, which is taken as "
+            "their focus, because they show more detail out of focus; sigma is unreliable for them"
         )
     return lines
 
 
 def _runs(numbers: tuple[int, ...]) -> str:
-    """Numbers in words, neighbours as a range: "0 to 3, 7"."""
+    """Numbers as text, with ranges: "0 to 3, 7"."""
     groups: list[list[int]] = []
     for n in numbers:
         if groups and n == groups[-1][-1] + 1:
@@ -188,16 +190,16 @@ def _runs(numbers: tuple[int, ...]) -> str:
 def coverage(
     fusion: Fusion, slices: int | None = None, *, z: ArrayLike | None = None, z_step: float | None = None
 ) -> Coverage:
-    """Which slices a fused stack needs, and where it misses some.
+    """Find useful, unused and missing slices of a fused stack.
 
     Parameters
     ----------
     fusion : Fusion
-        Of a single stack, from `fuse`.
+        Result of `fuse` for a single stack.
     slices : int or None
         Number of slices; not needed with `z`.
     z, z_step : (N,) array_like, float or None
-        Positions as they were given to `fuse`.
+        Positions, as passed to `fuse`.
 
     Returns
     -------
@@ -206,7 +208,7 @@ def coverage(
     Raises
     ------
     InputError
-        If the positions do not fit the fusion.
+        If the positions do not match the fusion.
     """
     if slices is None:
         if z is None:
@@ -247,19 +249,20 @@ def _gaps(
     told: NDArray[np.bool_],
     whole: int,
 ) -> tuple[Gap, ...]:
-    """Missing slices in the order of z's slices."""
+    """Missing slices, in the order of the slices."""
     last = len(z) - 1
     lost = np.bincount(fusion.index[never], minlength=len(z)) / whole
-    # What is sharpest in the first or last slice and sharp in none lies beyond it.
+    # Pixels that are sharpest in the first or last slice, but not sharp, are in focus beyond this slice.
     found = [Gap(float(z[0]), None, 0, float(lost[0]))] if lost[0] >= _NOTABLE else []
-    # Heights in units of slices: whole numbers are slices, halves lie midway.
+    # Heights in units of slices: whole numbers are slices, halves are midway between slices.
     order = np.argsort(z)
     place = np.interp(np.where(told, fusion.height, z[0]), z[order], order.astype(np.float64))
     below = np.clip(np.floor(place), 0, max(0, last - 1)).astype(np.intp)
     part = place - below
     middle = told & (part > 0.25) & (part < 0.75)
     ends = told & ~middle
-    # Nothing sharp although slices lie on both sides: the surface lies between, most likely in the wider interval.
+    # Not sharp although there are slices on both sides: the surface is between slices, most likely in the wider
+    # interval.
     beyond, widths = np.zeros(last), np.abs(np.diff(z))
     for m in range(1, last):
         wider = np.array([m - 1, m])[np.isclose(widths[m - 1 : m + 1], widths[m - 1 : m + 1].max())]
@@ -277,32 +280,32 @@ def _gaps(
 
 
 def settle_decision(index: Tensor, never: Tensor, count: int, *, subsample: int = 1) -> Tensor:
-    """A smooth decision where no slice is in focus: the choice of the majority around each pixel.
+    """Smooth the decision where no slice is in focus: use the choice of the majority around each pixel.
 
-    There the least of many large sigmas is an accident of the noise; a ragged choice between slices of different
-    blur would show as invented detail.
+    In these areas, the smallest of many large sigmas depends on noise. A ragged decision between slices of different
+    blur would look like invented detail.
 
     Parameters
     ----------
     index : (H, W) int32 tensor
         Slice chosen at every pixel.
     never : (H, W) bool tensor
-        Where nothing is sharp.
+        Mask of pixels that are not sharp in any slice.
     count : int
         Number of slices.
     subsample : int
-        Side in pixels of the cells whose votes are counted together.
+        Side of the cells in which votes are counted together, in pixels.
 
     Returns
     -------
     (H, W) int32 tensor
-        Unchanged where something is sharp.
+        The decision; unchanged where a slice is sharp.
     """
     if not bool(never.any()):
         return index
     rows, columns = (torch.nonzero(never.any(axis)).flatten() for axis in (1, 0))
     height, width = never.shape
-    # From whole cells on, so that the pixels of each stay together.
+    # Expand from whole cells, so that all pixels of a cell get the same slice.
     top, left = (max(0, int(n[0]) - _MAJORITY) // subsample * subsample for n in (rows, columns))
     box = (
         slice(top, min(height, int(rows[-1]) + _MAJORITY + 1)),

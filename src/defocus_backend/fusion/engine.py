@@ -1,7 +1,7 @@
-"""The fusion of one stack as an accumulator: slices are added one after the other, memory does not grow with them.
+"""Fusion of one stack as an accumulator: slices are added one by one, and memory does not grow with their number.
 
-In the first pass every slice is scored. A blend by scores is then finished. A blend by the finished decision
-(eqs 13 to 16 of Galetto and Deng, 2021) takes every slice a second time.
+In the first pass, every slice is scored. A blend by scores is then finished. A blend by the finished decision (eqs 13
+to 16 of Galetto and Deng, 2021) needs every slice a second time.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from defocus_backend.progress import CancelCallback, PreviewCallback, ProgressCa
 from defocus_backend.stacks import SliceSource
 
 _STANDS_OUT = 0.5
-"""Signal, 0 to 1, from which a cell holds more than noise."""
+"""A cell has detail above the noise if its signal, 0 to 1, is at least this."""
 _AWAY = 4.0
-"""Loss of score of a slice next to the plane in which the contrast of transparent objects reverses; it grows with the
-square of the distance. Out of focus their detail has up to a hundred times the energy, which scores 8."""
+"""Reduction of the score of a slice next to the plane in which the contrast of transparent objects reverses; it grows
+with the square of the distance. Out of focus, their detail has up to a hundred times the energy, a score of 8."""
 _ADVICE = "use device='cpu', smaller slices or keep_slices=False"
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """What is found of one slice before it is compared with the others, on cells of `pooling` pixels.
+    """Maps of one slice before it is compared with the others, on cells of `pooling` pixels.
 
     Attributes
     ----------
     sigma, confidence : (h, w) tensors
-        Blur in pixels of the slice and its confidence.
+        Blur in pixels of the slice, and its confidence.
     share : (h, w) tensor or None
-        Share of the pixels of every cell that the slice has; None if it has all.
+        Share of valid pixels in every cell; None if all are valid.
     """
 
     sigma: Tensor
@@ -60,26 +60,26 @@ class _Judged:
 
 
 class FusionEngine:
-    """Fuses the slices that it is given: `add` each of them in order, `passes` times, then `finish`.
+    """Fuses slices: `add` each of them in order, `passes` times, then `finish`.
 
     Parameters
     ----------
     settings : FusionSettings
     estimator : DefocusEstimator
-        Finds the defocus map of a slice, with the settings' options.
+        Estimates the defocus map of a slice, with the options in `settings`.
     shape : (int, int)
         Height and width of a slice.
     channels : int
-        Number of its colour channels, 1 or 3.
+        Number of colour channels, 1 or 3.
     z : (N,) float64 array
         Position of every slice.
     noise : NoiseModel
-        Of the slices, see `estimate_noise`.
+        Noise of the slices, see `estimate_noise`.
     reversal : float or None
-        Where the contrast reverses, see `contrast_reversal`.
+        Position at which the contrast reverses, see `contrast_reversal`.
     device : torch.device
     cancel : callable or None
-        Asked between the tiles of a slice.
+        Called between the tiles of a slice, see `defocus_backend.progress`.
     """
 
     def __init__(
@@ -98,17 +98,18 @@ class FusionEngine:
         self.settings, self.passes = settings, settings.passes
         self._estimator, self._z, self._noise, self._cancel = estimator, z, noise, cancel
         self._device, self._reversal = device, reversal
-        # Where noise hides finer detail, sigma is found on larger cells too: noise that neighbours share looks sharp.
+        # Where noise hides finer detail, sigma is estimated on larger cells too, because noise that neighbouring pixels
+        # share looks sharp.
         self._sigma_side = max(settings.pooling, 2**noise.finest)
         self._pooling = max(settings.cells, 2**noise.finest)
         self._grid = CellGrid(*shape, self._pooling)
-        # Whatever lives long is allocated here, before a network runs and frees its activations: no fragmentation.
+        # Long-lived arrays are allocated here, before a network runs and frees its activations, to avoid fragmentation.
         self._best = RunningBest(shape, device, settings.decision_settings.front, neighbours=False)
         self._best_cells = RunningBest(self._grid.shape, device, settings.decision_settings.front)
         self._least = LeastSigma(self._grid.shape, device)
         self._surface = HeightAccumulator(self._grid.shape, z, device)
         scored = (settings.blender.scored if self.passes == 1 else None) or OctaveBlend
-        # With two passes this is only the guide of the height.
+        # With two passes, this is only the guide of the height map.
         self._blend = scored(
             settings.blend_settings,
             settings.decision_settings.front,
@@ -119,7 +120,7 @@ class FusionEngine:
         )
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device)
         self._signal = torch.zeros(self._grid.shape, device=device)
-        self._deviation = torch.zeros(self._grid.shape, device=device)  # of the score, in the best slice
+        self._deviation = torch.zeros(self._grid.shape, device=device)  # noise of the score in the best slice
         self._shares: list[float] = []
         self._light = LightPerSlice()
         self._gaps: dict[int, Tensor] = {}
@@ -131,7 +132,7 @@ class FusionEngine:
 
     @torch.inference_mode()
     def add(self, image: Image) -> None:
-        """Take in the next slice; after the last one comes the first of the second pass, if there is one."""
+        """Add the next slice; after the last one, the first slice of the second pass follows, if there is one."""
         if self._count < len(self._z):
             self._judge(image)
         else:
@@ -147,7 +148,7 @@ class FusionEngine:
 
     @torch.inference_mode()
     def so_far(self) -> NDArray[Any]:
-        """The image of the slices so far at half the size (h, w[, C]), for whoever waits; in the first pass."""
+        """Preview of the slices so far at half the size (h, w[, C]); only in the first pass."""
         assert self._form is not None, "a slice was added"
         assert isinstance(self._blend, OctaveBlend), "the first pass blends in octaves"
         pixels = self._blend.coarse()
@@ -155,12 +156,12 @@ class FusionEngine:
 
     @property
     def can_show(self) -> bool:
-        """Whether `so_far` has an image."""
+        """Whether `so_far` is available."""
         return self._form is not None and self._choice is None and isinstance(self._blend, OctaveBlend)
 
     @torch.inference_mode()
     def finish(self) -> Fusion:
-        """The fusion of all slices, once each of them was added in every pass."""
+        """Result of the fusion, after all slices were added in every pass."""
         assert self._count == self.passes * len(self._z), "every slice was added"
         chosen, relief, together = self._decide()
         keep, weights = self.settings.keep_slices, None
@@ -189,7 +190,7 @@ class FusionEngine:
         )
 
     def _judge(self, source: Image) -> None:
-        """First pass: score a slice and compare it with those before it."""
+        """First pass: score a slice and compare it with the previous ones."""
         params, pooling = self.settings.decision_settings, self._pooling
         image = source.to(self._device)
         gray = image.gray
@@ -202,7 +203,7 @@ class FusionEngine:
         score = decider.score(detail, weighed if decider.weighed else found.sigma, params, pooling)
         cell_score = height_score(detail, weighed, params, pooling=pooling)
         if self._reversal is not None and decider.weighed:
-            # Of transparent objects neither detail nor sigma finds the focus: the plane of the reversal does.
+            # For transparent objects, neither detail nor sigma indicates the focus, but the plane of the reversal does.
             away = _AWAY * (self._count - self._reversal) ** 2
             score -= away
             cell_score -= away
@@ -227,7 +228,7 @@ class FusionEngine:
         self._form = replace(form, bounded=form.bounded and source.bounded)
 
     def _take_signal(self, detail: Detail) -> None:
-        """Where the slice has more than noise, for what is said of the stack in the end."""
+        """Record where the slice has detail above the noise, for the remarks on the stack."""
         fine = detail.fine_on_cells(self._pooling)
         torch.maximum(self._signal, fine, out=self._signal)
         self._shares.append(float((fine > _STANDS_OUT).float().mean()))
@@ -249,7 +250,7 @@ class FusionEngine:
         return _Judged(sigma, confidence, share)
 
     def _decide(self) -> tuple[Tensor, Relief, Image]:
-        """End the first pass: the slice of every pixel (eq 14), the height, and the blend of the slices so far."""
+        """End the first pass and return the slice of every pixel (eq 14), the height, and the blended slices."""
         if self._choice is not None:
             return self._choice
         assert self._form is not None, "a slice was added"
@@ -276,15 +277,15 @@ class FusionEngine:
         chosen = settle_decision(chosen, relief.never, count, subsample=pooling)
         if settings.decider.settle is not None:
             chosen = settings.decider.settle(chosen, count)
-        for number, gap in self._gaps.items():  # the surroundings may have chosen a slice that has no pixel here
+        for number, gap in self._gaps.items():  # the chosen slice may have no pixel here
             chosen = torch.where((chosen == number) & gap, self._best.index.int(), chosen)
         self._choice = chosen, relief, together
         return self._choice
 
     def _least_sigma(self) -> tuple[Tensor, Tensor]:
-        """Least sigma and its confidence, of every pixel."""
+        """Smallest sigma and its confidence at every pixel."""
         known = self._least.sigma.isfinite()
-        # What no slice has takes no part in the interpolation beside it.
+        # Pixels that no slice has are excluded from the interpolation.
         filled = fill_from_surroundings(self._least.sigma.where(known, 0)[None], known)
         cells = torch.cat([filled, self._least.confidence[None]])
         sigma, confidence = self._grid.interpolate(cells, 0, self._grid.height)
@@ -300,18 +301,18 @@ def fuse_slices(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Fusion:
-    """Fuse one stack whose planes are worked on as a whole.
+    """Fuse one stack whose planes are processed as a whole.
 
     Parameters
     ----------
     slices : SliceSource
     settings : FusionSettings
     noise : NoiseModel
-        Of the whole stack, see `estimate_noise`.
+        Noise of the whole stack, see `estimate_noise`.
     reversal : float or None
-        Where the contrast of the whole stack reverses, see `contrast_reversal`.
+        Position at which the contrast of the whole stack reverses, see `contrast_reversal`.
     progress, cancel : callable or None
-        Called once a slice and pass, see `defocus_backend.progress`.
+        Called once per slice and pass, see `defocus_backend.progress`.
 
     Returns
     -------
@@ -342,7 +343,7 @@ def fuse_slices(
         for _ in range(engine.passes):
             for image in slices.images():
                 engine.add(image)
-                del image  # before the next slice is read, not after
+                del image  # free the image before the next slice is read
                 if preview is not None and engine.can_show:
                     preview(engine.so_far)
                 reporter.advance()

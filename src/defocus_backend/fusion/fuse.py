@@ -1,4 +1,4 @@
-"""The face of fusion: what a caller may pass, and which loop it goes to."""
+"""Public functions of fusion."""
 
 from __future__ import annotations
 
@@ -41,50 +41,51 @@ def fuse(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Fusion:
-    """Fuse a focal stack into one image that is sharp wherever any slice is.
+    """Fuse a focal stack into one image that is sharp wherever at least one slice is sharp.
 
     Parameters
     ----------
     stack : (N, H, W[, C]) array_like, list, dask array, re-iterable or callable
-        The slices, see `defocus_backend.stacks.as_source`; read one slice at a time, once with the blend "octaves",
-        else twice. An image with times, positions or channels is for `fuse_nd`.
+        The slices, see `defocus_backend.stacks.as_source`. They are read one at a time, once with the blend "octaves"
+        and twice with the others. For an image with times, positions or channels use `fuse_nd`.
     channel_axis : int or None
-        Channel axis of one slice; not needed for a stack that knows it, as `open_stack` and `align_stack` return it.
+        Channel axis of one slice; not needed for a stack from `open_stack` or `align_stack`.
     decision : {"combined", "sigma", "region"}
-        What decides between slices: sigma with local detail, see `defocus_backend.fusion.decision`; sigma alone as in
-        the paper (eq 14); or detail gathered over regions, of which small ones give way, see
-        `defocus_backend.fusion.regions`. With the
-        blend "octaves" the pixels of a region are those of one slice, as with "pixels".
+        How the sharpest slice is chosen: by sigma and local detail, see `defocus_backend.fusion.decision`; by sigma
+        alone as in the paper (eq 14); or by detail averaged over regions, with small regions removed, see
+        `defocus_backend.fusion.regions`. With this decision, the blend "octaves" copies the pixels of a region from one
+        slice, as "pixels" does.
     blend : {"octaves", "decision", "pixels"}
-        Mean of the slices weighted by their scores, each octave of detail with weights of its own and the result
-        within the range of the slices, see `defocus_backend.fusion.octaves`; weighted sum by the filtered decisions
-        (eq 13); or every pixel from the slice that was chosen for it.
+        How slices are mixed: as a mean weighted by the scores, with separate weights for each octave of detail and the
+        result clipped to the range of the slices, see `defocus_backend.fusion.octaves`; as a weighted sum with filtered
+        decision maps (eq 13); or with every pixel from the chosen slice.
     fast : bool
-        Judge sigma on squares of 4 pixels a side at least, and with it what is derived from sigma; details between
-        the slices are compared pixel by pixel all the same.
+        Estimate sigma, and all maps that depend on it, on squares of at least 4 pixels. Detail is still compared at
+        every pixel.
     z : (N,) array_like or None
-        Position of each slice, rising or falling, in any unit; the unit of the height.
+        Position of each slice, increasing or decreasing, in any unit. The height has the same unit.
     z_step : float or None
-        Distance of neighbouring slices instead; with neither, the height is counted in slices from 0.
+        Distance between neighbouring slices, instead of `z`. With neither, the height is counted in slices from 0.
     value_range : (float, float) or None
-        Values that count as 0 and 1; by default one range for the whole stack, found as in `defocus_map`.
+        Values that count as 0 and 1. By default one range for the whole stack, determined as in `defocus_map`.
     match_exposure : {"auto", True, False}
-        Divide every slice by its brightness against the others, see `Fusion.gains`; reads the stack once more. "auto"
-        does so for photographs, which are slices of 8 bits or in colour. It does not for other slices and for images
-        with axes, where brightness may be what was measured, nor for the result of `align_stack`, which matches
-        exposure itself. With axes, every channel has gains of its own.
+        Divide every slice by its brightness relative to the others, see `Fusion.gains`. This reads the stack once more.
+        "auto" does so for photographs, which are slices of 8 bits or in colour. It does not for other slices and for
+        images with axes, whose brightness may be a measurement, nor for the result of `align_stack`, which matches
+        exposure itself. In an image with axes, every channel has separate gains.
     keep_slices : bool
-        Also return the maps of every slice, which takes memory in proportion to N.
+        Also return the maps of every slice. Memory grows with N.
     map_settings : SliceMapParams or None
-        How the defocus map of each slice is made: its method, weights and refinement.
+        Options of the defocus map of each slice: method, weights and refinement.
     decision_settings : DecisionParams or None
-        How slices are compared: weight of sigma, noise, the end of the stack in front, when nothing is in focus.
+        Options for comparing slices: weight of sigma, noise floor, front end of the stack, and the limit above which
+        nothing is in focus.
     blend_settings : BlendParams or None
-        How firmly the best slice is preferred, and the guided filter of the decision maps.
+        Options for blending: how strongly the best slice is preferred, and the guided filter of the decision maps.
     device : str or torch.device
-        Where to compute.
+        Compute device.
     progress, cancel : callable or None
-        Called once a slice and pass, see `defocus_backend.progress`.
+        Called once per slice and pass, see `defocus_backend.progress`.
 
     Returns
     -------
@@ -135,27 +136,27 @@ def fuse_nd(
 ) -> Fusion:
     """Fuse every focal stack of an image with time points, positions and channels.
 
-    Focus is judged on one channel, or on a weighted set, and the same choice is applied to all channels, so that
-    they stay registered. Of optical sections each channel is fused by its own detail instead, since it shows
-    other depths, see `Fusion.sections`. One plane is read at a time.
+    Focus is estimated in one channel, or in a weighted set of channels, and the decision is applied to all channels, so
+    that they stay registered. In optical sections, each channel shows different depths and is fused by its own detail,
+    see `Fusion.sections`. One plane is read at a time.
 
     Parameters
     ----------
     stack, axes, focus_channels, channel_names
-        The image, what its axes are and which channels decide, see `StackPlan`.
+        The image, its axes, and the channels in which focus is estimated, see `StackPlan`.
     lazy : bool
-        Return dask arrays, one chunk a stack and field, that are computed when they are asked for. A dask array
-        as input is then computed plane by plane within the task, so it must not live on a cluster.
+        Return dask arrays, with one chunk per stack and field, that are computed on demand. A dask array as input is
+        then computed plane by plane within the task, so it must not be on a cluster.
     progress, cancel : callable or None
         See `defocus_backend.progress`; not used if `lazy`.
     **options
-        Those of `fuse`, except `channel_axis`. `value_range` is that of each deciding channel.
+        Options of `fuse`, except `channel_axis`. `value_range` applies to each channel in which focus is estimated.
 
     Returns
     -------
     Fusion
-        As of `fuse`, with the axes P and T before those of one plane: the image has the given axes without Z (Y, X
-        and S last), in the input's dtype; its maps have P, T, Y, X. The height is in the unit of the image's z axis.
+        As from `fuse`, with more axes: the image has the given axes without Z (Y, X and S last), in the dtype of the
+        input; the maps have P, T, Y, X. The height is in the unit of the image's z axis.
 
     Raises
     ------
@@ -180,7 +181,7 @@ def fuse_each(
     cancel: CancelCallback | None = None,
     **options: Any,
 ) -> Iterator[tuple[tuple[int, ...], Fusion]]:
-    """Fuse one focal stack of a plan after the other, see `defocus_backend.fusion.nd.fuse_plan`.
+    """Fuse the focal stacks of a plan one by one, see `defocus_backend.fusion.nd.fuse_plan`.
 
     `options` are those of `fuse`, except `channel_axis`.
     """

@@ -1,7 +1,7 @@
-"""Height between the slices: defocus is linear in z, so sigma squared is a parabola whose minimum is the surface.
+"""Height between slices: defocus is linear in z, so sigma squared is a parabola with its minimum at the surface.
 
-``sigma^2(z) = a (z - z0)^2 + c``: the lens adds ``a (z - z0)^2``, what is soft in the object itself adds ``c``.
-Only slices near the minimum say where it is, so a window of them is kept per pixel, whatever the stack's length.
+``sigma^2(z) = a (z - z0)^2 + c``: the lens adds ``a (z - z0)^2``, and softness of the object itself adds ``c``. Only
+slices near the minimum determine it, so a window of slices is stored per pixel, for stacks of any length.
 """
 
 from __future__ import annotations
@@ -23,39 +23,40 @@ from defocus_backend.fusion.running import RunningBest
 from defocus_backend.fusion.strips import spread_cells, strips
 
 _REACH = 2
-"""Slices kept on either side of the sharpest one."""
+"""Number of slices stored on either side of the sharpest one."""
 _MOST_GROUPS = 16
-"""Longer stacks are taken in groups of neighbouring slices: the mean of a parabola is the same parabola, raised."""
+"""Longer stacks are averaged over groups of neighbouring slices; the mean of a parabola is the same parabola plus a
+constant."""
 _SATURATED = 15.0
-"""Sigma in px from which the map no longer grows with the blur."""
+"""Sigma above which the map no longer grows with the blur, px."""
 _NEAR = 6.0
-"""Sigma in px above the least up to which a slice counts as near the minimum."""
+"""A slice is near the minimum if its sigma exceeds the smallest sigma by less than this, px."""
 _SOFTENING = 0.5
-"""Sigma in px added to a slice's own when it is weighed: sigma is not known better near 0 than there."""
+"""Constant added to sigma in the weight of a slice, px, because the precision of sigma does not improve near 0."""
 _TYPICAL_NOISE = 0.25
-"""Standard deviation of sigma in px on textured pixels, for fits that leave no residual."""
+"""Typical standard deviation of sigma on textured pixels, px, for fits without residuals."""
 _CLIMB = 0.5
-"""Rise of sigma in px on both sides of the sharpest slice that makes it a true minimum."""
+"""A minimum is reliable if sigma increases by this on both sides of the sharpest slice, px."""
 _SHARP = 1.5
-"""Sigma in px that the lens may add to what counts as in focus."""
+"""Largest blur of the lens, as sigma in px, that still counts as in focus."""
 _POOL = 4
-"""Radius in px of the neighbourhood that shares one estimate of the noise."""
+"""Radius of the neighbourhood with a common noise estimate, px."""
 _PRIOR_FREEDOM = 0.02
-"""Weight of the typical noise against the residuals, in degrees of freedom a pixel."""
+"""Weight of the typical noise relative to the residuals, in degrees of freedom per pixel."""
 _TELLS = 0.1
-"""Mean confidence from which a rise of sigma at the end of the stack is believed."""
+"""Smallest mean confidence at which an increase of sigma at the end of the stack is trusted."""
 _LEAST_TRUST = 0.01
-"""Confidence at which a slice counts where the map cannot tell."""
+"""Confidence that is used for a slice where the map is uninformative."""
 _FLAT = 6 * SCORE_NOISE
-"""Range of the scores over all slices in which noise alone may have chosen among them."""
+"""If the range of the scores over all slices is below this, the choice may depend on noise alone."""
 _SMOOTH = 6
-"""Radius in px of the neighbourhood that a height is compared with."""
+"""Radius of the neighbourhood with which a height is compared, px."""
 
 
 class HeightAccumulator:
-    """Keeps, slice by slice, sigma and confidence of the sharpest slice and of its neighbours.
+    """Stores sigma and confidence of the sharpest slice and of its neighbours at every pixel, slice by slice.
 
-    Memory does not grow with the number of slices: five values of sigma and of confidence a pixel, in half
+    Memory does not grow with the number of slices: it stores five values of sigma and of confidence per pixel, in half
     precision (0.01 px at 19 px).
 
     Parameters
@@ -84,28 +85,28 @@ class HeightAccumulator:
 
     @property
     def step(self) -> float:
-        """Mean distance of neighbouring slices."""
+        """Mean distance between neighbouring slices."""
         return mean_step(self.z)
 
     @property
     def spread(self) -> float:
-        """Error of a height somewhere in the stack, each with equal chance."""
+        """Standard error of a height that is uniformly distributed over the stack."""
         return max(float(np.ptp(self.z)), self.step) / 12**0.5
 
     @property
     def seen(self) -> Tensor:
-        """Where any slice was valid, (H, W) bool."""
+        """Mask (H, W) of pixels that are valid in any slice."""
         return (self._trust > 0).any(0)
 
     def update(self, sigma: Tensor, confidence: Tensor, better: Tensor | None = None) -> None:
-        """Take in the next slice.
+        """Add the next slice.
 
         Parameters
         ----------
         sigma, confidence : (H, W) tensors
-            In pixels, NaN where invalid; 0 to 1.
+            Sigma in pixels, NaN where invalid, and confidence from 0 to 1.
         better : (H, W) bool tensor or None
-            Where the slice is the sharpest so far; by default where its sigma is the least so far.
+            Where the slice is the sharpest so far; by default, where its sigma is the smallest so far.
         """
         if better is None:
             better = sigma < self._least
@@ -138,11 +139,11 @@ class HeightAccumulator:
         self._recent = [*self._recent, (sigma, trust)][-_REACH:]
 
     def fit(self) -> Height:
-        """Height from the parabola of sigma squared alone, not yet smoothed.
+        """Height from the parabola of sigma squared alone, without smoothing.
 
-        The noise of sigma is estimated from the residuals of the fits in a small neighbourhood, so that the
-        error holds for the texture at hand. Where the parabola has no minimum, the height is unknown, except at
-        the ends of the stack: there it is that of the first or last slice, known to half a step.
+        The noise of sigma is estimated from the residuals of the fits in a small neighbourhood, so that the error is
+        right for the local texture. Where the parabola has no minimum, the height is unknown. At the ends of the stack
+        it is then that of the first or last slice, with an error of half a step.
 
         Returns
         -------
@@ -159,7 +160,8 @@ class HeightAccumulator:
         low, high = float(self.z.min()), float(self.z.max())
         margin = scale / 2
         good = vertex.isfinite() & error.isfinite() & (found >= low - margin) & (found <= high + margin)
-        # Sharpest in the first or last slice and clearly less so in the next: at the end of the range, or beyond.
+        # Sharpest in the first or last slice and clearly less sharp in the next one: the surface is at the end of the
+        # range, or beyond.
         ended = ~good & ((self._best == 0) | (self._best == len(self._group_z) - 1)) & (rise > _TYPICAL_NOISE)
         ended &= trust > _TELLS
         found = torch.where(ended, torch.where(place < (low + high) / 2, low, high), found).clamp(low, high)
@@ -174,7 +176,7 @@ class HeightAccumulator:
 
     @property
     def _scale(self) -> float:
-        """Unit in which the fit counts z: the distance of neighbouring groups."""
+        """Unit of z in the fit: the distance between neighbouring groups."""
         return float(self._group_z.diff().abs().mean()) if len(self._group_z) > 1 else self.step
 
     def _fit_rows(self, rows: slice) -> tuple[Tensor, ...]:
@@ -186,12 +188,13 @@ class HeightAccumulator:
         place = self._group_z[numbers.clamp(0, len(self._group_z) - 1)]
         t = ((place - self._group_z[best]) / self._scale).float()
         least = torch.where(inside & (trust > 0), sigma, torch.inf).amin(0)
-        # The sharpest and its neighbours always count: in a coarse stack nothing else is near.
+        # The sharpest slice and its neighbours are always used, because in a coarse stack no others are near.
         near = (sigma <= least + _NEAR) | (offsets.abs() <= 1)
         near &= inside & (trust > 0) & (sigma < _SATURATED)
         trust = torch.where(near, trust, 0)
         y = sigma.square()
-        # The variance of sigma squared is 4 sigma^2 var(sigma): first by the values, then by the fit.
+        # The variance of sigma squared is 4 sigma^2 var(sigma), first with the measured sigma, then with the fitted
+        # one.
         first = fit_parabola(t, y, trust / (y + _SOFTENING**2))
         smooth = torch.where(first.curvature > 0, first.at(t).clamp_min(0), y).nan_to_num(0)
         found = fit_parabola(t, y, trust / (4 * (torch.where(near, smooth, 0) + _SOFTENING**2)))
@@ -229,19 +232,19 @@ class _Group:
         self.count += 1
 
     def mean(self) -> tuple[Tensor, Tensor]:
-        """Root mean square of sigma and mean confidence, in half precision; 0 confidence where nothing was valid."""
+        """Root mean square of sigma and mean confidence, in half precision; confidence 0 where nothing was valid."""
         count = self._valid.clamp_min(1)
         return (self._square / count).sqrt().half(), (self._trust / count).half()
 
 
 @dataclass(frozen=True)
 class Relief(Height):
-    """Height with what belongs to it.
+    """Height with the mask of pixels that are never in focus.
 
     Attributes
     ----------
     never : (H, W) bool tensor
-        Where the stack holds nothing sharp.
+        Mask of pixels that are not sharp in any slice.
     """
 
     never: Tensor = field(kw_only=True)
@@ -258,28 +261,28 @@ def find_height(
     empty: Tensor | None = None,
     score_noise: Tensor | None = None,
 ) -> Relief:
-    """Height from all evidence, regularised, with NaN where the stack holds nothing sharp.
+    """Regularised height from scores and sigma, with NaN where no slice is sharp.
 
     Parameters
     ----------
     accumulator : HeightAccumulator
-        After the last slice, on cells of `subsample` pixels a side.
+        Accumulator after the last slice, on cells of `subsample` pixels.
     guide : (H, W) tensor
-        The fused image, gray, unit range.
+        The fused image, gray, in the unit range.
     never : (h, w) bool tensor
-        Cells where no slice is in focus by its least sigma. Where sigma has a true minimum within the stack the
-        object itself is soft, not its picture: such places are taken out.
+        Cells where no slice is in focus according to the smallest sigma. Cells with a reliable minimum of sigma within
+        the stack are removed, because there the object itself is soft.
     best : RunningBest or None
-        The scores for the height, on the same cells.
+        Best scores for the height, on the same cells.
     subsample : int
         Side of the cells in pixels.
     seen : (H, W) bool tensor or None
-        Pixels that any slice has; by default those of all cells with a sigma.
+        Pixels that are valid in any slice; by default, those of all cells with a sigma.
 
     empty : (h, w) bool tensor or None
-        Cells where no slice has more fine detail than noise: their own evidence does not count.
+        Cells where no slice has fine detail above the noise; their own measurements are ignored.
     score_noise : (h, w) tensor or None
-        Standard deviation that the noise of the slices gives to the score in the best one.
+        Standard deviation of the score in the best slice due to noise.
 
     Returns
     -------
@@ -297,14 +300,15 @@ def find_height(
         by_score = peak_height(z, best.index, best.below, best.above)
         by_score.height.masked_fill_(best.best - best.least < _FLAT, torch.nan)
     found = combine(by_score, found, step)
-    # What lies out of focus must not lean on its neighbours.
+    # Pixels that are never in focus must not take the height of their neighbours.
     found = replace(found, height=found.height.masked_fill(never, torch.nan))
     if empty is not None:
         found = replace(found, height=found.height.masked_fill(empty, torch.nan), inferred=found.inferred | empty)
     smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))
     stated = smooth.error
     if score_noise is not None:
-        # Only what is stated: in the weights it would make the height lean on its surroundings and lose accuracy.
+        # This only changes the stated error. In the weights, it would increase the influence of the neighbourhood and
+        # reduce the accuracy.
         stated = stated * (score_noise / SCORE_NOISE).square().add(1).sqrt()
     height, error = grid.interpolate(torch.stack([smooth.height, stated]), 0, shape[0])
     nowhere = spread_cells(never, subsample, shape)
@@ -318,7 +322,7 @@ def find_height(
 
 
 def _pooled_noise(residual: Tensor, freedom: Tensor) -> Tensor:
-    """Standard deviation of a sigma of weight 1, from the residuals of the fits around each pixel."""
+    """Standard deviation of a sigma with weight 1, from the residuals of the fits around each pixel."""
     squares, count = box_mean(residual, _POOL), box_mean(freedom, _POOL)
-    # A few values' worth of what is typical, which counts only where there is little else.
+    # The typical noise has a small weight, so that it only matters where there are few residuals.
     return ((squares + _TYPICAL_NOISE**2 * _PRIOR_FREEDOM) / (count + _PRIOR_FREEDOM)).sqrt()

@@ -1,4 +1,4 @@
-"""Fusion of images of many dimensions: stack after stack, judged on some channels and applied to all."""
+"""Fusion of multi-dimensional images, stack by stack: the decision from some channels is applied to all."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def fuse_plan(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Iterator[tuple[tuple[int, ...], Fusion]]:
-    """Fuse one focal stack after the other, for results that are written as they come.
+    """Fuse the focal stacks of a plan one by one, so that each result can be written at once.
 
     Parameters
     ----------
     plan : StackPlan
     settings : FusionSettings
-        Where they say no distance of the slices, it is that of the image.
+        If they have no z step, the z step of the image is used.
     progress, cancel : callable or None
         See `defocus_backend.progress`.
 
     Yields
     ------
     index : tuple of int
-        Along the axes of `plan.loop`.
+        Index of the stack along the axes of `plan.loop`.
     fusion : Fusion
-        Of that stack; the image is (C, H, W[, S]), without C where there is no such axis.
+        Result for this stack; the image is (C, H, W[, S]), without C if there is no such axis.
     """
     for done, index in enumerate(plan):
         yield index, fuse_one(plan, index, settings, _share(progress, done, len(plan), plan), cancel)
@@ -56,7 +56,7 @@ def fuse_one(
     alone: bool = False,
 ) -> Fusion:
     """Fuse one stack of a plan; see `StackPlan.slices` for `alone`."""
-    # In an image with axes brightness may be what was measured: it is matched only if that was asked for.
+    # In an image with axes, brightness may be a measurement, so it is only matched on request.
     settings = replace(settings.with_z_step(plan.z_step), match_exposure=settings.match_exposure is True)
     judged = plan.judged(index, value_range=settings.value_range, alone=alone)
     found = fuse_in_bands(judged, settings, progress=progress(0), cancel=cancel)
@@ -65,7 +65,7 @@ def fuse_one(
     images = dict.fromkeys(range(plan.channels), found.image)
     for step, channel in enumerate(_followers(plan), start=1):
         if found.sections:
-            # What another channel shows lies in other sections: its own detail decides.
+            # Another channel shows structures in other sections, so it is fused by its own detail.
             images[channel] = fuse_in_bands(
                 plan.slices(index, channel, alone=alone), settings, progress=progress(step), cancel=cancel
             ).image
@@ -90,7 +90,7 @@ def fuse_whole(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Fusion:
-    """Fuse all stacks of a plan into one `Fusion`, whose arrays have the axes of the plan's results."""
+    """Fuse all stacks of a plan into one `Fusion`; its arrays have the axes of the plan's results."""
     found = [one for _, one in fuse_plan(plan, settings, progress=progress, cancel=cancel)]
     lead = plan.result_shape(plan.loop)
     together = Fusion.stacked(found, lead)
@@ -100,14 +100,14 @@ def fuse_whole(
 
 
 def _followers(plan: StackPlan) -> list[int]:
-    """Channels that are fused by a decision not made on them alone."""
+    """Channels that are fused by a decision that is not based on them alone."""
     return [c for c in range(plan.channels) if list(plan.focus) != [c]] if "C" in plan.axes else []
 
 
 def _share(
     progress: ProgressCallback | None, stack: int, stacks: int, plan: StackPlan
 ) -> Callable[[int], ProgressCallback | None]:
-    """For each step of a stack, the judging and then each channel, a callback that counts in the whole job."""
+    """Progress callbacks for the steps of a stack (the decision, then each channel), counted in the whole job."""
     steps, count = 1 + len(_followers(plan)), plan.sizes["Z"]
 
     def of_step(step: int) -> ProgressCallback | None:
@@ -128,7 +128,7 @@ def _channel_place(plan: StackPlan) -> int:
 
 
 def fuse_lazily(plan: StackPlan, settings: FusionSettings) -> Fusion:
-    """The result of `fuse_whole` as dask arrays."""
+    """Result of `fuse_whole` as dask arrays."""
     try:
         import dask.array as da
         from dask.delayed import delayed

@@ -1,9 +1,9 @@
-"""The noise of a stack as a function of brightness, estimated from the stack itself, and what stands out of it.
+"""Noise of a stack as a function of brightness, estimated from the stack itself, and the signal above it.
 
-A camera's noise grows with the light (photon transfer): variance = read noise + gain * intensity. One number taken
-from the dark part of a picture makes the noise of its bright part look like detail. Noise that neighbouring pixels
-share, as after line averaging, demosaicing or denoising, has more energy in the coarser octaves than white noise.
-So has texture; but the texture of neighbouring slices is alike, and their noise is not.
+The noise of a camera grows with the light (photon transfer): variance = read noise + gain * intensity. With a single
+value from the dark parts of a picture, noise in the bright parts would look like detail. Noise that is correlated
+between neighbouring pixels, as after line averaging, demosaicing or denoising, has more energy in coarse octaves than
+white noise. Texture has too, but texture is similar in neighbouring slices and noise is not.
 """
 
 from __future__ import annotations
@@ -23,49 +23,51 @@ from defocus_backend.filters import cell_mean, gaussian_blur, laplacian
 from defocus_backend.stacks.samples import SAMPLE_ROWS
 
 OCTAVES = 3
-"""Octaves of detail, on cells of 1, 2 and 4 pixels a side."""
+"""Number of octaves of detail, on cells of 1, 2 and 4 pixels."""
 _ESTIMATED = 4
-"""Octaves whose noise is estimated: detail is judged on coarser ones than the first three where these are all noise."""
+"""Number of octaves whose noise is estimated. Where the first three contain only noise, coarser detail is used."""
 BEFORE = 0.8
-"""Sigma in cells of an octave of the Gaussian before the Laplacian."""
+"""Sigma of the Gaussian before the Laplacian, in cells of an octave."""
 _GAIN = 0.370
-"""Variance of the Laplacian of white noise of variance 1 that was blurred by `BEFORE`."""
+"""Variance of the Laplacian of white noise with variance 1, after the Gaussian of `BEFORE`."""
 _LEAST = (0.3 / 255) ** 2
-"""Variance of the rounding to 8 bits: no stack is taken to be cleaner."""
+"""Smallest noise variance: that of rounding to 8 bits."""
 _WINDOW = 2.0
-"""Sigma in cells of the windows over which energies are gathered for the estimate."""
+"""Sigma of the windows over which energies are averaged for the estimate, in cells."""
 _MEDIAN_OF_NORMAL = 0.6745
 """Median of the absolute value of a standard normal variable."""
 _LOW, _NEXT = 0.05, 0.25
-"""Quantile of the energies taken as noise, and one more: how far apart they lie shows how many independent values of
-noise a window has, and with it how far the lower one lies below the mean."""
+"""Quantile of the energies that is taken as noise, and a second quantile. Their ratio shows how many independent values
+of noise a window has, and thus how far the lower quantile is below the mean."""
 _LOW_OF_NOISE, _LEAST_OF_NOISE = 0.62, 0.35
-"""The lower one against the mean where there is noise alone: of white noise, and of noise shared by many neighbours."""
+"""Ratio of the lower quantile to the mean for pure noise: white noise, and noise that is correlated over many
+pixels."""
 _BINS, _FEW = 16, 64
-"""Bins of intensity, half of them for the brightest tenth, and the fewest windows in one."""
+"""Number of intensity bins, half of them for the brightest tenth, and smallest number of windows in a bin."""
 _JUDGED = 8.0
-"""Energy over that of noise which the finest octave must reach somewhere to be judged at all."""
+"""The finest octave is used only if its energy reaches this multiple of the noise energy somewhere."""
 _STRUCTURE = 0.02
-"""Share of the windows with structure that must reach it."""
+"""Share of the windows with structure that must reach `_JUDGED`."""
 SIGNAL_SIDE = 4
-"""Side in pixels of the cells on which signal and noise are distinguished."""
+"""Side of the cells on which signal and noise are distinguished, in pixels."""
 _FINE = 1
-"""Coarsest octave whose detail counts as fine, where a finer one stands out of the noise."""
+"""Coarsest octave that counts as fine detail, if a finer one exceeds the noise."""
 _SATURATED = 0.985
-"""Intensity from which values may be cut off, and their noise with them."""
+"""Intensity above which values and their noise may be clipped."""
 _AROUND = 1.0
-"""Sigma in such cells of the window around each, for white noise."""
+"""Sigma of the window around each cell for white noise, in cells."""
 _NOISE_ALONE, _SIGNAL = 2.5, 5.0
-"""Energy over that of noise up to which it may be noise alone, and from which it is signal."""
+"""Ratio of energy to noise energy below which it may be noise alone, and above which it is signal."""
 _MOST_REACH = 2.5
-"""Most by which a window is widened for noise that neighbours share."""
+"""Largest factor by which a window is widened for correlated noise."""
 _CLEAR = 2.0
-"""Variance over that of rounding from which the octaves of the noise are compared."""
+"""The octaves of the noise are compared only if its variance exceeds this multiple of the rounding variance."""
 _QUIETEST, _ALIKE = 0.1, 0.35
-"""Share of the windows with the least detail in which slices are compared, and the correlation of their detail from
-which it is texture: noise, shared by neighbours or not, has up to 0.25, smooth texture 0.5 and more."""
+"""Slices are compared in this share of the windows with the least detail. Above this correlation, their detail is
+texture: noise, correlated or not, has up to 0.25, smooth texture has 0.5 and more."""
 _MOST_SHARED = (1.0, 4.0, 7.0, 10.0)
-"""Energy of an octave against that of white noise above which it counts as texture where a single slice is known."""
+"""Ratio of the energy of an octave to that of white noise above which it counts as texture if there is only one
+slice."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,15 @@ class NoiseModel:
     Attributes
     ----------
     offset, slope : float
-        That of white noise with the same detail in the finest octave whose noise is clear of the rounding to 8 bits.
+        Parameters of white noise with the same energy in the finest octave whose noise exceeds the rounding to 8 bits.
     shared : tuple of float
-        Energy of each octave against that of this white noise; 1 where neighbours share no noise, and below 1 in
-        octaves too fine for the noise.
+        Ratio of the energy of each octave to that of this white noise; 1 for uncorrelated noise, and below 1 in octaves
+        that are finer than the noise.
     level : float
         Typical intensity of the stack, 0 to 1.
     finest : int
-        The finest octave in which the stack has more than noise: on cells of ``2 ** finest`` pixels focus is judged.
+        Finest octave in which the stack has detail above the noise. Focus is estimated on cells of ``2 ** finest``
+        pixels.
     """
 
     offset: float = _LEAST
@@ -93,24 +96,24 @@ class NoiseModel:
 
     @classmethod
     def white(cls, deviation: float) -> NoiseModel:
-        """White noise of one standard deviation at every intensity."""
+        """White noise with the same standard deviation at every intensity."""
         return cls(offset=deviation**2)
 
     def energy(self, octave: int, intensity: Tensor) -> Tensor:
-        """Mean square of the Laplacian of noise alone in an octave, at these intensities."""
+        """Expected mean square of the Laplacian of noise in an octave, at the given intensities."""
         gain, share = _GAIN / 4.0**octave, self._share(octave)
         variance = intensity.clamp_min(0).mul_(gain * share * self.slope).add_(gain * share * self.offset)
         return variance.clamp_min_(gain * _LEAST)
 
     def typical_energy(self, octave: int) -> float:
-        """The same at the typical intensity."""
+        """Expected energy of noise in an octave, at the typical intensity."""
         variance = self._share(octave) * (self.offset + self.slope * self.level)
         return _GAIN / 4.0**octave * max(variance, _LEAST)
 
     @property
     def reach(self) -> float:
-        """By how much wider a window must be to average as many independent values as of white noise, 1 or more."""
-        # Noise smoothed by a Gaussian of variance g has (s + g)^-3 of the energy of the octave whose variance is s.
+        """Factor, at least 1, by which windows are widened to average as many independent values as for white noise."""
+        # For noise smoothed by a Gaussian of variance g, the energy of an octave of variance s grows as (s + g)^-3.
         grains = [0.0]
         for octave, (finer, coarser) in enumerate(itertools.pairwise(self.shared[:OCTAVES])):
             ratio = min((coarser / (64 * finer)) ** (1 / 3), 0.999)
@@ -125,8 +128,8 @@ class NoiseModel:
 def noise_level(images: Iterable[Image]) -> float:
     """Standard deviation of the noise of a stack, in the unit range.
 
-    The median size of the finest diagonal detail (Donoho and Johnstone 1994), in the slice where it is least: what
-    is out of focus has no such detail of its own.
+    Median absolute value of the finest diagonal detail (Donoho and Johnstone 1994) in the slice with the smallest
+    value, because out-of-focus parts have no such detail.
 
     Parameters
     ----------
@@ -136,7 +139,7 @@ def noise_level(images: Iterable[Image]) -> float:
     Returns
     -------
     float
-        At least the rounding of 8-bit values.
+        Standard deviation; at least that of rounding to 8 bits.
     """
     found = []
     for image in images:
@@ -149,21 +152,21 @@ def noise_level(images: Iterable[Image]) -> float:
 
 
 def octaves_of(gray: Tensor, octaves: Iterable[int] = range(OCTAVES)) -> list[tuple[Tensor, Tensor]]:
-    """Intensity and square of the Laplacian on the cells of some octaves of a slice (H, W)."""
+    """Intensity and squared Laplacian of a slice (H, W), on the cells of some octaves."""
     return [(smooth, detail.square_()) for smooth, detail in (_detail(gray, octave) for octave in octaves)]
 
 
 def _detail(gray: Tensor, octave: int) -> tuple[Tensor, Tensor]:
-    """Intensity and Laplacian on the cells of an octave of a slice, or of strips (..., H, W)."""
+    """Intensity and Laplacian of a slice or of strips (..., H, W), on the cells of an octave."""
     smooth = gaussian_blur(cell_mean(gray, 2**octave), BEFORE)
     return smooth, laplacian(smooth)
 
 
 def estimate_noise(images: Iterable[Image]) -> NoiseModel:
-    """The noise of a stack from a sample of its slices.
+    """Estimate the noise of a stack from a sample of its slices.
 
-    In bins of equal intensity the windows with the least detail are taken to hold noise alone: what is out of focus
-    or empty. A line is drawn through them from below, since texture can only add.
+    In each intensity bin, the windows with the least detail are assumed to contain only noise, because they are out of
+    focus or empty. A line is fitted to their energies from below, because texture can only add energy.
 
     Parameters
     ----------
@@ -173,7 +176,7 @@ def estimate_noise(images: Iterable[Image]) -> NoiseModel:
     Returns
     -------
     NoiseModel
-        At least the rounding of 8-bit values.
+        The noise; at least that of rounding to 8 bits.
     """
     seen = [_Windows() for _ in range(_ESTIMATED)]
     for image in images:
@@ -203,7 +206,7 @@ def estimate_noise(images: Iterable[Image]) -> NoiseModel:
     for octave in range(_ESTIMATED):
         noisy = known & np.isfinite(lows[octave]) & (lows[first] > _CLEAR * _LEAST)
         ratio = lows[octave][noisy] / lows[first][noisy]
-        # The same in every bin if it is noise: the bin with the least texture decides.
+        # For noise, the ratio is the same in every bin, so the bin with the least texture is used.
         least = float(np.quantile(ratio, 0.1)) if ratio.size else 1.0
         if octave <= first:
             shared.append(1.0 if octave == first else min(1.0, least))
@@ -222,7 +225,7 @@ class _Windows:
     parts : list of pairs of (N, h, w) tensors
         Intensity and energy of strips of equal height, a pair or two for each slice.
     correlation : float
-        That of the detail of one slice with the next one's, where both have the least; NaN for a single slice.
+        Correlation of the detail of neighbouring slices where both have the least detail; NaN for a single slice.
     """
 
     def __init__(self) -> None:
@@ -231,7 +234,7 @@ class _Windows:
         self._correlations: list[float] = []
 
     def add(self, strips: Sequence[Tensor], octave: int) -> None:
-        """Take in the strips of rows of the next slice, see `_strips`."""
+        """Add the strips of rows of the next slice, see `_strips`."""
         here = []
         for strip in strips:
             smooth, detail = _detail(strip, octave)
@@ -255,9 +258,9 @@ class _Windows:
 
 
 def _strips(gray: Tensor) -> list[Tensor]:
-    """A slice (H, W) as strips (N, `SAMPLE_ROWS`, W) of rows, and what is left as one more (1, h, W).
+    """Split a slice (H, W) into strips (N, `SAMPLE_ROWS`, W) of rows, and the remaining rows (1, h, W).
 
-    Strips of equal height are filtered together, in half the time: a small filter costs more to call than to compute.
+    Strips of equal height are filtered together, in half the time, because the overhead of a small filter is large.
     """
     whole = gray.shape[0] // SAMPLE_ROWS * SAMPLE_ROWS
     parts = (gray[:whole].reshape(-1, SAMPLE_ROWS, gray.shape[1]), gray[whole:][None])
@@ -265,12 +268,12 @@ def _strips(gray: Tensor) -> list[Tensor]:
 
 
 def _some(values: Tensor) -> NDArray[np.float32]:
-    """Every second row and column of planes (N, h, w), in one dimension."""
+    """Every second row and column of planes (N, h, w), as a flat array."""
     return np.asarray(values[:, ::2, ::2].cpu().numpy().ravel())
 
 
 def _finest(parts: list[list[tuple[Tensor, Tensor]]], model: NoiseModel) -> int:
-    """The finest octave that stands out of the noise where the coarsest one does."""
+    """Finest octave that exceeds the noise where the coarsest one does."""
     ratios = [
         torch.cat([_on_coarsest(e / model.energy(o, i), o).flatten() for i, e in part]) for o, part in enumerate(parts)
     ]
@@ -284,23 +287,23 @@ def _finest(parts: list[list[tuple[Tensor, Tensor]]], model: NoiseModel) -> int:
 
 
 def _on_coarsest(values: Tensor, octave: int) -> Tensor:
-    """Values of an octave's cells at the cells of the coarsest."""
+    """Values on the cells of an octave, reduced to the cells of the coarsest octave."""
     return cell_mean(values, 2 ** (OCTAVES - 1 - octave))
 
 
 def signal(octaves: Sequence[tuple[Tensor, Tensor]], noise: NoiseModel) -> tuple[Tensor, Tensor]:
-    """How far a slice stands out of the noise around every cell of 4 pixels, 0 (noise alone) to 1.
+    """Signal of a slice above the noise around every cell of 4 pixels, 0 (only noise) to 1.
 
     Parameters
     ----------
     octaves : sequence of pairs of (h, w) tensors
-        From `octaves_of`, the first three.
+        The first three octaves from `octaves_of`.
     noise : NoiseModel
 
     Returns
     -------
     any, fine : (H / 4, W / 4) tensors
-        By detail of any size; and by fine detail alone, which the glow of what is far out of focus does not have.
+        Signal of detail of any size, and signal of fine detail alone, which objects far out of focus do not have.
     """
     found: list[Tensor] = []
     for octave, (intensity, energy) in enumerate(octaves):
@@ -315,9 +318,9 @@ def signal(octaves: Sequence[tuple[Tensor, Tensor]], noise: NoiseModel) -> tuple
 def _noise_energies(
     intensity: NDArray[np.float32], energy: NDArray[np.float32], edges: NDArray[np.float64], *, shared: bool
 ) -> NDArray[np.float64]:
-    """Mean energy of the noise in every bin of intensity, from the windows with the least; NaN in bins with few.
+    """Mean energy of the noise in every intensity bin, from the windows with the least energy; NaN if there are few.
 
-    With `shared` the noise may be that of many neighbours, so that the windows differ more.
+    With `shared`, the noise may be correlated between neighbours, so that the windows differ more.
     """
     found, apart = np.full((2, len(edges) - 1), np.nan)
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
@@ -327,7 +330,8 @@ def _noise_energies(
             apart[number] = found[number] / max(after, np.finfo(np.float32).tiny)
     if not shared or not np.isfinite(apart).any():
         return found / _LOW_OF_NOISE
-    # The energy of noise has a gamma distribution; texture draws the quantiles apart, so the closest pair counts.
+    # The energy of noise has a gamma distribution. Texture increases the distance of the quantiles, so the closest pair
+    # is used.
     shapes = np.geomspace(0.5, 100, 60)
     lower, upper = special.gammaincinv(shapes[:, None], (_LOW, _NEXT)).T
     of_mean = np.interp(np.nanmax(apart), lower / upper, lower / shapes)
@@ -335,7 +339,7 @@ def _noise_energies(
 
 
 def _line_from_below(places: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
-    """Offset and slope, neither below 0, of the line under which a quarter of the values lie, by relative error."""
+    """Offset and slope, both at least 0, of the line with a quarter of the values below it, by relative error."""
     best = (np.inf, float(values.min()), 0.0)
     span = float(np.ptp(places)) or 1.0
     for slope in (0.0, *np.geomspace(1e-3, 1, 60) * float(values.max()) / span):

@@ -1,9 +1,9 @@
-"""Weighted means of slices octave by octave, in one pass, held to the range of the slices.
+"""Weighted mean of slices, separately for each octave of detail, in one pass and clipped to the range of the slices.
 
-Weights that change from pixel to pixel make clouds where two slices differ in brightness and the place is flat, and
-grains where blurred light lies beside dark detail. Here each slice is split into octaves of detail (Burt and Adelson
-1983, doi:10.1145/245.247) and every octave has weights of its own: brightness in the large follows smooth weights,
-fine detail sharp ones. Five octaves are enough; with three, pale patches of 30 px remain.
+Weights that vary from pixel to pixel cause clouds in flat areas where two slices differ in brightness, and grain where
+blurred light is beside dark detail. Here, each slice is split into octaves of detail (Burt and Adelson 1983,
+doi:10.1145/245.247) with separate weights: coarse brightness has smooth weights, and fine detail has sharp ones. Five
+octaves are enough; with three, pale patches of 30 px remain.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from defocus_backend.fusion.strips import strips
 from defocus_backend.params import BlendParams
 
 OCTAVES = 5
-"""Octaves of detail that are blended apart; the rest, cells of 32 pixels, has weights of its own too."""
+"""Number of octaves of detail with separate weights. The rest, on cells of 32 pixels, has its own weights too."""
 _INVALID = -1e4
-"""Score of a pixel that a slice does not have."""
+"""Score of a pixel that is missing in a slice."""
 _COVERED = 0.5
-"""Share of a cell that a slice must have to count there."""
+"""A slice is used in a cell if at least this share of the cell is valid."""
 _MISSING = 1e-11
-"""Weight below which a slice has no such pixel."""
+"""A pixel counts as missing in a slice if its weight is below this."""
 _LEAST = 1e-12
-"""Weight of an octave where no slice has anything."""
+"""Weight of an octave where all slices are missing."""
 
 
 def octave_reach(octaves: int = OCTAVES) -> int:
-    """How far in pixels along an axis the blend carries what changes at one pixel, in whole cells of all octaves."""
+    """Distance in pixels, along an axis, over which a change of one pixel affects the blend, in whole cells."""
     return int(4 * 2**octaves)
 
 
 class FrameRange:
-    """Least and largest value of the slices at every pixel and channel, to which a fused picture is held.
+    """Smallest and largest value of the slices at every pixel and channel, to which a fused picture is clipped.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class FrameRange:
         self._high = torch.full(shape, -torch.inf, device=device)
 
     def add(self, pixels: Tensor, valid: Tensor | None = None) -> None:
-        """Take in one slice (C, H, W) and where it is valid (H, W)."""
+        """Add one slice (C, H, W) and its mask of valid pixels (H, W)."""
         for rows in strips((int(pixels.shape[1]), int(pixels.shape[2])), pixels.device):
             part = pixels[:, rows]
             low, high = self._low[:, rows], self._high[:, rows]
@@ -61,7 +61,7 @@ class FrameRange:
                 high.copy_(torch.where(valid[rows], torch.maximum(high, part), high))
 
     def clamp_(self, fused: Tensor) -> Tensor:
-        """Hold a picture (C, H, W) to the range, in place; pixels that no slice has stay as they are."""
+        """Clip a picture (C, H, W) to the range, in place; pixels that are missing in all slices are not changed."""
         for rows in strips((int(fused.shape[1]), int(fused.shape[2])), fused.device):
             low, high = self._low[:, rows], self._high[:, rows]
             part = fused[:, rows]
@@ -70,10 +70,10 @@ class FrameRange:
 
 
 class OctaveSum:
-    """Means of the slices, octave by octave, with weights ``exp(firmness * score)``.
+    """Weighted mean of the slices in each octave, with weights ``exp(firmness * score)``.
 
-    Every octave keeps its best score, sum of weights and weighted sum, so that memory does not grow with the number
-    of slices: 4/3 of what one plane takes.
+    Every octave stores its best score, the sum of weights and the weighted sum. Memory is 4/3 of that of one plane and
+    does not grow with the number of slices.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class OctaveSum:
         Height and width.
     device : torch.device
     octaves : int
-        How often the picture is halved.
+        Number of octaves: how often the picture is halved.
     """
 
     def __init__(
@@ -110,15 +110,15 @@ class OctaveSum:
         return self._best[0]
 
     def add(self, pixels: Tensor, score: Tensor, valid: Tensor | None = None) -> None:
-        """Take in one slice.
+        """Add one slice.
 
         Parameters
         ----------
         pixels : (C, H, W) tensor
         score : (H, W) tensor
-            How sharp the slice is, compared with the others; read only where it is valid.
+            Focus score of the slice; only used where it is valid.
         valid : (H, W) bool tensor or None
-            Pixels that the slice has; by default all.
+            Valid pixels of the slice; by default all.
         """
         shares = None
         if valid is not None:
@@ -141,7 +141,7 @@ class OctaveSum:
             rise = score[rows] - best[rows]
             better = rise > 0
             less = rise.abs().mul_(-self._firmness).exp_()
-            # All weights are relative to the best slice so far, so that none overflows.
+            # Weights are relative to the best slice so far, to avoid overflow.
             fade, weight = torch.where(better, less, 1), torch.where(better, 1, less)
             band = level[:, rows]
             if low is not None:
@@ -177,7 +177,7 @@ class OctaveSum:
 
 
 def _filled(levels: list[Tensor], scores: list[Tensor], shares: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Octaves of a slice with missing pixels: means over those it has, the rest continued from coarser cells."""
+    """Octaves of a slice with missing pixels: means over valid pixels; missing cells are filled from coarser ones."""
     planes = []
     for level, score, share in zip(levels, scores, shares, strict=True):
         known = share.clamp_min(_LEAST)
@@ -191,7 +191,7 @@ def _filled(levels: list[Tensor], scores: list[Tensor], shares: list[Tensor]) ->
 
 
 class OctaveBlend:
-    """Slices blended in octaves by their scores, held to their range, see `defocus_backend.fusion.blend.ScoreBlend`."""
+    """Blends slices in octaves by their scores and clips to their range, see `fusion.blend.ScoreBlend`."""
 
     def __init__(
         self,
@@ -208,10 +208,10 @@ class OctaveBlend:
         self._leads: list[Tensor] | None = [] if keep else None
 
     def add(self, pixels: Tensor, score: Tensor, lead: Tensor) -> None:
-        """Take in one slice (C, H, W) by its score and lead (H, W)."""
+        """Add one slice (C, H, W) with its score and lead (H, W)."""
         known = score.isfinite()
         valid = None if bool(known.all()) else known
-        # A preference for the front shows in the lead alone.
+        # Only the lead includes the preference for the front.
         self._sum.add(pixels, self._sum.best + lead if self._by_lead else score, valid)
         self._range.add(pixels, valid)
         if self._leads is not None:
@@ -227,21 +227,21 @@ class OctaveBlend:
 
     def weights(self) -> Tensor:
         """Weight of every slice in the finest octave, (N, H, W)."""
-        assert self._leads is not None, "made to keep the weights"
+        assert self._leads is not None, "the weights were not kept"
         return soft_weights(torch.stack(self._leads), self._firmness)
 
 
 class KnownOctaves:
-    """Slices blended in octaves by weights that are known, see `defocus_backend.fusion.blend.WeightedBlend`.
+    """Blends slices in octaves by known weights, see `defocus_backend.fusion.blend.WeightedBlend`.
 
-    In every octave the logarithms of the weights are averaged over its cells.
+    In every octave, the logarithms of the weights are averaged over the cells.
     """
 
     def __init__(self) -> None:
         self._parts: tuple[OctaveSum, FrameRange] | None = None
 
     def add(self, pixels: Tensor, weight: Tensor) -> None:
-        """Take in one slice (C, H, W) and its unnormalised weight (H, W); weights up to 1e-12 count as missing."""
+        """Add one slice (C, H, W) with its unnormalised weight (H, W); weights up to 1e-12 count as missing."""
         if self._parts is None:
             channels, height, width = (int(n) for n in pixels.shape)
             blend = OctaveSum(1.0, channels, (height, width), pixels.device)

@@ -1,4 +1,4 @@
-"""Weighted least-squares parabolas through a few values per pixel, and where their vertex lies."""
+"""Weighted least-squares parabolas through a few values per pixel, with the position of their vertex."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 
 _FLATTEST = 1e-9
-"""Curvature, in units of the largest that the weights allow, under which a parabola has no vertex."""
+"""A parabola has no vertex if its curvature is below this, relative to the largest that the weights allow."""
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """``y = curvature (t - vertex)^2 + extreme`` at every pixel, and how well it is known.
+    """Parabola ``y = curvature (t - vertex)^2 + extreme`` at every pixel, with its error.
 
     Attributes
     ----------
     vertex : (H, W) tensor
-        Place of the extreme in units of ``t``; NaN where there is none.
+        Position of the extreme in units of ``t``; NaN where there is none.
     unit_error : (H, W) tensor
-        Standard error of the vertex if a value of weight 1 has a standard deviation of 1.
+        Standard error of the vertex for values with a standard deviation of 1 at weight 1.
     curvature, extreme : (H, W) tensors
         In units of ``y / t^2`` and ``y``.
     residual : (H, W) tensor
         Weighted sum of the squared residuals.
     freedom : (H, W) tensor
-        Values that carry weight, less the three that the fit takes; at least 0.
+        Degrees of freedom: number of values with weight, minus three; at least 0.
     """
 
     vertex: Tensor
@@ -37,25 +37,26 @@ class Parabola:
     freedom: Tensor
 
     def at(self, t: Tensor) -> Tensor:
-        """The parabola's values (K, H, W) at the places (K, H, W)."""
+        """Values (K, H, W) of the parabola at the positions (K, H, W)."""
         return torch.addcmul(self.extreme, self.curvature, (t - self.vertex).square())
 
 
 def fit_parabola(t: Tensor, y: Tensor, weight: Tensor) -> Parabola:
     """Fit one parabola per pixel by weighted least squares.
 
-    Places are taken from their weighted mean, which makes the normal equations well conditioned and their
-    inverse short. The error of the vertex follows from the covariance of the coefficients to first order.
+    Positions are taken relative to their weighted mean, which makes the normal equations well conditioned and their
+    inverse simple. The error of the vertex follows to first order from the covariance of the coefficients.
 
     Parameters
     ----------
     t, y, weight : (K, H, W) tensors
-        Places, values, and the values' inverse variances up to a common factor; weight 0 leaves one out.
+        Positions, values, and the inverse variances of the values up to a common factor. Values with weight 0 are
+        ignored.
 
     Returns
     -------
     Parabola
-        Its vertex is a minimum where the curvature is positive, NaN with fewer than three places.
+        The parabolas. The vertex is a minimum where the curvature is positive, and NaN with fewer than three positions.
     """
     weight = weight.clamp_min(0)
     total = weight.sum(0)
@@ -67,7 +68,8 @@ def fit_parabola(t: Tensor, y: Tensor, weight: Tensor) -> Parabola:
     s2, s3, s4 = wuu.sum(0), (wuu * u).sum(0), (wuu * u * u).sum(0)
     t0, t1, t2 = (weight * y).sum(0), (wu * y).sum(0), (wuu * y).sum(0)
     determinant = total * (s2 * s4 - s3 * s3) - s2**3
-    # By Cauchy and Schwarz it lies between 0 and total * s2 * s4; near 0 there are not three places.
+    # By the Cauchy-Schwarz inequality, it is between 0 and total * s2 * s4. Near 0, there are fewer than three
+    # positions.
     solvable = determinant > 1e-6 * total * s2 * s4
     inverse = torch.where(solvable, 1 / torch.where(solvable, determinant, 1.0), torch.nan)
     i00, i01, i02 = (s2 * s4 - s3 * s3) * inverse, s2 * s3 * inverse, -s2 * s2 * inverse

@@ -1,4 +1,4 @@
-"""Height between the slices from the score of each of them, near its maximum."""
+"""Height between slices from the focus score near its maximum."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from defocus_backend.fusion.positions import mean_step
 from defocus_backend.fusion.regularise import Height
 
 SCORE_NOISE = 0.05
-"""Standard deviation of the score for the height from slice to slice, measured on stacks with truth."""
+"""Standard deviation of the height score from slice to slice, measured on stacks with ground truth."""
 
 _FALL = 3 * SCORE_NOISE
-"""Fall of the score from the first or last slice to its neighbour that no noise explains."""
+"""Decrease of the score from the first or last slice to its neighbour that noise cannot explain."""
 _UNIFORM = 12**-0.5
-"""Standard deviation of what may lie anywhere within one step."""
+"""Standard deviation of a uniform distribution over one step."""
 
 
 def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, above: Tensor) -> Height:
-    """Height from the parabola through the score in the best slice and its two neighbours.
+    """Height from the parabola through the scores of the best slice and its two neighbours.
 
     Parameters
     ----------
     z : (N,) float64 array
         Position of every slice.
     index : (H, W) integer tensor
-        The slice with the largest score.
+        Number of the slice with the largest score.
     below, above : (H, W) tensors
-        Score of the slice before it, and of the one after, less its own; NaN where there is none.
+        Scores of the previous and of the next slice, minus the score of the best slice; NaN where there is none.
 
     Returns
     -------
     Height
-        From the parabola where both neighbours are known. In the first and the last slice, where the score falls
-        clearly towards the only neighbour, that slice's position, known to half a step either way.
+        Vertex of the parabola where both neighbours are known. For the first and the last slice, the position of the
+        slice with an error of half a step, if the score decreases clearly towards the only neighbour.
     """
     step, device = mean_step(z), index.device
     numbers = index.long()
     steps = np.diff(z) / step if len(z) > 1 else np.ones(1)
-    # Distances to the slices before and after; one number where all are alike.
+    # Distances to the previous and the next slice; a single number if all are equal.
     before, after = np.pad(steps, (1, 0), mode="edge"), np.pad(steps, (0, 1), mode="edge")
     even = bool(np.allclose(steps, steps[0], rtol=1e-6))
 
@@ -48,13 +48,13 @@ def peak_height(z: NDArray[np.float64], index: Tensor, below: Tensor, above: Ten
         table = torch.from_numpy(values).to(torch.float32).to(device)
         return table[0] if even else table[numbers]
 
-    # The parabola through the best slice is slope * t + bend * t^2 above its score.
+    # Relative to the best score, the parabola is slope * t + bend * t^2.
     both = before + after
     low, high = below.float() * at(1 / before), above.float() * at(1 / after)
     bend = (low + high).mul_(at(1 / both))
     slope = high.mul_(at(before / both)).sub_(low.mul_(at(after / both)))
     vertex = slope.div_(bend).mul_(-0.5)
-    # Variance of the vertex to first order, for scores of variance 1: how bend and slope depend on the three.
+    # Variance of the vertex to first order, for scores with variance 1, from the derivatives of bend and slope.
     bends = np.stack([1 / (before * both), -1 / (before * after), 1 / (after * both)])
     slopes = np.stack([-after / (before * both), (after - before) / (before * after), before / (after * both)])
     own, mixed, bent = (at(np.sum(v, 0)) for v in (slopes**2, 4 * slopes * bends, 4 * bends**2))

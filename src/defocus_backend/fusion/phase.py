@@ -1,10 +1,10 @@
-"""Where the contrast of transparent objects reverses: the focus of brightfield pictures of living cells.
+"""Reversal of the contrast of transparent objects, which marks the focus in brightfield pictures of living cells.
 
-A thin object that only delays light is dark on one side of the focus and bright on the other (Teague 1983,
-doi:10.1364/JOSA.73.001434). In focus its contrast is least: neither detail nor sigma finds that slice, the reversal
-does. It finds it to within two slices of drawn stacks: where the object absorbs a little too, the contrast reverses
-beside the focus. Blur alone does not reverse the coarse contrast of a photograph or of a fluorescing or stained
-specimen.
+A thin object that only delays light (a phase object) is dark on one side of the focus and bright on the other (Teague
+1983, doi:10.1364/JOSA.73.001434). Its contrast is smallest in focus, so neither detail nor sigma indicates this slice,
+but the reversal of contrast does. On synthetic stacks, the result is right within two slices: if the object also
+absorbs a little, the contrast reverses beside the focus. Blur alone does not reverse the coarse contrast of a
+photograph or of a fluorescent or stained specimen.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from torch import Tensor
 from defocus_backend.filters import cell_mean, gaussian_blur
 
 _SIDE, _FINE, _COARSE = 2, 0.8, 2.0
-"""Side in pixels of the cells, and the sigmas in cells between which the detail lies that is compared."""
+"""Side of the cells in pixels, and the two sigmas, in cells, of the band-pass filter of the compared detail."""
 _FEWEST = 5
-"""Slices under which nothing is said."""
+"""Smallest number of slices for a result."""
 _MOST = 0.4
-"""Least share of the detail of all slices that one picture, dark here and bright there, must explain."""
+"""Smallest share of the detail of all slices that a single picture, with positive and negative factors, must
+explain."""
 _REVERSED = -0.3
-"""Correlation with that picture which a slice on the other side of the focus must have."""
+"""Largest correlation with this picture for a slice on the other side of the focus."""
 _OPPOSITE = -0.2
-"""Least correlation of two slices, at most: photographs of near and far things have -0.16, phase objects -0.25 to
--0.8."""
+"""Two slices must have a correlation below this. Photographs of near and far objects reach -0.16, phase objects -0.25
+to -0.8."""
 
 
 def contrast_reversal(slices: Sequence[Tensor]) -> float | None:
-    """Place between slices where the contrast of the whole field changes its sign.
+    """Position between slices at which the contrast of the whole field changes its sign.
 
-    The detail of all slices is that of one picture with a factor for each slice, as far as one picture can explain it
-    (their first principal component); the factor goes through zero in focus.
+    The detail of all slices is approximated by one picture with a factor for each slice (the first principal
+    component). The factor crosses zero in focus.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def contrast_reversal(slices: Sequence[Tensor]) -> float | None:
     Returns
     -------
     float or None
-        In slices from the first one; None where the contrast does not reverse, or does so more than once, as for
+        Position in slices, from the first one. None if the contrast does not reverse or reverses more than once, as for
         photographs, fluorescence and optical sections.
     """
     if len(slices) < _FEWEST:

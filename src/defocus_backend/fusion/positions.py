@@ -1,4 +1,4 @@
-"""Where the slices of a stack lie along z."""
+"""Positions of the slices of a stack along z."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from defocus_backend.errors import InputError
 
 
 def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArray[np.float64]:
-    """The z position of every slice.
+    """Position of every slice along z.
 
     Parameters
     ----------
     z : (N,) array_like or None
-        Positions, rising or falling, with even or uneven steps.
+        Positions, increasing or decreasing, with equal or unequal steps.
     z_step : float or None
-        Distance of neighbouring slices instead; negative where z falls.
+        Distance between neighbouring slices, instead of `z`; negative if z decreases.
     count : int
-        N.
+        Number of slices N.
 
     Returns
     -------
     (N,) float64 array
-        0, 1, 2 ... where neither is given: z is then counted in slices.
+        Positions; 0, 1, 2 ... if neither is given, so that z is counted in slices.
 
     Raises
     ------
     InputError
-        Naming ``z`` or ``z_step``.
+        For an invalid `z` or `z_step`, or if both are given.
     """
     if z is None:
         wanted = "a finite distance other than 0"
@@ -44,15 +44,19 @@ def z_positions(z: ArrayLike | None, z_step: float | None, count: int) -> NDArra
     try:
         positions = np.asarray(z, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError("z", type(z).__name__, "one number a slice") from error
+        raise InputError("z", type(z).__name__, "one number per slice") from error
     if positions.shape != (count,) or not np.isfinite(positions).all():
         raise InputError("z", f"shape {positions.shape}", f"one finite position for each of the {count} slices")
     steps = np.diff(positions)
     if not ((steps > 0).all() or (steps < 0).all()):
-        raise InputError("z", "positions that turn back or repeat", "positions that rise, or fall, from slice to slice")
+        raise InputError(
+            "z",
+            "positions that change direction or repeat",
+            "positions that increase, or decrease, from slice to slice",
+        )
     return positions
 
 
 def mean_step(z: NDArray[np.float64]) -> float:
-    """Mean distance of neighbouring slices, 1 for a single one."""
+    """Mean distance between neighbouring slices; 1 for a single slice."""
     return float(np.abs(np.diff(z)).mean()) if len(z) > 1 else 1.0

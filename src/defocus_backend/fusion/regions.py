@@ -1,9 +1,9 @@
-"""A decision over whole regions: each source's own pixels, without islands.
+"""Decision for whole regions, without small islands, so that pixels are copied from the slices.
 
-For pairs and short stacks of which a picture is wanted that is made of the sources as they are: the measure and the
-removal of islands are those of Qiu, Li, Zhang and Yuan (2019), sigma joins in, and any number of slices can take part.
-What is thinner than the measure's window goes with its surroundings; where thin things matter, the combined decision
-is the one to take.
+For pairs and short stacks whose fused picture shall consist of unmodified pixels of the slices. The focus measure and
+the removal of islands are those of Qiu, Li, Zhang and Yuan (2019), extended by sigma and to any number of slices.
+Objects thinner than the window of the measure get the decision of their surroundings; use the combined decision if thin
+objects matter.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from defocus_backend.params import DecisionParams
 
 _MEAN_RADIUS = 3
 _GATHER_RADIUS, _GATHER_EPS = 5, 0.3
-"""Window of the local mean, radius and regularisation of the filter that gathers the distances to it."""
+"""Radius of the window of the local mean; radius and regularisation of the filter that averages the distances to this
+mean."""
 _LEAST_DISTANCE = 1e-3
-"""Added to the mean distance, in the unit range: below it all slices are alike."""
+"""Added to the mean distance, in the unit range; slices with smaller distances score about the same."""
 _SIGMA_SHARE = 0.25
-"""Weight of sigma against the logarithm of a gathered distance, in units of its weight against that of an energy."""
+"""Weight of sigma relative to the logarithm of an averaged distance, as a fraction of `sigma_weight`."""
 _SHARE = 0.02
-"""Area of the smallest island that stays, of the area that each slice has on average."""
+"""Area of the smallest island that is kept, relative to the mean area per slice."""
 
 
 def region_score(gray: Tensor, sigma: Tensor, sigma_weight: float) -> Tensor:
-    """How well a slice is in focus around every pixel.
+    """Focus score of a slice around every pixel.
 
     Parameters
     ----------
     gray : (H, W) tensor
-        The slice, unit range.
+        The slice, in the unit range.
     sigma : (H, W) tensor
-        Its defocus map in pixels.
+        Defocus map of the slice in pixels.
     sigma_weight : float
-        As of `DecisionParams`.
+        See `DecisionParams`.
 
     Returns
     -------
@@ -52,19 +53,19 @@ def region_score(gray: Tensor, sigma: Tensor, sigma_weight: float) -> Tensor:
 
 
 def without_islands(index: Tensor, count: int) -> Tensor:
-    """Give the islands of a decision to what surrounds them.
+    """Replace small islands of a decision by their surroundings.
 
     Parameters
     ----------
     index : (H, W) integer tensor
         Number of a slice at every pixel.
     count : int
-        Number of slices; with two, islands of less than a hundredth of the picture go.
+        Number of slices. With two, islands smaller than 1 % of the picture are replaced.
 
     Returns
     -------
     (H, W) tensor
-        Of the same dtype; unchanged if nothing but islands is there.
+        The decision, in the same dtype; unchanged if it consists only of islands.
     """
     numbers: NDArray[np.integer] = index.cpu().numpy()
     least = _SHARE * numbers.size / count

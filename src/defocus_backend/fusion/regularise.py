@@ -1,4 +1,4 @@
-"""Two estimates of a height become one, and weak places take the height of their surroundings."""
+"""Combine two estimates of the height, and regularise weak pixels by their neighbourhood."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.fusion.strips import strips
 
 _MISFIT_SCORE, _MISFIT_SIGMA = 0.07, 1.0
-"""Error in steps that no amount of evidence takes away, since neither curve is quite a parabola: measured there."""
+"""Error in steps that averaging cannot reduce, because neither curve is exactly a parabola; measured on stacks with
+ground truth."""
 _GUIDE_EPS = 1e-2
-"""Regularisation of what windows foretell of the height by the guide, in its squared units."""
+"""Regularisation of the linear prediction of the height from the guide, in squared units of the guide."""
 _INDEPENDENT = 7
-"""Independent values in a window: errors of pixels nearer than five to each other go together."""
+"""Number of independent values in a window; errors of pixels closer than five pixels are correlated."""
 _TINY = 1e-6
-"""Weight that counts as none: an error of a thousand steps, far above what rounding leaves of sums over windows."""
+"""Weight that counts as zero: an error of a thousand steps, far above the rounding errors of sums over windows."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Height:
     Attributes
     ----------
     height : float32
-        In the unit of the z positions; NaN where nothing is known.
+        Height in the unit of the z positions; NaN where it is unknown.
     error : float32
         Standard error in the same unit.
     inferred : bool
-        True where the pixel's own evidence is weaker than half a slice and its surroundings decided.
+        True where the error of the pixel's own measurement is above half a slice, so that the neighbourhood decides.
     lens : float32 or None
-        Sigma in px that the lens adds in the sharpest slice, ``sqrt(a) |z - z0|``; NaN unless sigma rises clearly
+        Blur of the lens in the sharpest slice, ``sqrt(a) |z - z0|``, as sigma in px; NaN unless sigma increases clearly
         on both sides of it.
     """
 
@@ -46,9 +47,9 @@ class Height:
 
 
 def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
-    """Mean of both heights weighed by their inverse variances; where one is unknown, the other.
+    """Mean of both heights, weighted by their inverse variances; where one is unknown, the other.
 
-    To each error is added what its curve's misfit leaves however much is averaged.
+    The misfit error of each curve, which averaging cannot reduce, is added to its error.
     """
     value, total = torch.zeros_like(by_score.height), torch.zeros_like(by_score.height)
     for part, misfit in ((by_score, _MISFIT_SCORE * step), (by_sigma, _MISFIT_SIGMA * step)):
@@ -63,35 +64,35 @@ def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
 
 
 def regularise(found: Height, guide: Tensor, step: float, *, radius: int) -> Height:
-    """Let the surroundings speak where a pixel's own evidence is weak.
+    """Use the neighbourhood where a pixel's own measurement is weak.
 
-    The surroundings foretell a height (a linear function of the guide, fitted in each window with the inverse
-    variances as weights) and how far they can be trusted (the scatter about it that the errors do not explain:
-    small on a smooth surface, large at an edge in depth). Foretold and measured height are combined by their
-    variances, so that what is well measured stays and edges stay sharp. What has nothing firm within reach is
-    continued smoothly from further away.
+    In each window, the height is predicted as a linear function of the guide, fitted with inverse variances as weights.
+    The variance of the prediction is the scatter that the errors do not explain: small on a smooth surface, large at a
+    depth edge. Predicted and measured heights are combined with their inverse variances as weights, so that good
+    measurements are preserved and edges stay sharp. Pixels without reliable measurements nearby are filled smoothly
+    from further away.
 
     Parameters
     ----------
     found : Height
-        Measured, with NaN where unknown.
+        Measured height, with NaN where unknown.
     guide : (H, W) tensor
-        The fused image, gray, unit range.
+        The fused image, gray, in the unit range.
     step : float
-        Mean distance of neighbouring slices.
+        Mean distance between neighbouring slices.
     radius : int
-        Of the windows that are the surroundings, in pixels of the maps.
+        Radius of the windows, in pixels of the maps.
 
     Returns
     -------
     Height
-        Known everywhere if it was known anywhere; `inferred` as it was.
+        Known everywhere if it was known anywhere; `inferred` is unchanged.
     """
     shape = int(guide.shape[0]), int(guide.shape[1])
     count = int(found.height.isfinite().sum())
     if not count:
         return found
-    # In units of steps from the mean, far from the ends of float32.
+    # Heights are computed in steps from the mean, to stay within the range and precision of float32.
     origin = float(found.height.nansum(dtype=accumulation_dtype(found.height))) / count
     coarse = CellGrid(*shape, 2)
     sums = torch.empty((7, *shape), device=guide.device)
@@ -110,12 +111,12 @@ def regularise(found: Height, guide: Tensor, step: float, *, radius: int) -> Hei
         a, b, prior = model[:, rows]
         both = (weight + prior).clamp_min_(_TINY)
         mean[rows] = a.mul_(guide[rows]).add_(b).mul_(prior).addcmul_(weight, height).div_(both)
-        # What the fits share is not averaged away.
+        # The common misfit of the fits is not reduced by averaging.
         error[rows] = both.reciprocal_().add_(_MISFIT_SCORE**2).sqrt_()
         trust = _trust(error[rows])
         for cells, part in zip(known, (mean[rows] * trust, trust), strict=True):
             cells[_cell_rows(rows, coarse)] = cell_mean(part, coarse.subsample)
-    # A cell that knows a little is as good as one that knows all.
+    # A cell with a quarter of the weight counts fully.
     around = fill_from_surroundings((known[0] / known[1].clamp_min(_TINY))[None], (4 * known[1]).clamp_(max=1))[0]
     for rows in strips(shape, guide.device):
         filled = coarse.interpolate(around, rows.start, rows.stop)
@@ -131,7 +132,7 @@ def _measured(found: Height, rows: slice, origin: float, step: float) -> tuple[T
 
 
 def _trust(error: Tensor) -> Tensor:
-    """Weight from 1 to 0 of a height whose error is given in steps; 1/2 at half a step."""
+    """Weight of a height from its error in steps: 1 for no error, 1/2 at half a step, 0 for large errors."""
     return (2 * error).square_().square_().add_(1).reciprocal_()
 
 
@@ -140,16 +141,16 @@ def _cell_rows(rows: slice, grid: CellGrid) -> slice:
 
 
 def _surroundings(sums: Tensor, radius: int) -> Tensor:
-    """What windows foretell: factor and offset of the guide and inverse variance, (3, H, W).
+    """Prediction from the windows: factor and offset of the guide and inverse variance, (3, H, W).
 
     Guided filter whose windows are fitted by weighted least squares.
 
     Parameters
     ----------
     sums : (7, H, W) tensor
-        Whether known, weight w, w guide, w height, w guide^2, w guide height, w height^2.
+        Mask of known pixels, weight w, w guide, w height, w guide^2, w guide height, w height^2.
     radius : int
-        Of the windows.
+        Radius of the windows.
     """
     w, wg, wh, wgg, wgh, whh = sums[1:]
     expected, total = box_mean(sums[:2], radius)
@@ -159,13 +160,13 @@ def _surroundings(sums: Tensor, radius: int) -> Tensor:
     variance = variance.sub_(mean_guide.square()).clamp_min_(0)
     a = covariance.sub_(mean_guide * mean_height).div_(variance.add_(_GUIDE_EPS))
     b = mean_height.sub_(a * mean_guide)
-    # Windows speak for their pixels in proportion to what they know.
+    # Windows contribute to their pixels in proportion to their total weight.
     share = box_mean(total, radius).clamp_min_(_TINY)
     a, b = box_mean(torch.stack([total * a, total * b]), radius).div_(share)
-    # The weighted squares of what is left about a * guide + b.
+    # Weighted squared residuals of a * guide + b.
     left = whh - 2 * (a * wgh + b * wh) + a * (a * wgg + 2 * b * wg) + b * b * w
     scatter = box_mean(left.clamp_min_(0), radius)
-    # The mean of weight * error^2 is the share of known pixels: what exceeds it is true relief.
+    # The expected mean of weight * error^2 is the share of known pixels; any excess is true relief.
     spread = (scatter - expected).clamp_min_(0).add_(expected, alpha=1 / _INDEPENDENT).clamp_min_(_TINY)
     prior = torch.where(total > 10 * _TINY, total / spread, 0)
     return torch.stack([a, b, prior])

@@ -1,4 +1,4 @@
-"""What a fusion returns."""
+"""The result of a fusion."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from numpy.typing import NDArray
 _YX, _NYX = ({"axes": axes} for axes in ("YX", "NYX"))
 _FLOAT, _INT, _BOOL = ({"dtype": np.dtype(kind)} for kind in (np.float32, np.int32, np.bool_))
 _FACTS = ("sections", "reversal")
-"""Fields that are no arrays."""
+"""Fields that are not arrays."""
 _LEAST_SIGNAL = 0.001
-"""Share of the picture with detail above the noise under which a slice holds noise alone."""
+"""A slice contains only noise if a smaller share of the picture has detail above the noise."""
 
 
 @dataclass(frozen=True)
 class Fusion:
     """Result of `fuse`.
 
-    The metadata of each field but `image` say its ``axes`` (Y row, X column, N slice) and its ``dtype``.
+    The metadata of each field except `image` contain its ``axes`` (Y row, X column, N slice) and its ``dtype``.
 
     Attributes
     ----------
     image : (H, W[, C]) array
-        All-in-focus image, dtype and layout of one slice.
+        All-in-focus image, in the dtype and layout of one slice.
     index : (H, W) int32 array
         Number of the slice that is in focus, from 0.
     sigma : (H, W) float32 array
-        Least blur over the slices, in pixels, found on squares of `pooling` pixels; NaN where no slice was valid.
+        Smallest blur over the slices, in pixels, estimated on squares of `pooling` pixels; NaN where no slice is valid.
     confidence : (H, W) float32 array
-        Confidence of that blur, 0 to 1.
+        Confidence of `sigma`, 0 to 1.
     height : (H, W) float32 array
-        Place of best focus along z, between the slices, in the unit of `z`; NaN where it is unknown.
+        Position of best focus along z, interpolated between slices, in the unit of `z`; NaN where it is unknown.
     height_error : (H, W) float32 array
         Standard error of the height in the same unit; NaN where it is unknown.
     inferred : (H, W) bool array
-        True where the height was taken from the neighbourhood, since the pixel itself is uninformative.
+        True where the height was taken from the neighbourhood, because the pixel itself is uninformative.
     never_in_focus : (H, W) bool array
         True where no slice is sharp.
     sigmas, decisions, weights : (N, H, W) arrays or None
-        Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of
-        every slice; None unless `keep_slices` was set. With the blend "octaves", the weight in the finest octave.
+        Defocus map (float32, px), decision map (bool, eq 14) and normalised weight (float32, eq 16) of every slice;
+        None unless `keep_slices` was set. With the blend "octaves", the weight is that of the finest octave.
     signal : (N,) float64 array or None
-        Share of the picture, 0 to 1, in which each slice has fine detail above its noise. See `noise_only`.
+        Share of the picture, 0 to 1, in which each slice has fine detail above its noise; see `noise_only`.
     sections : bool
-        True if the slices are optical sections (confocal, light sheet): then several depths share a pixel, and a
+        True if the slices are optical sections (confocal, light sheet). A pixel can then show several depths, and a
         slice without signal is not blurred.
     reversal : float or None
-        Of transparent objects in brightfield, the place along the slices, from 0, where their contrast reverses: near
-        it they are in focus. None for all other stacks, see `defocus_backend.fusion.phase`.
+        For transparent objects in brightfield, the position in slices, from 0, at which their contrast reverses. They
+        are in focus near it. None for all other stacks, see `defocus_backend.fusion.phase`.
     gains : (N,) float64 array or None
-        How much brighter each slice was than the one of median brightness; it was divided by that. Of the channel on
-        which focus was judged. None where brightness was not compared.
+        Brightness of each slice relative to the slice of median brightness, by which it was divided, in the channel in
+        which focus is estimated. None if brightness was not compared.
     """
 
     image: NDArray[Any]
@@ -76,17 +76,17 @@ class Fusion:
 
     @property
     def noise_only(self) -> tuple[int, ...]:
-        """Slices of a single stack that hold nothing but noise, so that there is nothing to judge in them."""
+        """Slices of a single stack that contain only noise."""
         return () if self.signal is None else tuple(int(n) for n in np.flatnonzero(self.signal < _LEAST_SIGNAL))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All arrays that are there, by name."""
+        """All arrays that are not None, by name."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if value is not None and name not in _FACTS}
 
     @staticmethod
     def stacked(parts: Sequence[Fusion], shape: tuple[int, ...]) -> Fusion:
-        """Fusions of several stacks as one, every array with leading axes of this shape."""
+        """Combine fusions of several stacks into one, whose arrays have leading axes of this shape."""
         names = parts[0].arrays()
         found = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
         merged = {name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()}
@@ -97,4 +97,4 @@ class Fusion:
 MAP_TYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     {f.name: f.metadata["dtype"] for f in fields(Fusion) if f.metadata.get("axes") == "YX"}
 )
-"""The maps (H, W) that every fusion has, by name, with their dtypes."""
+"""Maps (H, W) of every fusion, by name, with their dtypes."""

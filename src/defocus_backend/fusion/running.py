@@ -1,4 +1,4 @@
-"""What a fusion keeps from slice to slice: the best score and the least sigma so far."""
+"""Running results of a fusion: the best score and the smallest sigma so far."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from torch import Tensor
 from defocus_backend.fusion.strips import strips
 
 _INVALID = -1e4
-"""Score of a pixel that a slice does not have."""
+"""Score of a pixel that is missing in a slice."""
 FRONT_MARGIN = 1.0
-"""Lead in score from which a peak behind wins over one in front; 0.13 is the scatter from slice to slice."""
+"""A peak at the back is preferred to one in front if its score is higher by this; the scatter between slices is
+0.13."""
 FRONT_VALLEY = 1.0
-"""Depth of the valley between two scores that makes them two peaks."""
+"""Two scores are separate peaks if the valley between them is at least this deep."""
 
 
 class RunningBest:
-    """The best score over the slices seen so far, its slice, and how far its neighbours stay behind.
+    """The best score over the slices so far, its slice, and the scores of the neighbouring slices.
 
     Parameters
     ----------
@@ -24,22 +25,22 @@ class RunningBest:
         Height and width.
     device : torch.device
     front : {"none", "first", "last"}
-        The end of the stack that is nearest to the viewer. Where the score has two separate peaks whose heights
-        differ by less than `FRONT_MARGIN`, the one nearer to that end is kept instead of the higher one.
+        End of the stack that is nearest to the viewer. Where the score has two separate peaks that differ by less than
+        `FRONT_MARGIN`, the one nearer to this end is used instead of the higher one.
     neighbours : bool
-        Whether to keep the scores of the neighbours and the least of all.
+        Whether to store the scores of the neighbours and the lowest score.
 
     Attributes
     ----------
     index : (H, W) int16 tensor
-        Slice of the score that is kept; the lowest of equals, 0 where no slice was valid.
+        Slice with the best score; the first of equal ones, 0 where no slice was valid.
     best : (H, W) tensor
-        That score; NaN where no slice was valid.
+        The best score; NaN where no slice was valid.
     least : (H, W) tensor
         The lowest score; infinite where no slice was valid, empty without neighbours.
     below, above : (H, W) half-precision tensors
-        Score of the slice before that one, and of the one after, less its own; NaN where there is none. Empty
-        without neighbours.
+        Scores of the previous and of the next slice, minus the best score; NaN where there is none. Empty without
+        neighbours.
     """
 
     def __init__(
@@ -52,31 +53,30 @@ class RunningBest:
         self.least = torch.full(kept, torch.inf, device=device)
         self._best = torch.full(shape, _INVALID, device=device)
         self._front = front
-        # The least score since the one kept, and the largest of all.
+        # The lowest score since the best one, and the highest of all.
         self._dip = torch.full_like(self._best, torch.inf) if front != "none" else None
         self._most = torch.full_like(self._best, _INVALID) if front == "last" else None
-        # Made now, like all that lives long: among what a network frees it would leave holes that nothing fits.
+        # Allocated early, like all long-lived arrays, to avoid heap fragmentation.
         self._before = torch.full(kept, torch.nan, device=device)
         self._seen = 0
 
     @property
     def best(self) -> Tensor:
-        """The score that is kept, (H, W)."""
+        """The best score, (H, W)."""
         return self._best.masked_fill(~_real(self._best), torch.nan)
 
     def update(self, score: Tensor) -> Tensor:
-        """Take in the next slice.
+        """Add the next slice.
 
         Parameters
         ----------
         score : (H, W) tensor
-            NaN where the slice is invalid.
+            Score of the slice; NaN where it is invalid.
 
         Returns
         -------
         (H, W) tensor
-            By how much it exceeds what was kept before, or what it would have to exceed; above 0 where the slice is
-            kept now.
+            Signed margin of the score to the best score so far; above 0 where this slice is now the best.
         """
         lead = torch.empty_like(score)
         for rows in strips((int(score.shape[0]), int(score.shape[1])), score.device):
@@ -116,24 +116,25 @@ class RunningBest:
         apart = (valley > FRONT_VALLEY) & _real(score)
         if self._most is None:
             return torch.where(apart, rise - FRONT_MARGIN, rise)
-        # Against the largest of all: a series of ever lower peaks must not lead down step by step.
+        # Compare with the highest score of all, so that a series of ever lower peaks does not lead downwards step by
+        # step.
         return torch.where(apart, score - self._most[rows] + FRONT_MARGIN, rise)
 
 
 def _real(score: Tensor) -> Tensor:
-    """Whether a score, or the difference of one to a valid one, is that of a valid pixel."""
+    """Whether a score, or its difference to a valid score, belongs to a valid pixel."""
     return score > _INVALID / 2
 
 
 class LeastSigma:
-    """The least sigma over the slices seen so far; it need not be that of the slice with the best score.
+    """The smallest sigma over the slices so far, which may belong to another slice than the best score.
 
-    The score finds the slice to take, the least sigma tells whether any is sharp.
+    The score selects the slice; the smallest sigma shows whether any slice is sharp.
 
     Attributes
     ----------
     sigma, confidence : (H, W) tensors
-        In pixels, infinite where no slice was valid; and how sure it is.
+        Smallest sigma in pixels, infinite where no slice was valid, and its confidence.
     """
 
     def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
@@ -141,14 +142,14 @@ class LeastSigma:
         self.confidence = torch.zeros(shape, device=device)
 
     def update(self, sigma: Tensor, confidence: Tensor) -> None:
-        """Take in the next slice's maps (H, W), sigma NaN where it is invalid."""
+        """Add the maps (H, W) of the next slice; sigma is NaN where it is invalid."""
         lower = sigma < self.sigma
         self.sigma = torch.where(lower, sigma, self.sigma)
         self.confidence = torch.where(lower, confidence, self.confidence)
 
 
 def soft_weights(leads: Tensor, firmness: float) -> Tensor:
-    """Weights ``exp(firmness * score)`` from the leads (N, H, W) that `RunningBest.update` gave; they add up to 1."""
+    """Weights ``exp(firmness * score)`` from the leads (N, H, W) of `RunningBest.update`; they add up to 1."""
     rise, later = leads.clamp_min(0), torch.zeros_like(leads)
     later[:-1] = rise[1:].flip(0).cumsum(0).flip(0)
     return (leads.clamp_max(0) - later).mul_(firmness).softmax(0)

@@ -1,7 +1,7 @@
-"""Whether a stack holds optical sections, as a confocal or light-sheet microscope makes them.
+"""Detection of optical sections, as from a confocal or light-sheet microscope.
 
-Defocus moves light, it does not take any away: through a photograph's or a widefield microscope's focus the mean
-brightness of the picture stays. A section shows only what lies in it: towards the ends of the stack the light goes.
+Defocus spreads light but removes none, so in photographs and widefield stacks, the mean brightness does not depend on
+the focus. An optical section only shows the structures in it, so slices near the ends of the stack are darker.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from torch import Tensor
 from defocus_backend.filters import cell_mean
 
 _BLOCK = 16
-"""Side in pixels of the blocks whose mean brightness is compared."""
+"""Side of the blocks whose mean brightness is compared, in pixels."""
 _BLACK = 0.02
-"""Quantile of the blocks that counts as black: means of blocks have little noise."""
+"""Quantile of the block means that counts as black; block means have little noise."""
 _LOST, _GONE = 0.5, 0.95
-"""Share of the light that the dimmest slice must lack against the brightest one, and from which no lamp explains it:
-widefield stacks and photographs of focus series lack up to 0.18, sections 0.57 to 0.99."""
+"""Loss of light in the darkest slice, relative to the brightest one, that sections must have, and above which no lamp
+explains it. Widefield stacks and photographs of focus series lose up to 0.18, sections 0.57 to 0.99."""
 _ALIKE = 0.5
-"""Correlation of the blocks of every slice with those of the brightest one from which it may be the lamp that changed,
-or the dye that faded."""
+"""If the blocks of every slice have a higher correlation than this with those of the brightest one, the cause may be
+the lamp or a faded dye."""
 _FEWEST = 4
-"""Slices under which nothing is said."""
+"""Smallest number of slices for a result."""
 
 
 class LightPerSlice:
@@ -34,7 +34,7 @@ class LightPerSlice:
         self._black = np.inf
 
     def add(self, gray: Tensor) -> None:
-        """Take in the next slice (H, W)."""
+        """Add the next slice (H, W)."""
         blocks = cell_mean(gray, _BLOCK).flatten().cpu().numpy()
         self._blocks.append(blocks)
         self._black = min(self._black, float(np.quantile(blocks, _BLACK)))

@@ -1,4 +1,4 @@
-"""What the options of `fuse` mean: the decision and the blend that they name, and what follows from these."""
+"""Options of `fuse`, resolved to the decision and the blend that they name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from defocus_backend.options import unknown_option
 from defocus_backend.params import FusionParams
 
 _FAST_POOLING = 4
-"""Least pooling in the fast mode."""
+"""Smallest pooling in the fast mode."""
 _FINEST_HEIGHT = 2
-"""Side in pixels of the cells on which the height is found, where sigma is not found on smaller ones."""
+"""Side of the cells of the height in pixels; smaller only if the pooling of sigma is smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusionSettings(FusionParams):
-    """The options of `fuse` with what they stand for."""
+    """The options of `fuse`, with the objects that they name."""
 
     @classmethod
     def checked(cls, options: Mapping[str, Any]) -> Self:
-        """The settings for the arguments of `fuse`; raise `InputError` for any other name."""
+        """Create the settings from the arguments of `fuse`; raise `InputError` for an unknown name."""
         known = [f.name for f in fields(cls)]
         for name in options:
             if name in known:
@@ -40,39 +40,39 @@ class FusionSettings(FusionParams):
 
     @property
     def decider(self) -> Decision:
-        """What decides between slices."""
+        """The chosen decision."""
         found: Decision = DECISIONS[self.decision].load()
         return found
 
     @property
     def blender(self) -> Blend:
-        """How slices are blended."""
+        """The chosen blend."""
         found: Blend = BLENDS[self.blend].load()
         return found
 
     @property
     def known_blend(self) -> str:
-        """The blend by a finished decision; a decision on whole regions keeps the slices' pixels."""
+        """Name of the blend by a finished decision; a decision on whole regions uses the blend pixels."""
         by_score = self.blender.scored is not None and self.decider.settle is not None
         return "pixels" if by_score else self.blend
 
     @property
     def passes(self) -> int:
-        """How often every slice is read: once if they can be blended by their scores as they come."""
+        """Number of passes over the slices: one if they can be blended by their scores."""
         return 1 if self.blender.scored is not None and self.decider.settle is None else 2
 
     @property
     def pooling(self) -> int:
-        """Side in pixels of the squares on which sigma is found."""
+        """Side of the squares on which sigma is estimated, in pixels."""
         side = self.map_settings.pooling
         return max(side, _FAST_POOLING) if self.fast else side
 
     @property
     def cells(self) -> int:
-        """Side in pixels of the squares on which the height is found."""
+        """Side of the squares on which the height is computed, in pixels."""
         return min(self.pooling, _FINEST_HEIGHT)
 
     def with_z_step(self, z_step: float | None) -> Self:
-        """The same with this distance of neighbouring slices, unless positions or a distance were given."""
+        """The settings with this z step, unless positions or a z step were given."""
         given = z_step is None or self.z is not None or self.z_step is not None
         return self if given else replace(self, z_step=z_step)

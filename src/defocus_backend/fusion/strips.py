@@ -1,4 +1,4 @@
-"""Planes worked through a few rows at a time, so that temporaries stay in the processor's cache."""
+"""Processing of planes in strips of a few rows, so that temporary arrays stay in the processor's cache."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 _PIXELS = 1 << 17
-"""Pixels of a strip: half a MiB a temporary of float32."""
+"""Number of pixels of a strip; a temporary float32 array has half a MiB."""
 
 
 def strips(shape: tuple[int, int], device: torch.device, multiple: int = 1) -> Iterator[slice]:
-    """Rows of a plane (H, W) in strips that begin at multiples of a number; on a GPU, all rows at once."""
+    """Iterate over strips of rows of a plane (H, W) that begin at multiples of a number; on a GPU, all rows at once."""
     height, width = shape
     rows = height if device.type != "cpu" else max(1, _PIXELS // max(width, 1))
     rows = max(1, -(-rows // multiple)) * multiple
@@ -21,12 +21,12 @@ def strips(shape: tuple[int, int], device: torch.device, multiple: int = 1) -> I
 
 
 def spread_cells(cells: Tensor, side: int, shape: tuple[int, int], rows: slice | None = None) -> Tensor:
-    """Give every pixel the value of its cell.
+    """Expand cells to pixels: every pixel gets the value of its cell.
 
     Parameters
     ----------
     cells : (h, w) tensor
-        One value for every `side` x `side` pixels, the first cell at the first pixel.
+        One value per `side` x `side` pixels; the first cell begins at the first pixel.
     side : int
         Side of a cell in pixels.
     shape : (int, int)

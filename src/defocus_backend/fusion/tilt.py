@@ -1,4 +1,4 @@
-"""The plane of a height map, and the single slice that comes nearest to it."""
+"""Best-fit plane of a height map, and the single slice that is nearest to the surface."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from defocus_backend.errors import InputError
 from defocus_backend.fusion.positions import z_positions
 
 _SAMPLE = 100_000
-"""Pixels that settle a plane."""
+"""Largest number of pixels for the fit of a plane."""
 _ROUNDS = 30
 _MOST_SLICES = 10_000_000
 _TUKEY = 4.685
-"""Residual in standard deviations from which a pixel has no say (Tukey's biweight, 95 % efficient)."""
+"""Pixels with larger residuals, in standard deviations, have no weight (Tukey's biweight, 95 % efficient)."""
 _NORMAL = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+"""Ratio of the standard deviation of a normal distribution to its median absolute deviation."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane ``z = offset + x tilt_x + y tilt_y``, x and y in pixels from the middle of the picture.
+    """A plane ``z = offset + x tilt_x + y tilt_y``, with x and y in pixels from the centre of the picture.
 
     Attributes
     ----------
     offset : float
-        Height in the middle.
+        Height at the centre.
     tilt_x, tilt_y : float
-        Rise per pixel to the right and downwards.
+        Increase per pixel to the right and downwards.
     degrees_x, degrees_y : float or None
-        The same as angles; None without a pixel size.
+        The tilts as angles in degrees; None without a pixel size.
     scatter : float
         Robust standard deviation of the height about the plane.
     """
@@ -48,19 +48,19 @@ class Plane:
 
 @names_bad_arguments
 def plane_tilt(height: ArrayLike, *, error: ArrayLike | None = None, pixel_size: float | None = None) -> Plane:
-    """How a height map is tilted: the plane of most of its pixels.
+    """Tilt of a height map: the plane that fits most of its pixels.
 
-    Weighted least squares, repeated with Tukey's biweight from the least absolute deviations on, so that an
-    object standing on a slide does not tilt the slide.
+    The plane is fitted by iterated weighted least squares with Tukey's biweight, starting from the least absolute
+    deviations, so that an object on a slide does not affect the tilt of the slide.
 
     Parameters
     ----------
     height : (H, W) array_like
-        NaN is left out.
+        Height map; NaN is ignored.
     error : (H, W) array_like or None
         Standard error of the height.
     pixel_size : float or None
-        In the unit of the height, for angles.
+        Size of a pixel in the unit of the height, for angles.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def plane_tilt(height: ArrayLike, *, error: ArrayLike | None = None, pixel_size:
     Raises
     ------
     InputError
-        Also if fewer than three pixels are known, or all lie on one line.
+        For invalid arguments, or if fewer than three pixels are known or all are on one line.
     """
     values = np.asarray(height, dtype=np.float64)
     if values.ndim != 2:
@@ -112,26 +112,26 @@ def _robust(
 
 @names_bad_arguments
 def best_slice(height: ArrayLike, slices: int | None = None, *, z: ArrayLike | None = None) -> int:
-    """The slice to keep where only one may be kept: the one nearest to the surface on average.
+    """The best single slice: the one nearest to the surface on average.
 
     Parameters
     ----------
     height : (H, W) array_like
-        NaN is left out.
+        Height map; NaN is ignored.
     slices : int or None
         Number of slices, if the height is counted in them.
     z : (N,) array_like or None
-        Positions of the slices otherwise.
+        Positions of the slices, otherwise.
 
     Returns
     -------
     int
-        Its number, from 0.
+        Number of the slice, from 0.
 
     Raises
     ------
     InputError
-        If nothing is known, or neither `slices` nor `z` is given.
+        If no height is known, or if not exactly one of `slices` and `z` is given.
     """
     if (slices is None) == (z is None):
         raise InputError("slices", repr(slices), "either the number of slices or their positions z")

@@ -50,7 +50,7 @@ class TestScore:
         same = [slices[0]] * 3
         table = defocus("score", *same, "--truth", slices[0], weights=False).stdout
         assert "QY        1.00000" in table
-        assert "0.0% of the blocks are soft, 0.0% are made up; 0.00% of the pixels lie outside" in table
+        assert "0.0% of the blocks are soft, 0.0% are made up; 0.00% of the pixels are outside" in table
         assert "PSNR      inf dB" in table
         plain = json.loads(defocus("score", *same, "--truth", slices[0], "--json", weights=False).stdout)
         assert plain["scores"]["PSNR"] is None

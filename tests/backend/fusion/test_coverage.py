@@ -51,7 +51,7 @@ def test_slices_outside_the_object_add_nothing() -> None:
     found = coverage(fusion(ramp(3.6, 6.4), np.arange(12.0)), 12)
     assert found.idle == (0, 1, 2, 3, 7, 8, 9, 10, 11)
     assert found.trim == (3, 7)
-    assert "slices 3 to 7 would do" in found.report()
+    assert "slices 3 to 7 would be enough" in found.report()
 
 
 def test_what_tells_nothing_does_not_keep_a_slice() -> None:
