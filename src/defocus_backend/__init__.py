@@ -1,9 +1,9 @@
-"""How blurred every pixel is, in pixels of Gaussian sigma, and what to do with it.
+"""Estimate the blur of every pixel, as a Gaussian sigma in pixels, and process images by it.
 
-Defocus maps from a single image, adaptive sharpening, shallow depth of field and focus stacking, after
-Galetto and Deng, "Single image deep defocus estimation and its applications" (2021).
+Defocus maps from a single image, adaptive sharpening, shallow depth of field and focus stacking, based on Galetto and
+Deng, "Single image deep defocus estimation and its applications" (2021).
 
-Importing the package is cheap: torch loads when the first function that computes is used.
+The import is fast: torch is loaded when a function that needs it is first called.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Find a public name where it lives, on first use (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     if name == "__version__":
         from importlib.metadata import version
 
@@ -268,9 +268,9 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The package itself; keeps `sharpen` the function although a module of that name exists.
+    """Module type of the package, so that `sharpen` is the function although a module of that name exists.
 
-    Importing a submodule binds it as an attribute of its package, whoever imports it and whenever.
+    Every import of a submodule binds it as an attribute of its package, and would replace the function.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -1,9 +1,8 @@
-"""The edge of the public functions: arguments of a wrong type are named, and so is what the system raises.
+"""Error handling of the public functions: name arguments of a wrong type, and convert errors of the system.
 
-A function checks the values that matter to it and says what it wants of them. What it does not foresee, such as an
-object in place of a path, fails somewhere below, in NumPy or in the standard library. Here, and only here, such a
-failure is traced to the argument whose type is not the one that the function declares. A failure with arguments of the
-right types is a fault of this library and stays as it is.
+A function checks the values that matter to it. Unforeseen values, such as an object instead of a path, cause an
+exception in NumPy or in the standard library. Such an exception is traced here to the argument whose type is not the
+declared one. An exception with arguments of the right types is a bug of this library and is raised unchanged.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ _Test = Callable[[Any], bool]
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a value is an array of real numbers, or becomes one."""
+    """Whether a value is an array of real numbers, or can be converted to one."""
     try:
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         return bool(np.dtype(dtype).kind in "biuf")
-    except Exception:  # an object may refuse to become an array in any way
+    except Exception:  # the conversion of an object can raise any exception
         return False
 
 
 def _is_number(value: Any) -> bool:
     real = isinstance(value, numbers.Real | np.number) and not isinstance(value, bool | complex | np.complexfloating)
-    return real and abs(value) <= sys.float_info.max  # neither NaN nor beyond what a float holds
+    return real and abs(value) <= sys.float_info.max  # neither NaN nor out of the range of a float
 
 
 _KINDS: dict[str, tuple[_Test, str]] = {
@@ -65,18 +64,18 @@ _KINDS: dict[str, tuple[_Test, str]] = {
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping"),
     "tuple": (lambda value: isinstance(value, tuple | list), "a tuple"),
 }
-"""What a declared type asks of a value, and how that reads."""
+"""Check and description of each declared type."""
 
 
 def names_bad_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, whose failures by an argument of a wrong type or by the system become this library's errors.
+    """Wrap a function so that failures due to wrong argument types or the system become errors of this library.
 
     Raises
     ------
     InputError
-        In place of whatever a value leads to that is not of the declared type.
+        Instead of any exception that is caused by a value of a wrong type.
     FileError, DeviceError
-        In place of what the system raises; see `defocus_backend.errors.from_system`.
+        Instead of exceptions of the system; see `defocus_backend.errors.from_system`.
     """
     if inspect.isgeneratorfunction(function):
 
@@ -101,7 +100,7 @@ def names_bad_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _raise_named(function: Callable[..., Any], args: Any, options: Any, error: Exception) -> None:
-    """Raise what explains an error; the error itself where nothing does."""
+    """Raise an error that explains the exception, or the exception itself if there is none."""
     if isinstance(error, DefocusError):
         raise error
     ours = _explained(function, args, options) or from_system(error)
@@ -111,11 +110,11 @@ def _raise_named(function: Callable[..., Any], args: Any, options: Any, error: E
 
 
 def _explained(function: Callable[..., Any], args: Any, options: Any) -> InputError | None:
-    """The first argument whose value is not of its declared type."""
+    """Error for the first argument whose value is not of its declared type."""
     try:
         given = inspect.signature(function).bind(*args, **options).arguments
     except TypeError:
-        return None  # an argument is missing or unknown, which Python itself says
+        return None  # an argument is missing or unknown, which Python itself reports
     for name, value in given.items():
         declared = function.__annotations__.get(name)
         if not isinstance(declared, str) or declared == "Any":
@@ -128,7 +127,7 @@ def _explained(function: Callable[..., Any], args: Any, options: Any) -> InputEr
 
 
 def _fits(value: Any, kind: str, function: Callable[..., Any]) -> bool:
-    """Whether a value is of one declared type; True for the types that only the function itself can judge."""
+    """Whether a value is of a declared type; True for types that only the function itself can check."""
     base = _base(kind)
     if base in _KINDS:
         if not _KINDS[base][0](value):
@@ -146,12 +145,12 @@ def _fits(value: Any, kind: str, function: Callable[..., Any]) -> bool:
     declared = _resolved(base, function)
     try:
         return isinstance(value, declared) if isinstance(declared, type) else True
-    except TypeError:  # a protocol, which only type checkers look at
+    except TypeError:  # a protocol that only type checkers can check
         return True
 
 
 def _resolved(name: str, function: Callable[..., Any]) -> Any:
-    """What a name means in the function's module, also where only type checkers import it."""
+    """Object of a name in the function's module, also if only type checkers import it."""
     first, *rest = name.split(".")
     found = getattr(function, "__globals__", {}).get(first)
     if found is None:
@@ -168,7 +167,7 @@ def _base(kind: str) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The parts of a type between separators that stand outside brackets."""
+    """Parts of a type between separators outside brackets."""
     parts, depth, start = [], 0, 0
     for at, letter in enumerate(text):
         depth += (letter == "[") - (letter == "]")
@@ -179,7 +178,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value in a few words."""
+    """Short description of a value."""
     if isinstance(value, str | bytes | int | float | complex | tuple | list | None):
         return repr(value)
     shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else ""

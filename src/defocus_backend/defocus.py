@@ -1,4 +1,4 @@
-"""From an image to its defocus map: classify, spread over the pixels, refine (paper, section 3)."""
+"""Estimate the defocus map of an image: classify, interpolate to all pixels, refine (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _D = MapParams
 
 @dataclass(frozen=True)
 class DefocusMap:
-    """How blurred every pixel is.
+    """Defocus map of an image.
 
     Attributes
     ----------
     sigma : (H, W) float32 array
-        Refined defocus map: standard deviation of the blur in pixels, 0 to 19. NaN where the image was. Of a
-        method without a unit: a number that is larger where the image is more blurred, no more.
+        Refined defocus map: standard deviation of the blur in pixels, 0 to 19. NaN where the image is NaN. For a method
+        without a unit, only the order is meaningful: larger is more blurred.
     raw : (H, W) float32 array
         The map before refinement (eq 6), in the same unit.
     guide : (H, W) float32 array
-        The smoothed image that guided the refinement, unit range; the image itself without refinement.
+        Smoothed image that guided the refinement, in the unit range; the image itself without refinement.
     confidence : (H, W) float32 array
-        0 where nothing can be told (flat, dark, saturated, ambiguous), 1 where the classifier is certain. Of a
-        method without a classifier: from the texture alone.
+        Confidence: 0 where the image is uninformative (flat, dark, saturated, ambiguous), 1 where the classifier is
+        certain. For a method without a classifier, it is computed from the texture alone.
     deviation : (H, W) float32 array
-        Standard deviation of the classifier's own distribution, in pixels; NaN without a classifier.
+        Standard deviation of the classifier's predicted distribution, in pixels; NaN without a classifier.
     unit : {"px", "relative"}
-        Whether `sigma` and `raw` are in pixels or only tell more blur from less.
+        Whether `sigma` and `raw` are in pixels or only give an order.
     """
 
     sigma: NDArray[np.float32]
@@ -69,14 +69,14 @@ class DefocusMap:
 
 @names_bad_arguments
 def in_focus(sigma: ArrayLike, sharp_below: float = 1.0) -> NDArray[np.bool_]:
-    """What of a defocus map is in focus.
+    """Mask of the pixels of a defocus map that are in focus.
 
     Parameters
     ----------
     sigma : array_like of any shape
         Defocus map in pixels, or several of them.
     sharp_below : float
-        Sigma in pixels from which on a pixel no longer counts as sharp.
+        Pixels with a sigma below this, in pixels, count as in focus.
 
     Returns
     -------
@@ -111,20 +111,20 @@ class Estimate:
 
 
 class DefocusEstimator:
-    """A loaded network, or a method without one, with its settings, to be used on any number of images.
+    """A loaded network, or a method without a network, with its settings. It can be used for any number of images.
 
     Parameters
     ----------
     params : MapParams
         Method, weights and refinement. A method without a network takes no weights.
     device : torch.device
-        Where to compute; methods without a network compute on the CPU.
+        Compute device; methods without a network compute on the CPU.
 
     Raises
     ------
     WeightsError, InputError
     DeviceError
-        If the device has no units for the precision that was asked for.
+        If the device does not support the requested precision.
     """
 
     def __init__(
@@ -146,11 +146,11 @@ class DefocusEstimator:
         if isinstance(self.network, PixelNet):
             self._dtype = choose_precision(params.precision, device)
         elif params.precision == "bfloat16":
-            raise InputError("precision", f"'bfloat16' with {self.name}", "a network that judges every pixel, or auto")
+            raise InputError("precision", f"'bfloat16' with {self.name}", "a per-pixel network, or auto")
 
     @property
     def precision(self) -> str | None:
-        """Number format in which the network computes, ``"float32"`` or ``"bfloat16"``; None without a network."""
+        """Number format of the network, ``"float32"`` or ``"bfloat16"``; None without a network."""
         return None if self.network is None else str(self._dtype).removeprefix("torch.")
 
     @property
@@ -166,7 +166,7 @@ class DefocusEstimator:
         progress: ProgressCallback | None = None,
         cancel: CancelCallback | None = None,
     ) -> Estimate:
-        """All maps of one image, which must be on the estimator's device."""
+        """Estimate all maps of one image, which must be on the estimator's device."""
         gray = image.gray.contiguous()
         if self.network is None:
             return self._compare(image, gray, progress, cancel)
@@ -192,9 +192,10 @@ class DefocusEstimator:
         progress: ProgressCallback | None = None,
         cancel: CancelCallback | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Unrefined sigma and confidence of every n-th pixel along both axes, from 1 to 8, in powers of two.
+        """Unrefined sigma and confidence of every n-th pixel along both axes; n is 1, 2, 4 or 8.
 
-        That of the per-pixel network takes less time than `estimate`, which is asked and thinned out for the others.
+        With the per-pixel network, this is faster than `estimate`. For other methods, the result of `estimate` is
+        subsampled.
         """
         grid = (slice(None, None, every),) * 2
         if not isinstance(self.network, PixelNet):
@@ -208,7 +209,7 @@ class DefocusEstimator:
     def _compare(
         self, image: Image, gray: Tensor, progress: ProgressCallback | None, cancel: CancelCallback | None
     ) -> Estimate:
-        """The maps of a method without a network of ours, refined as in Fig. 7 of the paper."""
+        """Maps of a method without a network of this package, refined as in Fig. 7 of the paper."""
         from defocus_backend.compare import maps, tiled
 
         method = MAP_METHODS[self.name] if self._method is None else self._method
@@ -257,43 +258,44 @@ def defocus_map(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> DefocusMap:
-    """How blurred every pixel of an image is, in pixels of Gaussian sigma.
+    """Estimate the blur of every pixel of an image, as a Gaussian sigma in pixels.
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Any dtype and size; colour is judged by its luma.
+        Image of any dtype and size. The luma of a colour image is used.
     channel_axis : int or None
         Axis of the colour channels; None for a gray image.
     map_method : str
-        Network: ``"pixelnet"`` judges every pixel, ``"blurnet"`` and ``"mobilenetv2"`` (the paper's) judge
-        32x32 windows. Or a published method without a network, see `defocus_backend.methods.MAP_METHODS`:
-        ``"energy_ratio"``, ``"zhuo_sim"`` and ``"fdm"`` in pixels; ``"lbp"``, ``"laplacian_variance"``,
-        ``"deviation"`` and ``"entropy"`` without a unit.
+        Network: ``"pixelnet"`` classifies every pixel; ``"blurnet"`` and ``"mobilenetv2"`` (the paper's) classify 32x32
+        windows. Or a published method without a network, see `defocus_backend.methods.MAP_METHODS`: ``"energy_ratio"``,
+        ``"zhuo_sim"`` and ``"fdm"`` in pixels; ``"lbp"``, ``"laplacian_variance"``, ``"deviation"`` and ``"entropy"``
+        without a unit.
     weights : str, Path or None
-        Other shipped weights by name, or a ``.safetensors`` file made by ``defocus train``, whose
-        network takes the place of `map_method`; None with a method that has no network.
+        Other shipped weights by name, or a ``.safetensors`` file from ``defocus train``; their network replaces
+        `map_method`. None with a method that has no network.
     step : {4, 8, 16, 32}
-        Distance between neighbouring windows in pixels; the per-pixel network has none.
+        Distance between neighbouring windows in pixels; not used by the per-pixel network.
     refine : bool
-        Refine the map by the iterated weighted guided filter.
+        Refine the map with the iterated weighted guided filter.
     refine_radius, refine_edge_tolerance, refine_iterations : int, float, int
-        Of that filter: pixels, unit range squared, repetitions. 16, 0.005 and 7 in the paper, which suit window
-        networks; 4 and 1 leave the edges of the per-pixel network where they are.
+        Radius in pixels, edge tolerance in squared units of the unit range, and number of passes of this filter. The
+        paper uses 16, 0.005 and 7, which suit window networks. A radius of 4 and one pass do not move the edges of the
+        per-pixel network.
     refine_subsample : int
-        The filter's coefficients are found on cells of so many pixels a side; 1 is the paper's filter.
+        Side in pixels of the cells on which the filter's coefficients are computed; 1 is the paper's filter.
     confidence_weighted : bool
-        Let confident places speak for those that cannot tell; for networks only.
+        Fill in uninformative pixels from nearby confident ones; for networks only.
     precision : {"auto", "float32", "bfloat16"}
-        Number format in which the per-pixel network computes. bfloat16 is faster on devices with units for it and
-        changes sigma by about 0.01 px where the picture has texture; ``"auto"`` takes it there and float32 elsewhere.
-        It is never emulated: asked for by name, it is refused on other devices and with other networks.
+        Number format of the per-pixel network. bfloat16 is faster on devices that support it and changes sigma by about
+        0.01 px where the picture has texture. ``"auto"`` uses it on such devices and float32 elsewhere. bfloat16 is
+        never emulated: on other devices and with other networks, it is refused.
     value_range : (float, float) or None
-        Values that count as black and white. By default the range of bool and uint8, [0, 1] for floats
-        within it, else the 0.1 and 99.9 percentiles.
+        Values that count as black and white. Default: the full range for bool and uint8, [0, 1] for floats within this
+        range, and the 0.1 and 99.9 percentiles for all others.
     tile : int
-        Side in pixels, 256 to 8192, of the tiles in which a network reads a large image, rounded down to what its
-        strides allow. The map does not depend on it; smaller needs less memory, larger is faster.
+        Side in pixels, 256 to 8192, of the tiles into which a large image is split for a network, rounded down to a
+        multiple of its stride. The map does not depend on it. Smaller tiles need less memory, larger tiles are faster.
     device : str or torch.device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
     progress, cancel : callable or None

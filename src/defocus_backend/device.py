@@ -1,4 +1,4 @@
-"""Where the torch code runs, and how it treats memory there."""
+"""Compute devices of torch, and memory management."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ survive_fork()
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Turn ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"`` into a device that is present.
+    """Return the device for ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
 
     Raises
     ------
     InputError
-        If the name is not a device's.
+        If the name is not that of a device.
     DeviceError
-        If the device is absent on this machine.
+        If the machine does not have this device.
     """
     if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
@@ -47,7 +47,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 @contextlib.contextmanager
 def device_errors(advice: str) -> Iterator[None]:
-    """Turn torch's out-of-memory errors into a `DeviceError` that ends with the advice given."""
+    """Turn torch's out-of-memory errors into a `DeviceError` that ends with the given advice."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -60,16 +60,16 @@ def device_errors(advice: str) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed blocks instead of handing them back to the kernel.
+    """Make glibc keep freed memory blocks instead of returning them to the kernel.
 
-    Large activations are otherwise unmapped and faulted in again at every layer, which was measured
-    to cost up to twenty times the arithmetic. It holds for the whole process, so only programs that
-    own their process call it (the command line, training), never the library on import.
+    Otherwise, large activations are unmapped and mapped again at every layer, which was measured to take up to twenty
+    times as long as the arithmetic. The setting applies to the whole process, so only programs call it (the command
+    line, training), and never the library on import.
 
     Returns
     -------
     bool
-        Whether the allocator took the setting; False where it is not glibc.
+        Whether the allocator accepted the setting; False if it is not glibc.
     """
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
     try:
@@ -77,42 +77,42 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     limit = 2**31 - 1
-    # Older versions take no threshold above half of a thread's heap.
+    # Older versions do not accept a threshold above half of a thread's heap.
     mapped = mallopt(mmap_threshold, limit) or mallopt(mmap_threshold, 2**25)
     return bool(mallopt(trim_threshold, limit)) and bool(mapped)
 
 
 def give_back_freed_memory() -> None:
-    """Ask glibc to hand freed blocks back to the kernel now, where the allocator is glibc.
+    """Make glibc return freed memory blocks to the kernel now; no effect with other allocators.
 
-    Between two parts of a job whose blocks differ in size, what the first part freed does not fit the second,
-    and the process would grow with every part.
+    Useful between two parts of a job with different block sizes: the blocks freed by the first part do not fit the
+    second, and the process would grow with every part.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The number format that ``"auto"``, ``"float32"`` or ``"bfloat16"`` means on a device.
+    """Number format for ``"auto"``, ``"float32"`` or ``"bfloat16"`` on a device.
 
     Raises
     ------
     DeviceError
-        If bfloat16 is asked for where it would be emulated, which is slower than float32.
+        If bfloat16 is requested on a device that would emulate it, which is slower than float32.
     """
     if precision == "float32":
         return torch.float32
     if computes_bfloat16(device):
         return torch.bfloat16
     if precision == "bfloat16":
-        raise DeviceError(f"precision: {device} has no units for bfloat16; use float32 or auto")
+        raise DeviceError(f"precision: {device} does not support bfloat16; use float32 or auto")
     return torch.float32
 
 
 def computes_bfloat16(device: torch.device | str) -> bool:
-    """Whether networks run faster on a device in bfloat16 than in float32, without emulating it.
+    """Whether a device supports bfloat16 without emulation, so that networks run faster than in float32.
 
-    True on CUDA from compute capability 8 and on processors with matrix units for it (AMX or AVX512-BF16).
+    True for CUDA with compute capability 8 or higher, and for processors with AMX or AVX512-BF16.
     """
     kind = torch.device(device).type
     if kind == "cuda":

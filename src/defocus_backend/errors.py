@@ -1,11 +1,11 @@
-"""What can go wrong, said in one line that names the argument, what was given and what is wanted."""
+"""Errors and warnings of this library. Each message is one line."""
 
 from __future__ import annotations
 
 import warnings
 
 _MOST_GIVEN = 200
-"""Characters that an error shows of what was given."""
+"""Largest number of characters of a given value in a message."""
 
 
 class DefocusError(Exception):
@@ -13,16 +13,16 @@ class DefocusError(Exception):
 
 
 class InputError(DefocusError, ValueError):
-    """An argument or an input image that cannot be used.
+    """An argument or an input image is not usable.
 
     Parameters
     ----------
     argument : str
-        Name of the argument as the caller wrote it.
+        Name of the argument, as used by the caller.
     given : str
-        What was passed, in words.
+        Description of the passed value.
     wanted : str
-        What would have been accepted.
+        Description of the accepted values.
     """
 
     def __init__(self, argument: str, given: str, wanted: str) -> None:
@@ -36,15 +36,15 @@ class InputError(DefocusError, ValueError):
 
 
 class WeightsError(DefocusError):
-    """A weights file that is missing, damaged, foreign or not the one that its model card describes."""
+    """A weights file is missing, damaged, of another program, or does not match its model card."""
 
 
 class FileError(DefocusError, OSError):
-    """A file that cannot be read or written."""
+    """A file cannot be read or written."""
 
 
 class DeviceError(DefocusError, RuntimeError):
-    """The compute device is absent or ran out of memory."""
+    """The compute device is missing or ran out of memory."""
 
 
 class Cancelled(DefocusError):
@@ -52,25 +52,25 @@ class Cancelled(DefocusError):
 
 
 def from_system(error: BaseException) -> DefocusError | None:
-    """What the system raised, as one of our errors; None for whatever is nobody's fault but ours."""
+    """Convert an exception of the system to an error of this library; None if it is a bug of this library."""
     if isinstance(error, DefocusError):
         return error
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "not enough memory" in str(error)):
-        return DeviceError("memory is too small for this; smaller tiles, fewer --jobs or smaller pictures need less")
+        return DeviceError("not enough memory; use smaller tiles, fewer --jobs or smaller pictures")
     if isinstance(error, RecursionError):
         return FileError("an input is nested too deeply")
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename is not None else ""
         return FileError(f"{place}cannot be used ({error.strerror or error})")
     if isinstance(error, UnicodeError):
-        return FileError(f"a name or a text cannot be understood ({error})")
+        return FileError(f"a name or a text cannot be decoded ({error})")
     return None
 
 
 class DefocusWarning(UserWarning):
-    """Something in an input was left out, guessed or changed, in one line that names it."""
+    """A part of an input was left out, guessed or changed."""
 
 
 def note(message: str) -> None:
-    """Warn of what was left out, guessed or changed in an input."""
+    """Warn that a part of an input was left out, guessed or changed."""
     warnings.warn(message, DefocusWarning, stacklevel=3)

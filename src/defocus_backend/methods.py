@@ -1,10 +1,10 @@
-"""Every method by name, ours and the published ones beside it: one table a kind, for library and interfaces.
+"""Registries of all methods of this package and of published ones, one per kind of operation.
 
-Nothing heavy is imported here; a method's function is looked up when it is first called.
+This module imports nothing heavy; the function of a method is imported when it is first called.
 
-Each table is a registry, to which `add` adds a method from outside. An installed package adds map methods by entry
-points of the group ``defocus_backend.map_methods``, each of which leads to a `Method`. A network in ONNX format is a
-map method by its file's name, ``onnx:FILE.onnx``, see `compare.onnx_network`.
+Other code can add methods to a registry with `add`. An installed package can add map methods by entry points of the
+group ``defocus_backend.map_methods``, each of which refers to a `Method`. A network in ONNX format can be used as the
+map method ``onnx:FILE.onnx``, see `compare.onnx_network`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Unit = Literal["px", "relative"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """How a map method goes through a large image tile by tile without a change of the map.
+    """How a map method can be run tile by tile on a large image without a change of the map.
 
     Attributes
     ----------
     halo : int
-        Pixels around a place on which its map depends. Each tile is read with so many more on every side; beyond the
-        border the image is mirrored.
+        Radius in pixels of the neighbourhood on which a value of the map depends. Each tile is extended by this on
+        every side; the image is mirrored beyond its border.
     multiple : int
-        Tiles begin and end at multiples of so many pixels, the total stride of a network.
+        Tiles begin and end at multiples of this number of pixels, which is the total stride of a network.
     size : (int, int) or None
-        Height and width of the only tile that the function takes; None for any.
+        Height and width of a tile, if the function only accepts one size; None for any size.
     """
 
     halo: int
@@ -42,27 +42,27 @@ class Tiling:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to make a map, to sharpen, to blur or to fuse.
+    """A method for a map, for sharpening, for blurring or for fusion.
 
     Attributes
     ----------
     name : str
-        Its key in the table.
+        Key in the registry.
     text : str
-        What it does, in a few words.
+        Short description.
     citation : str
-        Who described it.
+        Source of the method.
     home : str or object
-        Module within this package and function, ``"compare.lbp:lbp_map"``; or the function itself, for methods that
-        are added from outside.
+        Module in this package and function, such as ``"compare.lbp:lbp_map"``; or the function itself, for methods from
+        other packages.
     unit : {"px", "relative"} or None
-        Of a map: sigma in pixels, or only an order (larger is more blurred); None for all that is no map.
+        Unit of a map: sigma in pixels, or only an order (larger is more blurred). None for methods other than maps.
     windows : bool
-        Whether it classifies 32x32 windows, which have a distance.
+        Whether it classifies 32x32 windows and therefore uses the option `step`.
     colour : bool
-        Whether a map method takes RGB (H, W, 3), to which gray images are extended, in place of gray (H, W).
+        Whether a map method expects RGB (H, W, 3) instead of gray (H, W); gray images are then converted to RGB.
     tiling : Tiling or None
-        Of a map method that may be run tile by tile; None for one that needs the whole image.
+        Tiling of a map method; None if the method needs the whole image.
     """
 
     name: str
@@ -76,12 +76,12 @@ class Method:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function, imported now."""
+        """Import and return the function."""
         found: Callable[..., Any] = self.load()
         return found
 
     def load(self) -> Any:
-        """What lies at `home`, imported now."""
+        """Import and return the object at `home`."""
         return _find(self.home) if isinstance(self.home, str) else self.home
 
 
@@ -104,20 +104,20 @@ _PAPER = "Galetto and Deng 2021"
 _OURS = "this package"
 
 DEFAULT_NETWORK = "pixelnet"
-"""The network of `NETWORK_METHODS` that is used if none is named."""
+"""Name of the default network in `NETWORK_METHODS`."""
 
 NETWORK_METHODS = Registry(
     "method",
     Method(
         name="pixelnet",
-        text="network that judges every pixel",
+        text="network that classifies every pixel",
         citation=_OURS,
         home="defocus:defocus_map",
         unit="px",
     ),
     Method(
         name="blurnet",
-        text="network that judges 32x32 windows, run over the whole image",
+        text="network that classifies 32x32 windows, run over the whole image",
         citation=_OURS,
         home="defocus:defocus_map",
         unit="px",
@@ -132,7 +132,7 @@ NETWORK_METHODS = Registry(
         windows=True,
     ),
 )
-"""Maps by the networks whose weights come with the package."""
+"""Map methods that use a network whose weights come with the package."""
 
 MAP_METHODS = Registry(
     "method",
@@ -189,7 +189,7 @@ MAP_METHODS = Registry(
     fits=lambda method: method.unit is not None and ":" not in method.name and method.name not in NETWORK_METHODS,
     files={"onnx:FILE.onnx": _of_onnx, "dmenet:FILE.npz": _of_dmenet},
 )
-"""Maps without a network of ours, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
+"""Map methods without a network of this package, ``(gray, **parameters) -> map``, see `compare.maps.map_with`."""
 
 SHARPEN_METHODS = Registry(
     "name",
@@ -218,8 +218,8 @@ SHALLOW_METHODS = Registry(
     "name",
     Method(
         name="lens",
-        text="disc whose radius follows any depth or defocus map, near over far",
-        citation="what DeepLens does after its depth stage: Wang et al. 2018, arXiv:1810.08100",
+        text="lens disc whose radius follows any depth or defocus map; near objects cover far ones",
+        citation="as DeepLens after its depth stage: Wang et al. 2018, arXiv:1810.08100",
         home="compare.lens:lens_blur",
     ),
 )
@@ -230,7 +230,7 @@ FUSION_METHODS = Registry(
     Method(name="mean", text="arithmetic mean", citation="-", home="compare.mean:mean"),
     Method(
         name="laplacian_argmax",
-        text="at each pixel the slice of largest smoothed Laplacian energy",
+        text="each pixel from the slice with the largest smoothed Laplacian energy",
         citation="Nayar and Nakagawa 1994, doi:10.1109/34.308479",
         home="compare.laplacian_argmax:laplacian_argmax",
     ),
@@ -265,42 +265,42 @@ BLENDS = Registry(
     "blend",
     Method(
         name="octaves",
-        text="mean of the slices weighted by their scores, each octave of detail with weights of its own",
+        text="mean of the slices weighted by their scores, with separate weights for each octave of detail",
         citation=f"{_OURS}, after Burt and Adelson 1983, doi:10.1145/245.247",
         home="fusion.octaves:OCTAVE_BLEND",
     ),
     Method(
         name="decision",
-        text="weighted sum by decision maps under a guided filter",
+        text="weighted sum with decision maps smoothed by a guided filter",
         citation=f"{_PAPER}, eqs 13 to 16",
         home="fusion.blend:DECISION",
     ),
     Method(
         name="pixels",
-        text="every pixel from the slice that was chosen for it, seams of about one pixel",
+        text="every pixel from the chosen slice, with seams of about one pixel",
         citation=_OURS,
         home="fusion.blend:PIXELS",
     ),
 )
-"""How `fuse` makes one picture of the slices; each `home` is a `defocus_backend.fusion.blend.Blend`."""
+"""Methods by which `fuse` blends the slices; each `home` is a `defocus_backend.fusion.blend.Blend`."""
 
 DECISIONS = Registry(
     "decision",
     Method(
         name="combined",
-        text="sigma together with the finest detail",
+        text="sigma combined with fine detail",
         citation=_OURS,
         home="fusion.decision:COMBINED",
     ),
     Method(name="sigma", text="sigma alone", citation=f"{_PAPER}, eq 14", home="fusion.decision:SIGMA"),
     Method(
         name="region",
-        text="detail gathered over regions; small ones give way",
+        text="detail averaged over regions; small regions are removed",
         citation="after Qiu, Li, Zhang and Yuan 2019, doi:10.1016/j.image.2018.12.004",
         home="fusion.regions:REGION",
     ),
 )
-"""What `fuse` chooses slices by; each `home` is a `defocus_backend.fusion.decision.Decision`."""
+"""Methods by which `fuse` chooses slices; each `home` is a `defocus_backend.fusion.decision.Decision`."""
 
 OWN_METHODS: Mapping[str, Method] = MappingProxyType(
     {
@@ -312,30 +312,30 @@ OWN_METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "shallow": Method(
             name="weighted",
-            text="a blurred background under the sharp picture, mixed by the defocus map",
+            text="mix of the sharp picture and a blurred background, weighted by the defocus map",
             citation=f"{_PAPER}, eqs 11 and 12",
             home="shallow:shallow_depth_of_field",
         ),
         "fuse": Method(
             name="defocus",
-            text="decision by the defocus maps of the slices, guided filter",
+            text="decision by the defocus maps of the slices, smoothed by a guided filter",
             citation=f"{_PAPER}, eqs 13 to 16",
             home="fusion:fuse",
         ),
     }
 )
-"""Our own way to do each operation, by the operation's name: the default on the command line."""
+"""This package's method for each operation, by the name of the operation; the default on the command line."""
 
 
 MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS)
-"""Names of all methods that make a map."""
+"""Names of all map methods."""
 
 PIXEL_MAP_NAMES = Names(NETWORK_METHODS, MAP_METHODS, where=lambda method: method.unit == "px", condition="in px")
-"""Names of the methods whose map is a sigma in pixels."""
+"""Names of the map methods that return sigma in pixels."""
 
 
 def methods_of(operation: str) -> list[Method]:
-    """Methods of ``"map"``, ``"sharpen"``, ``"shallow"`` or ``"fuse"``, the default first."""
+    """Methods of the operation ``"map"``, ``"sharpen"``, ``"shallow"`` or ``"fuse"``; the default comes first."""
     others: Mapping[str, Mapping[str, Method]] = {
         "map": MAP_METHODS,
         "sharpen": SHARPEN_METHODS,

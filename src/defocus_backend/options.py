@@ -1,8 +1,8 @@
-"""Options in groups: each has one name, and carries its help, unit, range and default wherever it is offered.
+"""Groups of options. Each option has one name, help text, unit, range and default for all interfaces.
 
-A group is a frozen dataclass whose fields are made by `option`; fields made by `group` hold further groups. The
-library, the command line, the widgets and the files of a batch all read the same fields. No two options of one group,
-its own groups included, share a name, so that a flat list of names is enough to fill them.
+A group is a frozen dataclass whose fields are created by `option`; fields created by `group` are inner groups. The
+library, the command line, the widgets and batch files all use the same fields. The names of all options in a group,
+including its inner groups, are unique, so that a flat mapping of names defines them all.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ def option(
     metavar: str = "",
     shell: bool = True,
 ) -> Any:
-    """A field with all that an interface shows of it.
+    """Create a dataclass field with the information that interfaces show.
 
     Parameters
     ----------
     default : object
-        Also the type, unless `kind` says it. An option whose default is None may be None.
+        Default value; it also sets the type unless `kind` is given. If the default is None, None is allowed.
     text : str
-        Help, in a sentence or two.
+        Help text of one or two sentences.
     unit : str
     low, high : float or None
         Inclusive range.
     above : float or None
         Exclusive lower bound.
     choices : collection
-        Allowed values, if only some are.
+        Allowed values, if they are limited.
     kind : type or None
-        bool, int, float, str or `pathlib.Path`; `object` for what the library checks where it uses it.
+        bool, int, float, str or `pathlib.Path`; `object` if the value is checked where it is used.
     count : int
-        More than 1 for a tuple of so many values; 0 for a tuple of any number.
+        Number of values: more than 1 for a tuple of this length, 0 for a tuple of any length.
     common : bool
-        Whether people use it often: `defocus COMMAND --help` shows only such options.
+        Whether the option is used often; `defocus COMMAND --help` only shows such options.
     heading : str
-        In the help; by default that of the group.
+        Heading in the help; by default that of the group.
     metavar : str
-        What the help writes for the value.
+        Placeholder of the value in the help.
     shell : bool
-        Whether it can be given in words, on a command line or in a file.
+        Whether the value can be written as text, on the command line or in a file.
     """
     kind = kind or type(default)
     shown: dict[str, Any] = {"help": text, "unit": unit, "low": low, "high": high, "above": above, "choices": choices}
@@ -70,16 +70,16 @@ def option(
 
 
 def group(kind: type[Params]) -> Any:
-    """A field that holds another group; its defaults, if nothing is given."""
+    """Create a field for an inner group, by default with the default values of the group."""
     return field(default_factory=kind, metadata={"group": kind})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Base of all groups: checks every option against its declared range, numbers of numpy among them."""
+    """Base of all groups. It checks every option against its declared type and range; NumPy numbers are accepted."""
 
     heading: ClassVar[str] = ""
-    """What an interface writes above the options of the group."""
+    """Heading above the options of the group."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -91,7 +91,7 @@ class Params:
 
     @classmethod
     def describe(cls, *, whole: bool = False) -> dict[str, Mapping[str, Any]]:
-        """For every option: its default, help, unit, range, choices, kind and count; `whole` with the inner groups'."""
+        """Default, help, unit, range, choices, kind and count of every option; with `whole`, also of inner groups."""
         found: dict[str, Mapping[str, Any]] = {
             f.name: {"default": f.default, **f.metadata, "heading": f.metadata["heading"] or cls.heading}
             for f in fields(cls)
@@ -103,22 +103,22 @@ class Params:
 
     @classmethod
     def groups(cls) -> dict[str, type[Params]]:
-        """The groups within this one, by field."""
+        """The inner groups, by field."""
         return {f.name: f.metadata["group"] for f in fields(cls) if "group" in f.metadata}
 
     @classmethod
     def names(cls) -> list[str]:
-        """Names of all options, those of the groups within this one among them."""
+        """Names of all options, including those of inner groups."""
         return list(cls.describe(whole=True))
 
     @classmethod
     def arrange(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of this class for a flat mapping of options: each goes into the group that has it.
+        """Arguments of this class for a flat mapping of options; each option is put into its group.
 
         Raises
         ------
         InputError
-            For a name that no group has; or an option that its group refuses.
+            For an unknown name, or for an invalid value.
         """
         unknown = [name for name in options if name not in cls.names()]
         if unknown:
@@ -132,15 +132,15 @@ class Params:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """The group for a flat mapping of options, see `arrange`."""
+        """Create the group from a flat mapping of options, see `arrange`."""
         return cls(**cls.arrange(options))
 
     def arguments(self) -> dict[str, Any]:
-        """What this group was made of: options by name, and the groups within it as they are."""
+        """Arguments of this group: options by name, and the inner groups."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def flat(self) -> dict[str, Any]:
-        """All options by name, those of the groups within this one among them."""
+        """All options by name, including those of inner groups."""
         found = {name: getattr(self, name) for name in self.describe()}
         for name in self.groups():
             found |= getattr(self, name).flat()
@@ -148,20 +148,20 @@ class Params:
 
 
 def unknown_option(name: str, known: Collection[str]) -> InputError:
-    """The error for a name that is no option, with the nearest one that is."""
+    """Error for an unknown option, with the most similar known name."""
     close = difflib.get_close_matches(name, known, 1)
     return InputError(name, "an unknown option", f"{close[0]}?" if close else f"one of {', '.join(known)}")
 
 
 def _checked(name: str, value: Any, default: Any, about: Mapping[str, Any]) -> Any:
-    """The value as its field's type; raise `InputError` unless it is one and lies in the field's range."""
+    """Convert a value to the type of its field; raise `InputError` if it is invalid or out of range."""
     if (value is None and default is None) or about["kind"] is object:
         return value
     count = about["count"]
     if count == 1:
         return _checked_one(name, value, about)
     if isinstance(value, np.ndarray):
-        value = value.tolist()  # one of no axes is a single value
+        value = value.tolist()  # an array without axes is a single value
     if isinstance(value, str) or not isinstance(value, Collection) or (count and len(value) != count):
         raise InputError(name, repr(value), f"{count or 'any number of'} values")
     return tuple(_checked_one(name, one, about) for one in value)

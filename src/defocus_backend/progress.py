@@ -1,4 +1,4 @@
-"""Progress and cancellation as plain callbacks, so that no user interface leaks into the library."""
+"""Progress and cancellation as plain callbacks, so that the library does not depend on a user interface."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from numpy.typing import NDArray
 from defocus_backend.errors import Cancelled
 
 ProgressCallback = Callable[[int, int, str], None]
-"""Called as ``progress(done, total, what)`` with counts in the unit that `what` names (tiles, slices).
+"""Called as ``progress(done, total, what)``; `what` is the unit of the counts (tiles, slices).
 
-If it has an attribute `preview`, a `PreviewCallback`, `fuse` calls that after each slice of its first pass.
+If it has an attribute `preview` (a `PreviewCallback`), `fuse` calls it after each slice of the first pass.
 """
 
 CancelCallback = Callable[[], bool]
-"""Asked between units of work; return True to stop with `Cancelled`."""
+"""Called between units of work; it returns True to stop with `Cancelled`."""
 
 
 PreviewCallback = Callable[[Callable[[], NDArray[Any]]], None]
-"""Called as ``preview(image)``; ``image()`` is the fused image so far, to be called at once.
+"""Called as ``preview(image)``; the callback must call ``image()`` at once to get the fused image so far.
 
-It has half the size, or less where large slices are fused in bands; there it grows from the top, and is 0 below. Of
-several channels it is the one on which focus is judged.
+The image has half the size, or less if large slices are fused in bands; it then grows from the top and is 0 below. If
+there are several channels, it shows the one in which focus is estimated.
 """
 
 
 @dataclass(frozen=True)
 class Share:
-    """A progress callback that counts as one of several equal parts of a job.
+    """A progress callback for one of several equal parts of a job.
 
     Attributes
     ----------
     progress : callable
-        That of the job.
+        Progress callback of the job.
     preview : callable or None
-        Takes the previews of this part.
+        Preview callback of this part.
     number, count : int
-        Of this part, and of all.
+        Number of this part, and number of all parts.
     """
 
     progress: ProgressCallback
@@ -48,21 +48,21 @@ class Share:
     count: int = 1
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        """Report to the callback of the job."""
+        """Report progress to the callback of the job."""
         self.progress(self.number * total + done, self.count * total, what)
 
 
 class Reporter:
-    """Counts the units of one job, reports each to the caller and stops where the caller asks for it.
+    """Counts the units of a job, reports progress to the caller, and stops on request.
 
     Parameters
     ----------
     total : int
         Number of units in the job.
     what : str
-        The unit, for display: ``"tiles"``, ``"slices"``.
+        Name of the unit, such as ``"tiles"`` or ``"slices"``.
     progress, cancel : callable or None
-        The caller's callbacks.
+        Callbacks of the caller.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Reporter:
             raise Cancelled(f"cancelled after {self.done} of {self.total} {self.what}")
 
     def advance(self, units: int = 1) -> None:
-        """Count finished units, report them, then look whether to stop."""
+        """Count finished units, report them, and check whether to stop."""
         self.done += units
         if self._progress is not None:
             self._progress(self.done, self.total, self.what)

@@ -1,4 +1,4 @@
-"""Refinement: a map of any unit made to follow the edges of its image (paper, section 3.3)."""
+"""Refinement of a map of any unit, so that its edges follow the edges of the image (paper, section 3.3)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from defocus_backend.filters.fill import fill_from_surroundings
 from defocus_backend.params import MapParams
 
 _LEAST_CONFIDENCE = 0.01
-"""Weight of a pixel that cannot tell: small enough to be overruled, large enough to divide by."""
+"""Weight of an uninformative pixel: small compared with other weights, but large enough to divide by."""
 _TELLS = (0.2, 0.5)
-"""Confidence up to which a pixel's own sigma counts for nothing, and from which it counts in full."""
+"""Confidence up to which the sigma of a pixel is ignored, and from which it is fully used."""
 
 
 def refine_map(
     sigma: Tensor, gray: Tensor, params: MapParams, *, confidence: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Make a map follow the edges of its image (paper, section 3.3).
+    """Refine a map so that its edges follow the edges of its image (paper, section 3.3).
 
-    The guide is the image smoothed by the iterated weighted guided filter on itself, so that its
-    texture is not carried into the map. With a confidence c, what cannot be told is first carried in from
-    the surroundings, however far they are, and the map is then GF(c M) / GF(c), by which confident places
-    speak for their neighbours.
+    The guide is the image, smoothed by the iterated weighted guided filter with itself as the guide, so that its
+    texture does not appear in the map. With a confidence c, uninformative pixels are first filled from their
+    surroundings, at any distance. The refined map is then GF(c M) / GF(c), so that confident pixels determine their
+    neighbours.
 
     Parameters
     ----------
     sigma : (H, W) tensor
         Map in pixels.
     gray : (H, W) tensor
-        The image, unit range.
+        The image, in the unit range.
     params : MapParams
         `refine_radius`, `refine_edge_tolerance`, `refine_iterations` and `refine_subsample`.
     confidence : (H, W) tensor or None

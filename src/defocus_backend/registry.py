@@ -1,4 +1,4 @@
-"""Tables of named choices that refuse an unknown name, and to which another module or package can add its own."""
+"""Registries of named choices. Unknown names are refused; other modules and packages can add entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Named)
 
 
 class Registry(Mapping[str, T]):
-    """Entries by name, in the order in which they were added; the first is the default.
+    """Entries by name, in the order of addition; the first is the default.
 
     Parameters
     ----------
@@ -30,13 +30,14 @@ class Registry(Mapping[str, T]):
     *entries
         The first entries.
     entry_points : str
-        Group of entry points by which installed packages add entries. They are looked up when the entries are listed
-        or an unknown name is asked for. What cannot be loaded is named in a warning and left out.
+        Group of entry points by which installed packages add entries. They are loaded when the entries are listed or an
+        unknown name is requested. Entry points that cannot be loaded are left out with a warning.
     fits : callable or None
-        Whether what an entry point leads to can be an entry; by default, what is of the type of the first entry.
+        Function that decides whether an object from an entry point is valid. By default, it must have the type of the
+        first entry.
     files : mapping
-        Functions that make an entry of a file, by how its name looks, ``"onnx:FILE.onnx"``: what stands before the
-        colon chooses. Such entries are not listed.
+        Functions that create an entry from a file. Keys are forms of a name such as ``"onnx:FILE.onnx"``; the prefix
+        before the colon selects the function. Such entries are not listed.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class Registry(Mapping[str, T]):
         self._entries: dict[str, T] = {}
         self._group, self._fits = entry_points, fits
         self.hints: tuple[str, ...] = tuple(files or {})
-        """How entries made of files are named, such as ``onnx:FILE.onnx``."""
+        """Forms of the names of entries from files, such as ``onnx:FILE.onnx``."""
         self._files = {hint.partition(":")[0]: make for hint, make in (files or {}).items()}
         self._lock = threading.RLock()
         for entry in entries:
@@ -75,17 +76,17 @@ class Registry(Mapping[str, T]):
         return entry
 
     def remove(self, name: str) -> None:
-        """Take an entry out; raise `InputError` if there is none of this name."""
+        """Remove an entry; raise `InputError` if there is none of this name."""
         del self._entries[self[name].name]
 
     def __getitem__(self, name: str) -> T:
-        """The entry of this name; raise `InputError`, which lists the names, if there is none."""
+        """Return the entry of this name; raise `InputError` with a list of names if there is none."""
         if name not in self:
             raise InputError(self.argument, repr(name), f"one of {', '.join((*self, *self.hints))}")
         return self._entries[name] if name in self._entries else self._of_file(name)
 
     def get(self, name: object, default: T | None = None) -> T | None:  # type: ignore[override]
-        """The entry of this name, or the default."""
+        """Return the entry of this name, or the default."""
         return self[name] if isinstance(name, str) and name in self else default
 
     def __contains__(self, name: object) -> bool:
@@ -108,9 +109,9 @@ class Registry(Mapping[str, T]):
         return self._files[prefix](file)
 
     def _all(self) -> dict[str, T]:
-        """The entries, those of installed packages among them."""
+        """All entries, including those of installed packages."""
         with self._lock:
-            group, self._group = self._group, ""  # once, and not again by what is loaded here
+            group, self._group = self._group, ""  # cleared first, so that loading is not repeated recursively
             if group:
                 self._load(group)
         return self._entries
@@ -120,7 +121,7 @@ class Registry(Mapping[str, T]):
 
         kind: type[Any] = type(next(iter(self._entries.values()))) if self._entries else object
         for point in entry_points(group=group):
-            # Whatever a foreign package raises, all other entries must stay usable.
+            # Other entries must stay usable, whatever an installed package raises.
             try:
                 entry = point.load()
                 if not isinstance(entry, kind) or not (self._fits is None or self._fits(entry)):
@@ -131,16 +132,16 @@ class Registry(Mapping[str, T]):
 
 
 class Names(Collection[str]):
-    """Names of the entries of registries, which include entries that are added later.
+    """Names of the entries of registries, including entries that are added later.
 
     Parameters
     ----------
     *registries
-        In the order of their names.
+        Registries, in the order in which their names are listed.
     where : callable or None
-        Which entries count; all by default.
+        Function that selects entries; by default all.
     condition : str
-        The same in words, for entries that are made of files: ``"in px"``.
+        Text of this condition for entries from files, such as ``"in px"``.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Names(Collection[str]):
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """How entries made of files are named; they count but are not listed."""
+        """Forms of the names of entries from files; these are accepted but not listed."""
         return tuple(f"{hint} {self._condition}".rstrip() for registry in self._registries for hint in registry.hints)
 
     def __iter__(self) -> Iterator[str]:

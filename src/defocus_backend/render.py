@@ -1,4 +1,4 @@
-"""Maps as coloured pictures with a colour bar, and contact sheets; drawn by matplotlib, which loads on first use."""
+"""Draw maps as coloured pictures with a colour bar, and contact sheets, with matplotlib (loaded on first use)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIGMA_RANGE = (0.0, 19.0)
-"""Sigma in pixels at the ends of the colour bar, the same for every map so that pictures compare."""
+"""Sigma in pixels at the ends of the colour bar; the same for all maps, so that pictures can be compared."""
 
 COLORMAP = "viridis"
 _NAN_GRAY = "0.6"
@@ -30,7 +30,7 @@ _SHORTEST = 480
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How values become colours.
+    """Mapping of values to colours.
 
     Attributes
     ----------
@@ -54,13 +54,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class SheetPanel:
-    """One picture of a contact sheet; with a scale it is a map with a colour bar.
+    """One picture of a contact sheet; with a scale, it is drawn as a map with a colour bar.
 
     Attributes
     ----------
     title : str
     image : (H, W) or (H, W, 3) array
-        A map; or a gray or RGB picture, bool, whole numbers or floats in 0..1.
+        A map; or a gray or RGB picture of bool, integers or floats in 0..1.
     scale : Scale or None
     """
 
@@ -70,17 +70,17 @@ class SheetPanel:
 
 
 def draw_map(values: ArrayLike, scale: Scale | None = None, *, title: str = "") -> bytes:
-    """Draw a map in colour beside a colour bar with its unit.
+    """Draw a map in colour, with a colour bar and its unit.
 
     Parameters
     ----------
     values : (H, W) array_like
-        Such as sigma in pixels; NaN is drawn gray. Values beyond the scale take the colour of its end,
-        and the bar then ends in an arrow.
+        Map, such as sigma in pixels. NaN is drawn gray. Values outside the scale get the colour of its end, and the
+        colour bar then has an arrow.
     scale : Scale or None
         By default sigma from 0 to 19 px.
     title : str
-        Written above.
+        Title above the map.
 
     Returns
     -------
@@ -110,9 +110,9 @@ def draw_contact_sheet(panels: Sequence[SheetPanel], *, columns: int = 4, panel_
     Parameters
     ----------
     panels : sequence of Panel
-        Row by row.
+        Panels, row by row.
     columns : int
-        Panels in a row.
+        Number of panels in a row.
     panel_width : int
         Width of a panel in pixels.
 
@@ -166,7 +166,7 @@ def _show(figure: Figure, axes: Axes, panel: SheetPanel, *, bar_width: float) ->
     scale = panel.scale
     finite = image[np.isfinite(image)]
     below, beyond = (bool(finite.size and f) for f in _overflow(finite, scale))
-    # Coloured at the size in which it is seen: matplotlib takes a hundred bytes for each pixel it scales down.
+    # Coloured at display size, because matplotlib needs a hundred bytes for each pixel that it scales down.
     colours = ScalarMappable(Normalize(scale.low, scale.high), _colormap(scale.colormap))
     part = np.ma.masked_invalid(_nearest(image, axes).astype(np.float32))
     axes.imshow(colours.to_rgba(part, bytes=True), aspect="auto", interpolation="nearest")
@@ -180,7 +180,7 @@ def _show(figure: Figure, axes: Axes, panel: SheetPanel, *, bar_width: float) ->
 
 
 def _nearest(image: NDArray[Any], axes: Axes) -> NDArray[Any]:
-    """The pixels of a map that are seen in axes of fewer pixels."""
+    """Pixels of a map that are visible in axes with fewer pixels."""
     for axis, length in enumerate((axes.bbox.height, axes.bbox.width)):
         size, shown = image.shape[axis], max(1, round(length))
         if shown < size:
@@ -196,7 +196,7 @@ def _overflow(finite: NDArray[Any], scale: Scale) -> tuple[bool, bool]:
 
 
 def _ticks(scale: Scale) -> list[float]:
-    """Round values and both ends, so that the bar says where it stops; a round value near the end gives way."""
+    """Round values and both ends of the scale; round values close to an end are left out."""
     from matplotlib.ticker import MaxNLocator
 
     span = scale.high - scale.low
@@ -212,7 +212,7 @@ def _colormap(name: str) -> Colormap:
 
 
 def _display_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Size on the picture: the map's own, within limits that keep tiny maps visible and large ones light."""
+    """Display size: the size of the map, within limits that keep tiny maps visible and large files small."""
     height, width = shape
     factor = min(1.0, _LONGEST / max(shape))
     if max(shape) < _SHORTEST:
@@ -221,13 +221,13 @@ def _display_size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _thin(image: NDArray[Any]) -> NDArray[Any]:
-    """Take every n-th pixel of what is far larger than its picture; matplotlib's copies are in float64."""
+    """Subsample an image that is much larger than its display, because matplotlib copies it as float64."""
     every = max(1, max(image.shape[:2]) // _LONGEST)
     return image[::every, ::every]
 
 
 def _as_display(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Gray or RGB between 0 and 1; 16-bit and float pictures are stretched over their own values."""
+    """Gray or RGB between 0 and 1; 16-bit and float pictures are rescaled to their own range."""
     if image.ndim == 3:
         image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
     if image.dtype == np.bool_:
@@ -252,16 +252,16 @@ def _png(figure: Figure) -> bytes:
 
 
 def draw_shaded(height: ArrayLike, scale: Scale | None = None, *, relief: float = 0.12) -> bytes:
-    """Draw a height map as a landscape lit from the upper left, in colour, beside a colour bar with its unit.
+    """Draw a height map as a shaded relief, lit from the upper left, in colour and with a colour bar.
 
     Parameters
     ----------
     height : (H, W) array_like
-        NaN is drawn gray.
+        Height map; NaN is drawn gray.
     scale : Scale or None
-        By default from the least to the largest height, in slices.
+        Colour scale; by default from the smallest to the largest height, in slices.
     relief : float
-        Height of the landscape against the longer side of the picture, for its shadows only.
+        Height of the relief relative to the longer side of the picture; it only affects the shading.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def draw_shaded(height: ArrayLike, scale: Scale | None = None, *, relief: float 
     Raises
     ------
     InputError
-        If the map is not two-dimensional or nothing in it is known.
+        If the map is not two-dimensional or has no known pixel.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LightSource, Normalize
@@ -287,10 +287,11 @@ def draw_shaded(height: ArrayLike, scale: Scale | None = None, *, relief: float 
         low, high = float(array[known].min()), float(array[known].max())
         scale = Scale(low=low, high=high if high > low else low + 1, label="height / slices")
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    # One thinned pixel of slope is noise to the eye; the colours below are those of the unsmoothed map.
+    # The relief is smoothed, because slopes of single pixels look like noise. The colours are those of the unsmoothed
+    # map.
     land = ndimage.gaussian_filter(array[tuple(nearest)], 1)
     rows, columns = land.shape
-    land = np.pad(land, ((0, rows < 2), (0, columns < 2)), mode="edge")  # a slope needs two of each
+    land = np.pad(land, ((0, rows < 2), (0, columns < 2)), mode="edge")  # a slope needs two rows and two columns
     norm, colours = Normalize(scale.low, scale.high, clip=True), _colormap(scale.colormap)
     rise = relief * max(array.shape) / (scale.high - scale.low)
     light = LightSource(azdeg=315, altdeg=45).hillshade(land, vert_exag=rise)[:rows, :columns]

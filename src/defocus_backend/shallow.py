@@ -1,7 +1,7 @@
-"""Shallow depth of field: what is out of focus is blurred further, what is sharp stays sharp.
+"""Shallow depth of field: areas that are out of focus are blurred more, and sharp areas stay sharp.
 
-Equations 11 and 12 of Galetto and Deng (2021), made monotone: as printed, eq 12 is symmetric about a
-blur of 10 px and would bring the most blurred pixels back into focus.
+Equations 11 and 12 of Galetto and Deng (2021), made monotonic: as printed, eq 12 is symmetric about a blur of 10 px, so
+that the most blurred pixels would stay sharp.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from defocus_backend.progress import CancelCallback, ProgressCallback, Reporter
 _P = ShallowParams
 _ADVICE = "use a smaller image or device='cpu'"
 _TURN = 10.0
-"""Blur in pixels at which the weight of eq 12 is zero; beyond it the weight stays zero."""
+"""Blur in pixels at which the weight of eq 12 is zero. For larger blur, the weight is also zero."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class ShallowDepthOfField:
     Attributes
     ----------
     image : array
-        Dtype and layout of the input.
+        Result, in the dtype and layout of the input.
     weights : (H, W) float32 array
         W of eq 12: 1 where the pixel stays sharp, 0 where it is fully blurred.
     background : array
-        B of eq 11, the blurred image, as the input.
+        Blurred image, B of eq 11, in the dtype and layout of the input.
     sharpened : array
-        S of eq 11, the sharpened image, as the input.
+        Sharpened image, S of eq 11, in the dtype and layout of the input.
     """
 
     image: NDArray[Any]
@@ -70,7 +70,7 @@ def weight_parameters(params: ShallowParams) -> tuple[float, float]:
 
 
 def weight_curve(sigma: Tensor, params: ShallowParams, focus: float | None = None) -> Tensor:
-    """Eq 12 on sigma in pixels, any shape, clamped so that it never rises; NaN gives weight 0."""
+    """Weight of eq 12 for sigma in pixels, of any shape, made non-increasing; NaN gives weight 0."""
     gamma, scale = weight_parameters(params)
     blur = sigma if focus is None else (sigma - focus).abs()
     blur = torch.nan_to_num(blur, nan=_TURN).clamp(0, _TURN)
@@ -94,16 +94,16 @@ def shallow_weights(
     sigma : (H, W) array_like
         Defocus map in pixels.
     sharp_below, blur_above : float
-        Blurs c0 and c1 in pixels at which the weights `sharp_weight` and `blur_weight` are reached.
+        Blur in pixels, c0 and c1, at which the weight equals `sharp_weight` and `blur_weight`.
     sharp_weight, blur_weight : float
-        W0, near 1, and W1, near 0.
+        Weights W0, near 1, and W1, near 0.
     focus : float or None
-        Blur in pixels that shall count as in focus; the distance from it takes the place of sigma.
+        Blur in pixels that counts as in focus. The difference to it is then used instead of sigma.
 
     Returns
     -------
     (H, W) float32 array
-        Between 0 and 1, never rising with sigma; 0 where sigma is NaN.
+        Weight between 0 and 1, non-increasing with sigma; 0 where sigma is NaN.
 
     Raises
     ------
@@ -140,31 +140,32 @@ def shallow_depth_of_field(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> ShallowDepthOfField:
-    """Blur what is out of focus further and leave what is sharp (eq 11).
+    """Blur areas that are out of focus and keep sharp areas sharp (eq 11).
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Any dtype; an alpha channel is passed through.
+        Image of any dtype; an alpha channel is not changed.
     sigma : (H, W) array_like
-        Its defocus map in pixels.
+        Defocus map of the image in pixels.
     channel_axis : int or None
         Axis of the colour channels.
     sharp_below, blur_above, sharp_weight, blur_weight, focus
-        Weight map, see `shallow_weights`.
+        Parameters of the weight map, see `shallow_weights`.
     sharpen_gain : float
-        Gain of the unsharp mask on the sharp part.
+        Gain of the unsharp mask in the sharp part.
     blur : {"guided", "lens"}
-        Iterated self-guided filter as in the paper, or the disc of a lens. From a radius of 16 on the filter works
-        on means over cells of an eighth of the radius, whose variance is less: fine texture is blurred more than by
-        the paper's.
+        Iterated self-guided filter as in the paper, or the disc of a lens. For a radius of 16 or more, the guided
+        filter is computed on means over cells of an eighth of the radius. These have less variance, so fine texture is
+        blurred more than in the paper.
     radius, edge_tolerance, iterations : int, float, int
-        Of the guided filter: pixels, squared gray values of the 0..255 scale, repetitions.
+        Radius in pixels, edge tolerance in squared gray values of the 0..255 scale, and number of passes of the guided
+        filter.
     lens_radius, highlights : float
-        Of the lens: radius in pixels; exponent from gray value to light.
+        Radius of the lens disc in pixels, and the exponent that converts gray values to light.
     fill_subject : bool
-        Continue the background under the subject before blurring, so that the subject's colour does
-        not bleed into the background.
+        Fill the subject with the surrounding background before blurring, so that the subject's colour does not bleed
+        into the background.
     value_range : (float, float) or None
         See `defocus_map`.
     device : str or torch.device
@@ -199,10 +200,10 @@ def shallow_depth_of_field(
 
 
 class ShallowRenderer:
-    """An image and its map made ready, so that only what a changed parameter asks for is computed again.
+    """Prepared image and map, so that after a change of a parameter only the affected steps are computed again.
 
-    The blurred background takes nearly all of the time; it is kept until its own parameters change. For
-    previews that follow a slider; results are those of `shallow_depth_of_field`.
+    Nearly all of the time is needed for the blurred background, which is cached until its own parameters change.
+    Intended for previews that follow a slider. Results equal those of `shallow_depth_of_field`.
 
     Parameters
     ----------
@@ -234,15 +235,15 @@ class ShallowRenderer:
         self._background = _Kept()
 
     def weights(self, params: ShallowParams, *, focus: float | None = None) -> NDArray[np.float32]:
-        """Weights (H, W) of the sharp image alone, see `shallow_weights`."""
+        """Weights (H, W) of the sharp image, see `shallow_weights`."""
         return to_map(weight_curve(self._sigma, params, _check_focus(focus)))
 
     def needs_background(self, params: ShallowParams, focus: float | None = None) -> bool:
-        """Whether `apply` with these arguments has to blur the background anew."""
+        """Whether `apply` with these arguments has to blur the background again."""
         return self._background.key != _background_key(params, focus)
 
     def can_estimate(self, params: ShallowParams) -> bool:
-        """Whether the last background differs from the wanted one only in what was painted over."""
+        """Whether the last background differs from the required one only in the filled subject."""
         key = self._background.key
         return key is not None and key[0] == _background_key(params, None)[0]
 
@@ -264,8 +265,8 @@ class ShallowRenderer:
         focus : float or None
             See `shallow_weights`.
         estimate : bool
-            Take the last background where only the weights differ, though `fill_subject` then painted over
-            a slightly other part of it: an approximation, quick enough to follow a slider.
+            Reuse the last background if only the weights differ. This is an approximation, because `fill_subject` has
+            then filled a slightly different area, but it is fast enough for a slider.
         progress, cancel : callable or None
             See `defocus_backend.progress`.
 
@@ -302,7 +303,7 @@ class ShallowRenderer:
 
 @dataclass(frozen=True)
 class _Kept:
-    """An intermediate image, what it was made with, and how the caller gets it."""
+    """A cached intermediate image, its parameters, and its form for the caller."""
 
     key: tuple[Any, ...] | None = None
     pixels: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -310,7 +311,7 @@ class _Kept:
 
 
 def _background_key(params: ShallowParams, focus: float | None) -> tuple[Any, Any]:
-    """What the background depends on: the blur, and what is painted over."""
+    """Parameters on which the background depends: the blur and the filled subject."""
     lens = params.blur == "lens"
     kernel = (
         (params.lens_radius, params.highlights) if lens else (params.radius, params.edge_tolerance, params.iterations)
@@ -331,7 +332,7 @@ def _blur_background(
         return blurred
     reporter = Reporter(params.iterations, "filter iterations", progress, cancel)
     reporter.check()
-    # Coefficients vary on the scale of the radius: an eighth of it samples them finely enough.
+    # Coefficients vary on the scale of the radius, so a grid of an eighth of it is fine enough.
     subsample = max(1, params.radius // 8)
     for _ in range(params.iterations):
         pixels = guided_filter(

@@ -1,4 +1,4 @@
-"""Adaptive unsharp masking: more where an image is slightly soft, none where sharp or far out of focus.
+"""Adaptive unsharp masking: strong where an image is slightly soft, none where it is sharp or far out of focus.
 
 Equations 7 to 10 of Galetto and Deng (2021).
 """
@@ -34,11 +34,11 @@ class Sharpened:
     Attributes
     ----------
     image : array
-        The sharpened image, dtype and layout of the input.
+        Sharpened image, in the dtype and layout of the input.
     gain : (H, W) float32 array
         Gain lambda of eq 8 at every pixel.
     low_pass : array
-        The low-passed image B of eq 7, as the input.
+        Low-passed image B of eq 7, in the dtype and layout of the input.
     """
 
     image: NDArray[Any]
@@ -47,9 +47,9 @@ class Sharpened:
 
 
 def gain_curve(sigma: Tensor, params: SharpenParams) -> Tensor:
-    """Eqs 8 to 10 on sigma in pixels, any shape. NaN gives gain 0."""
+    """Gain of eqs 8 to 10 for sigma in pixels, of any shape; NaN gives gain 0."""
     known = torch.nan_to_num(sigma, nan=float(MAX_SIGMA))
-    # In place: this is what a live preview repeats.
+    # In place, because a live preview repeats this.
     gain = (known - params.rise_at).mul_(_TENTHS / params.rise_width).sigmoid_()
     # 1 - sigmoid(t) is sigmoid(-t), without the rounding of the subtraction.
     falling = known.sub_(params.fall_at).mul_(-_TENTHS / params.fall_width).sigmoid_()
@@ -66,20 +66,20 @@ def gain_map(
     fall_at: float = _P.fall_at,
     fall_width: float = _P.fall_width,
 ) -> NDArray[np.float32]:
-    """Sharpening gain at every pixel from its blur (eqs 8 to 10).
+    """Sharpening gain of every pixel from its blur (eqs 8 to 10).
 
     Parameters
     ----------
     sigma : (H, W) array_like
-        Defocus map in pixels of Gaussian sigma. It is never scaled by its own maximum.
+        Defocus map, as Gaussian sigma in pixels. It is not normalised by its maximum.
     max_gain : float
         Gain that the curve approaches between its two flanks; lambda_max in the paper.
     rise_at, fall_at : float
-        Blur in pixels at which the gain is half on its rising and on its falling flank: 19 times the paper's beta1 and
+        Blur in pixels at which the gain rises and falls through half of its maximum: 19 times the paper's beta1 and
         beta2.
     rise_width, fall_width : float
-        Blur in pixels between a tenth and nine tenths of either flank: 19 * 2 ln(9) / alpha, with the paper's alpha1
-        and alpha2.
+        Range of blur in pixels over which the gain changes between 10 % and 90 %: 19 * 2 ln(9) / alpha, with the
+        paper's alpha1 and alpha2.
 
     Returns
     -------
@@ -112,18 +112,18 @@ def sharpen(
     value_range: tuple[float, float] | None = None,
     device: str | torch.device = "auto",
 ) -> Sharpened:
-    """Sharpen an image by how blurred each of its pixels is (eq 7 with the gain of eq 8).
+    """Sharpen an image with a gain that depends on the blur of each pixel (eq 7 with the gain of eq 8).
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Any dtype; an alpha channel is passed through.
+        Image of any dtype; an alpha channel is not changed.
     sigma : (H, W) array_like
-        Its defocus map in pixels, as from `defocus_map`.
+        Defocus map of the image in pixels, such as from `defocus_map`.
     channel_axis : int or None
         Axis of the colour channels.
     max_gain, rise_at, rise_width, fall_at, fall_width : float
-        Gain curve, see `gain_map`.
+        Parameters of the gain curve, see `gain_map`.
     low_pass : float
         Sigma in pixels of the Gaussian low pass B.
     value_range : (float, float) or None
@@ -134,7 +134,7 @@ def sharpen(
     Returns
     -------
     Sharpened
-        Clipped to the range of the input's dtype once, at the end.
+        The result, clipped once, at the end, to the range of the input's dtype.
 
     Raises
     ------
@@ -152,10 +152,10 @@ def sharpen(
 
 
 class Sharpener:
-    """An image and its map made ready, so that only what a changed parameter asks for is computed again.
+    """Prepared image and map, so that after a change of a parameter only the affected steps are computed again.
 
-    While only the gain curve changes, the low pass is kept: what is left is eq 8, one product, one sum and
-    the clipping. For previews that follow a slider; results are those of `sharpen`.
+    If only the gain curve changes, the low-passed image is reused; only eq 8, one product, one sum and the clipping
+    remain. Intended for previews that follow a slider. Results equal those of `sharpen`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How torch's threads wait for each other; to be settled before torch loads, so without importing it."""
+"""Waiting behaviour of torch's threads. It must be set before torch is loaded, so this module does not import it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _TURNS = "1000"
 
 
 def spin_briefly() -> None:
-    """Have waiting threads of GNU OpenMP, as in torch's wheels for Linux, look a few microseconds, then sleep.
+    """Make waiting threads of GNU OpenMP (torch on Linux) spin for a few microseconds, then sleep.
 
-    Left to themselves they spin, which on cores that other programs use as well takes the time from the very thread
-    they wait for: minutes for seconds. Sleeping at once takes half as long again on idle cores. What the user says by
-    OMP_WAIT_POLICY or GOMP_SPINCOUNT stays.
+    By default, they spin. On cores that other programs also use, this takes time from the thread they wait for, and
+    seconds can become minutes. Sleeping at once takes 50 % longer on idle cores. If OMP_WAIT_POLICY or GOMP_SPINCOUNT
+    is set, nothing is changed.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _TURNS)
 
 
 def survive_fork() -> None:
-    """Let processes that are forked from this one compute with one thread.
+    """Make processes that are forked from this one compute with a single thread.
 
-    The threads of torch, OpenCV and OpenMP do not exist in a forked child, which would wait for them for ever. With
-    one thread none is asked for. Processes that are spawned have threads of their own.
+    The threads of torch, OpenCV and OpenMP do not exist in a forked child, which would wait for them for ever. With a
+    single thread, none is needed. Spawned processes are not affected.
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_compute_alone)

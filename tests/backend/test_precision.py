@@ -21,7 +21,7 @@ from defocus_backend.io import write_image
 from defocus_backend.params import MapParams, SliceMapParams
 
 CPU = torch.device("cpu")
-needs_units = pytest.mark.skipif(not computes_bfloat16(CPU), reason="the processor has no units for bfloat16")
+needs_units = pytest.mark.skipif(not computes_bfloat16(CPU), reason="the processor does not support bfloat16")
 
 
 @pytest.fixture(params=[True, False], ids=["units", "no units"])
@@ -68,14 +68,14 @@ def test_window_networks_stay_in_float32(units: bool) -> None:  # noqa: ARG001 e
     assert DefocusEstimator(MapParams(map_method="blurnet"), device=CPU).precision == "float32"
     assert DefocusEstimator(MapParams(map_method="lbp"), device=CPU).precision is None
     for method in ("blurnet", "lbp"):
-        with pytest.raises(InputError, match=r"precision.*judges every pixel"):
+        with pytest.raises(InputError, match=r"precision.*per-pixel network"):
             defocus_map(np.zeros((40, 40)), map_method=method, precision="bfloat16", device="cpu")
 
 
 def test_it_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(device, "computes_bfloat16", lambda _: False)
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
-    with pytest.raises(DeviceError, match="precision: cpu has no units for bfloat16; use float32 or auto"):
+    with pytest.raises(DeviceError, match="precision: cpu does not support bfloat16; use float32 or auto"):
         defocus_map(image, precision="bfloat16", device="cpu")
     with pytest.raises(InputError, match="precision"):
         defocus_map(image, precision="float16", device="cpu")
@@ -83,7 +83,7 @@ def test_it_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatc
     given = ["map", str(tmp_path / "a.png"), "--device", "cpu", "--precision", "bfloat16"]
     result = CliRunner().invoke(main, given)
     assert result.exit_code != 0
-    assert "no units for bfloat16" in result.stderr
+    assert "does not support bfloat16" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 

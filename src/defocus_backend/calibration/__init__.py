@@ -1,4 +1,4 @@
-"""Defocus in micrometres: sigma calibrated against a stack with known z."""
+"""Defocus in micrometres, by a calibration of sigma with a stack of known z."""
 
 from defocus_backend.calibration.autofocus import Autofocus, Focused, autofocus, locate_focus
 from defocus_backend.calibration.distance import defocus_distance

@@ -1,4 +1,4 @@
-"""Focus found from two or three pictures: where a calibrated sigma is, the sign is all that is missing."""
+"""Autofocus from two or three pictures. A calibrated sigma gives the distance; the other pictures give its sign."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from defocus_backend.params import QualityParams, SigmaParams
 from defocus_backend.quality.focus import QualityEstimator
 
 _FINE = 400
-"""Positions tried over the reach of the calibration, on either side of the pictures."""
+"""Number of positions that are compared over the reach of the calibration, on either side of the pictures."""
 _SCALES = np.exp(np.linspace(-0.3, 0.3, 13))
-"""Factors on the slope: another specimen than the calibration's is judged a little sharper or softer throughout."""
+"""Factors on the slope, because other specimens than that of the calibration appear slightly sharper or softer."""
 _SCALE_ERROR = 0.1
-"""Standard deviation of the logarithm of that factor."""
+"""Standard deviation of the logarithm of this factor."""
 _SOFTNESS = np.linspace(0, 2, 9)
-"""Blur in pixels that a specimen has by itself, beyond that of the calibration's: not each is sharp to the pixel."""
+"""Intrinsic blur of a specimen in pixels, in addition to that in the calibration, because not every specimen has sharp
+edges."""
 _SOFTNESS_ERROR = 0.7
-"""Its standard deviation. Nuclei in focus read .1 to 1 px in `benchmarks/micrometres.py`."""
+"""Standard deviation of the intrinsic blur. Nuclei in focus have 0.1 to 1 px in `benchmarks/micrometres.py`."""
 _AMBIGUOUS = 4.0
-"""Difference in chi squared below which another minimum is as good."""
+"""Another minimum is equally good if its chi squared differs by less than this."""
 
 
 @dataclass(frozen=True)
 class Focused:
-    """Where the focus is, from some pictures.
+    """Estimated position of the focus.
 
     Attributes
     ----------
     z : float
         Most likely position.
     error : float
-        Its standard error.
+        Standard error of `z`.
     other : float or None
-        A second position that explains the pictures as well: one picture alone has no sign.
+        A second position that explains the pictures equally well, because a single picture does not give the sign.
     misfit : float
-        Root mean square residual in standard errors; far above 1 the calibration does not fit the pictures.
+        Root mean square residual in standard errors. If it is far above 1, the calibration does not fit the pictures.
     """
 
     z: float
@@ -55,20 +56,20 @@ class Focused:
 
 @dataclass(frozen=True)
 class Autofocus:
-    """What `autofocus` did.
+    """Result of `autofocus`.
 
     Attributes
     ----------
     focused : bool
-        Whether the stage now stands in focus, within the tolerance.
+        Whether the stage is now in focus, within the tolerance.
     z : float
-        Where it stands.
+        Position of the stage.
     error : float
-        Standard error of that position as the focus; NaN where no focus was found.
+        Standard error of this position as the focus; NaN if no focus was found.
     reason : str
-        Why it is not in focus; empty if it is.
+        Reason why the stage is not in focus; empty if it is.
     pictures : tuple of (float, float)
-        Position and median sigma of each picture taken; sigma is NaN where there was nothing to judge.
+        Position and median sigma of each picture; sigma is NaN if there was nothing to judge.
     """
 
     focused: bool
@@ -80,17 +81,17 @@ class Autofocus:
 
 @names_bad_arguments
 def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: ChannelCalibration) -> Focused:
-    """Position of the focus from one or more pictures at known positions.
+    """Estimate the position of the focus from one or more pictures at known positions.
 
-    All positions within the reach of the calibration are compared by least squares. What differs from specimen to
-    specimen is fitted too: a factor on the slope, of 10 % or so, and the blur that the specimen has by itself.
+    All positions within the reach of the calibration are compared by least squares. Differences between specimens are
+    fitted too: a factor on the slope, of about 10 %, and the intrinsic blur of the specimen.
 
     Parameters
     ----------
     z : sequence of float
         Positions of the pictures, on any axis with the unit of the calibration.
     sigma : sequence of float
-        Their median sigma in pixels.
+        Median sigma of the pictures in pixels.
     calibration : ChannelCalibration
 
     Returns
@@ -100,7 +101,7 @@ def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: Channe
     Raises
     ------
     InputError
-        If there is no picture, or the two do not match.
+        If there is no picture, or if the lengths do not match.
     """
     places, blurs = np.asarray(z, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
     if places.ndim != 1 or not len(places) or places.shape != blurs.shape or not np.isfinite(blurs).all():
@@ -125,7 +126,7 @@ def locate_focus(z: Sequence[float], sigma: Sequence[float], calibration: Channe
 def _chi_squared(
     trial: NDArray[np.float64], z: NDArray[np.float64], sigma: NDArray[np.float64], calibration: ChannelCalibration
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Cost of each trial position with its best slope and softness, and its part without their own."""
+    """Cost of each trial position with the best slope and intrinsic blur, and the cost without their penalties."""
     offset = (z[:, None, None, None] - trial[:, None, None]) * _SCALES[:, None]
     expected = np.hypot(calibration.sigma_at(offset), _SOFTNESS)
     error = np.hypot(calibration.sigma_error(expected), PIXEL_SIGMA)
@@ -138,7 +139,7 @@ def _chi_squared(
 
 
 def _mode_around(found: float, trial: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The trial positions that belong to the same minimum as the found one."""
+    """Mask of the trial positions that belong to the same minimum as the found position."""
     at = int(np.abs(trial - found).argmin())
     low = cost < cost[at] + _AMBIGUOUS
     first, last = at, at
@@ -152,7 +153,7 @@ def _mode_around(found: float, trial: NDArray[np.float64], cost: NDArray[np.floa
 
 
 class _Driver:
-    """Takes pictures at positions and remembers what they say."""
+    """Takes pictures at positions and stores their results."""
 
     def __init__(
         self,
@@ -171,14 +172,14 @@ class _Driver:
         self.z = z
 
     def look(self) -> float:
-        """Median sigma here; NaN if there is nothing to judge."""
+        """Median sigma at the current position; NaN if there is nothing to judge."""
         found = self._estimator.measure(self._snap(), channel_axis=self._axis)
         self.reason = found.reason
         self.pictures.append((self.z, found.sigma_median))
         return found.sigma_median
 
     def known(self) -> tuple[list[float], list[float]]:
-        """Pictures that say something."""
+        """Positions and sigmas of the pictures that could be judged."""
         some = [(z, s) for z, s in self.pictures if math.isfinite(s)]
         return [z for z, _ in some], [s for _, s in some]
 
@@ -201,35 +202,35 @@ def autofocus(
     weights: str | Path | None = None,
     device: str = "auto",
 ) -> Autofocus:
-    """Drive a stage into focus by a calibrated sigma.
+    """Move a stage into focus by means of a calibrated sigma.
 
-    The first picture gives the distance, the second the sign, the third confirms and refines. A field in which
-    nothing can be judged is refused: the stage goes back to where it began. A focus that is not known to within the
-    tolerance is not called one: the stage stands at the likeliest position, and `Autofocus.reason` says how well it
-    is known.
+    The first picture gives the distance, the second its sign, and the third confirms and refines the position. If
+    nothing can be judged in the field, the stage returns to its start. If the focus is not known within the tolerance,
+    the stage moves to the most likely position, the result is not called in focus, and `Autofocus.reason` states the
+    error.
 
     Parameters
     ----------
     snap : callable
         ``snap()`` takes a picture (H, W[, C]).
     move : callable
-        ``move(z)`` moves the stage to a position, and returns when it is there.
+        ``move(z)`` moves the stage to a position and returns when it has arrived.
     calibration : DefocusCalibration
-        Of this objective, see `calibrate_defocus`.
+        Calibration of this objective, see `calibrate_defocus`.
     start : float
-        Position of the stage now, in the unit of the calibration.
+        Current position of the stage, in the unit of the calibration.
     channel : str or int
-        Of the calibration.
+        Name or number of the channel of the calibration.
     tolerance : float or None
-        Distance from focus that is near enough; by default half the depth of field.
+        Largest accepted distance from focus; by default half the depth of field.
     most_pictures : int
-        At least 2.
+        Largest number of pictures, at least 2.
     limits : (float, float)
-        The stage never leaves them.
+        Limits of the stage position.
     channel_axis : int or None
-        Of the pictures.
+        Channel axis of the pictures.
     weights, device
-        See `focus_quality`; weights as the calibration was made with.
+        See `focus_quality`; the weights must be those of the calibration.
 
     Returns
     -------
@@ -265,16 +266,16 @@ def autofocus(
     if first > one.sigma_range[1] + 2 * float(one.sigma_error(first)):
         return driver.end(f"sigma {first:.1f} px is beyond the calibration ({one.sigma_range[1]:.1f} px)")
     while len(driver.pictures) < most_pictures:
-        # Two standard errors: near the focus a single picture leaves both sides open.
+        # Two standard errors: near the focus, a single picture does not decide between both sides.
         if found.other is None and 2 * found.error <= near and abs(found.z - driver.z) <= near:
             break
         target = _within(found, low, high)
         if target is None:
             driver.go(start)
-            return driver.end("the focus lies beyond the limits of the stage")
+            return driver.end("the focus is beyond the limits of the stage")
         driver.go(target)
         if not math.isfinite(driver.look()):
-            # Blurred beyond recognition: the focus lies on the other side.
+            # Too blurred to judge, so the focus is on the other side.
             z, sigma = driver.known()
             found = locate_focus([*z, driver.z], [*sigma, one.sigma_range[1]], one)
             continue
@@ -284,15 +285,17 @@ def autofocus(
         return driver.end("the pictures do not agree with the calibration")
     if found.other is not None and abs(found.other - found.z) > 2 * near:
         driver.go(start)
-        return driver.end("the side of the focus could not be told")
+        return driver.end("the side of the focus could not be determined")
     driver.go(found.z)
     if found.error > near:
-        return driver.end(f"the focus is only known to within {found.error:.2g}; {near:.2g} was asked for", found.error)
+        return driver.end(
+            f"the focus is only known to within {found.error:.2g}; the tolerance is {near:.2g}", found.error
+        )
     return driver.end("", found.error)
 
 
 def _within(found: Focused, low: float, high: float) -> float | None:
-    """The likelier position that the stage may go to."""
+    """The more likely position within the limits of the stage."""
     for z in (found.z, found.other):
         if z is not None and low <= z <= high:
             return z

@@ -1,4 +1,4 @@
-"""From what was measured to the distance from focus: one function for maps, fusions and whole pictures."""
+"""Distance from focus, from maps, fusions and whole pictures."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from defocus_backend.quality.result import FocusQuality
 def defocus_distance(
     found: DefocusMap | Fusion | FocusQuality, calibration: DefocusCalibration, *, channel: str | int = 0
 ) -> DefocusDistance:
-    """Distance from focus, without its sign, that a measured blur stands for.
+    """Convert a measured blur to the distance from focus, without its sign.
 
     Parameters
     ----------
     found : DefocusMap, Fusion or FocusQuality
-        What `defocus_map`, `fuse` or `focus_quality` returned, by the map method that the calibration was made with.
-        Of a fusion the sharpest slice counts at each pixel, of a picture its median.
+        Result of `defocus_map`, `fuse` or `focus_quality`, computed with the map method of the calibration. For a
+        fusion, the sharpest slice is used at each pixel; for a picture, its median.
     calibration : DefocusCalibration
         See `calibrate_defocus` and `read_calibration`.
     channel : str or int
@@ -32,8 +32,8 @@ def defocus_distance(
     Returns
     -------
     DefocusDistance
-        |z - z0| and its standard error in the unit of the calibration: (H, W), or a single number of a picture. NaN
-        where the confidence of sigma is at most 0.3, and where the blur is beyond the calibration.
+        |z - z0| and its standard error in the unit of the calibration: maps (H, W), or single numbers for a picture.
+        NaN where the confidence of sigma is at most 0.3, and where the blur is beyond the calibrated range.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fits the calibration to a stack of something flat with known z."""
+"""Fit of a calibration to a stack of a flat object with known z."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from defocus_backend.quality.result import FocusQuality
 from defocus_backend.quality.structure import BLOCK
 
 LARGEST = 14.0
-"""Sigma in pixels up to which planes are used: beyond, the levels of the networks end."""
+"""Largest sigma of the planes that are used, in pixels; the networks cannot measure larger ones."""
 
 _LEAST_PLANES = 5
 _LEAST_BLOCKS = 9
-"""Blocks that settle tilt and bowl; with fewer the focal surface is taken as flat."""
+"""Smallest number of blocks for a fit of tilt and curvature; with fewer, the focal surface is assumed to be flat."""
 _ROUND = 4
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """All blocks of all planes that can be judged."""
+    """Blocks of all planes that can be judged."""
 
     z: NDArray[np.float64]
     x: NDArray[np.float64]
@@ -57,43 +57,43 @@ def calibrate_defocus(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> DefocusCalibration:
-    """Calibrate sigma against z on a stack of something flat that spans the focus on both sides.
+    """Calibrate sigma against z with a stack of a flat object that extends to both sides of the focus.
 
     Parameters
     ----------
     stack : sequence of (H, W[, C]) array_like
-        The planes; read one at a time.
+        The planes, read one at a time.
     z : (N,) array_like or None
-        Position of each plane in `unit`, rising or falling.
+        Position of each plane in `unit`, increasing or decreasing.
     z_step : float or None
-        Distance of neighbouring planes instead.
+        Distance between neighbouring planes, instead of `z`.
     unit : str
-        Of z and of the pixel size.
+        Unit of z and of the pixel size.
     pixel_size : float or None
-        For the aperture and for angles.
+        Size of a pixel, for the aperture and the tilt angles.
     refractive_index : float
-        Of the immersion medium.
+        Refractive index of the immersion medium.
     name : str
-        Of the channel, or its wavelength.
+        Name of the channel, or its wavelength.
     channel_axis, value_range, map_method, weights, device
         See `focus_quality`.
     progress, cancel : callable or None
-        Called once a plane, see `defocus_backend.progress`.
+        Called once per plane, see `defocus_backend.progress`.
 
     Returns
     -------
     DefocusCalibration
-        Of one channel.
+        Calibration of one channel.
 
     Raises
     ------
     InputError
-        Also if the stack holds too little to judge, or its focus lies at one of its ends.
+        For invalid arguments, if too little of the stack can be judged, or if its focus is at one of its ends.
     """
     planes = list(stack) if not isinstance(stack, Sequence | np.ndarray) else stack
     positions = z_positions(z, z_step, len(planes))
     if z is None and z_step is None:
-        raise InputError("z_step", "None", "the distance of the planes, or their positions z")
+        raise InputError("z_step", "None", "the distance between planes, or their positions z")
     maps = SigmaParams(map_method=map_method, weights=weights, refine=False)
     estimator = QualityEstimator(QualityParams(), maps, device=device)
     reporter = Reporter(len(planes), "planes", progress, cancel)
@@ -119,18 +119,18 @@ def calibrate_defocus(
 def fit_calibration(
     measured: Sequence[FocusQuality], z: ArrayLike, shape: tuple[int, int], *, name: str = ""
 ) -> ChannelCalibration:
-    """Fit the hyperbola, with the focal surface over the field, to measured planes.
+    """Fit the hyperbola and the focal surface over the field to measured planes.
 
     Parameters
     ----------
     measured : sequence of FocusQuality
-        One a plane.
+        One result per plane.
     z : (N,) array_like
-        Their positions.
+        Positions of the planes.
     shape : (int, int)
         Height and width of the planes in pixels.
     name : str
-        Of the channel.
+        Name of the channel.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def fit_calibration(
     Raises
     ------
     InputError
-        If under five planes can be judged, or they do not span the focus.
+        If fewer than five planes can be judged, or if they are not on both sides of the focus.
     """
     positions = z_positions(z, None, len(measured))
     samples = _collect(measured, positions, shape)
@@ -191,7 +191,7 @@ def _collect(measured: Sequence[FocusQuality], z: NDArray[np.float64], shape: tu
 
 
 def _surface(parameters: NDArray[np.float64], samples: _Samples) -> NDArray[np.float64]:
-    """Position of the focus at each sample's place."""
+    """Position of the focus at the place of each sample."""
     focus: NDArray[np.float64] = np.full(samples.z.shape, parameters[0])
     if samples.curved:
         tilt_x, tilt_y, bowl = parameters[4:]
@@ -209,7 +209,7 @@ def _model(parameters: NDArray[np.float64], samples: _Samples) -> NDArray[np.flo
 
 
 def _solve(samples: _Samples, z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Robust least squares of relative residuals, from the plane with the least median on."""
+    """Robust least squares fit of relative residuals, starting from the plane with the smallest median."""
     from scipy.optimize import least_squares
 
     planes = np.unique(samples.z)
@@ -220,7 +220,7 @@ def _solve(samples: _Samples, z: NDArray[np.float64]) -> NDArray[np.float64]:
     slope = float(np.median(np.sqrt(np.maximum(medians[far] ** 2 - start_s**2, 1e-4)) / away[far]))
     slope = max(slope, 1e-3 / float(np.ptp(z)))
     scale = float(np.hypot(samples.x, samples.y).max()) if samples.curved else 1.0
-    # Lengths of one over the fit's own scale, so that the surface's terms are as large as the others.
+    # Lengths are scaled so that the terms of the surface have a similar size as the others.
     units = np.array([1 / slope, 1.0, slope, slope, *([1 / slope / scale] * 2 + [1 / slope / scale**2])])
     units = units if samples.curved else units[:4]
     start = np.array([start_z / units[0], start_s, 1.0, 1.0, *[0.0] * (len(units) - 4)])
@@ -235,9 +235,10 @@ def _solve(samples: _Samples, z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _error_model(fitted: NDArray[np.float64], residual: NDArray[np.float64]) -> tuple[float, float]:
-    """Constant and share of the standard error of a block's sigma: a line through squared residuals over sigma squared.
+    """Constant and proportional part of the standard error of a block's sigma, from a line fit of squared residuals.
 
-    Both are scaled so that 68.3 % of the residuals lie within one standard error.
+    The squared residuals are fitted over sigma squared. Both parts are then scaled so that 68.3 % of the residuals are
+    within one standard error.
     """
     from scipy.optimize import nnls
 

@@ -1,7 +1,7 @@
-"""How sigma grows with the distance from focus, and what a sigma then says about that distance.
+"""Model of sigma as a function of the distance from focus, and its inverse.
 
-Defocus adds to the blur of the optics as variances do: ``sigma(z)^2 = sigma0^2 + (slope (z - z0))^2``, a hyperbola with
-one slope below the focus and one above.
+The variances of defocus and of the blur of the optics add: ``sigma(z)^2 = sigma0^2 + (slope (z - z0))^2``. This is a
+hyperbola with one slope below the focus and one above.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Side = Literal["both", "below", "above"]
 _FORMAT = "defocus-calibration"
 _VERSION = 2
 SPECIMEN_SHARE = 0.08
-"""Standard deviation of the slope from one specimen to the next, as a share: how sharp its own edges are and how large
-it is shifts sigma throughout. The planes of one stack cannot show it; measured on simulated nuclei.
+"""Relative standard deviation of the slope between specimens: the sharpness of their edges and their size affect sigma.
+A single stack cannot show it; it was measured on simulated nuclei.
 """
 PIXEL_SIGMA = 12**-0.5
-"""Standard deviation of a pixel's own width, in pixels. A blur well below it cannot be read from a picture."""
+"""Standard deviation of the width of a pixel, in pixels. A much smaller blur cannot be measured in a picture."""
 SHARP_SIGMA = 0.5
-"""Blur in pixels that a sharp picture has by itself, from pixels and lens, and that sigma does not count."""
+"""Blur of a sharp picture from pixels and lens, in pixels, which sigma does not include."""
 
 _SOFT = math.sqrt(2)
-"""Sigma over that in focus at the ends of the depth of field: twice the area of the blur."""
+"""Ratio of sigma at the ends of the depth of field to sigma in focus: the area of the blur is doubled."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class DefocusDistance:
     Attributes
     ----------
     distance : float32 array
-        |z - z0| in the unit of the calibration; NaN where sigma is NaN or beyond what was calibrated.
+        |z - z0| in the unit of the calibration; NaN where sigma is NaN or beyond the calibrated range.
     error : float32 array
-        Its standard error, for another specimen of the calibration's kind. Near the focus, where sigma hardly changes,
-        it is as large as the distance.
+        Standard error of the distance, for other specimens of the same kind as in the calibration. Near the focus,
+        where sigma hardly changes, it is as large as the distance.
     """
 
     distance: NDArray[np.float32]
@@ -64,28 +64,28 @@ class ChannelCalibration:
     ----------
     name : str
     z0 : float
-        Focus in the middle of the field, on the axis of the calibration stack.
+        Position of the focus in the centre of the field, on the axis of the calibration stack.
     sigma0 : float
         Sigma in focus, in pixels.
     slope_below, slope_above : float
-        Growth of sigma below (z < z0) and above the focus, in pixels per unit of z.
+        Increase of sigma below (z < z0) and above the focus, in pixels per unit of z.
     tilt_x, tilt_y : float
-        Rise of the focal surface over the field, in units of z per pixel to the right and downwards.
+        Tilt of the focal surface over the field, in units of z per pixel to the right and downwards.
     bowl : float
-        Curvature of the focal surface: it lies ``bowl * r^2`` above `z0`, r in pixels from the middle.
+        Curvature of the focal surface: its height above `z0` is ``bowl * r^2``, with r in pixels from the centre.
     reach_below, reach_above : float
-        Largest distances from focus on either side that the stack holds and that the fit used.
+        Largest distances from focus on either side in the fitted planes.
     sigma_range : (float, float)
-        Least and largest fitted sigma, in pixels.
+        Smallest and largest fitted sigma, in pixels.
     error_constant, error_share : float
-        Standard error of the median sigma of a block of 64 x 64 pixels about the fit: the root of the sum of the
-        squares of the constant, in pixels, and of the share times sigma.
+        Standard error of the median sigma of a block of 64 x 64 pixels: the square root of the sum of the squares of
+        the constant, in pixels, and of the share times sigma.
     pixel_share : float
-        Scatter of single pixels about their block, as a share of sigma.
+        Scatter of single pixels in their block, relative to sigma.
     residual : float
         Root mean square residual of the fit, in pixels.
     z, sigma, fitted : tuple of float
-        Position, median sigma over the field and its fit for each plane used.
+        Position, median sigma over the field, and fitted sigma of each used plane.
     """
 
     name: str
@@ -109,9 +109,9 @@ class ChannelCalibration:
 
     @property
     def depth_of_field(self) -> float:
-        """Depth over which the blur stays below the square root of two times that in focus, in units of z.
+        """Depth over which the blur is less than the square root of 2 times that in focus, in units of z.
 
-        The blur of a sharp picture, half a pixel, counts here: what adds less to it looks sharp.
+        The blur includes the half pixel of a sharp picture, because smaller additional blur is not visible.
         """
         least = math.hypot(self.sigma0, SHARP_SIGMA)
         return least * math.sqrt(_SOFT**2 - 1) * (1 / self.slope_below + 1 / self.slope_above)
@@ -123,22 +123,23 @@ class ChannelCalibration:
         return np.hypot(self.sigma0, slope * away)
 
     def sigma_error(self, sigma: ArrayLike, *, pixels: bool = False) -> NDArray[np.float64]:
-        """Standard error of a measured sigma in pixels: of a block's median, or with `pixels` of a single pixel."""
+        """Standard error of a measured sigma in pixels, for the median of a block or (`pixels`) for single pixels."""
         values = np.asarray(sigma, dtype=np.float64)
         share = math.hypot(self.error_share, self.pixel_share if pixels else 0.0)
         return np.hypot(self.error_constant, share * values)
 
     def distance(self, sigma: ArrayLike, *, side: Side = "both", pixels: bool = False) -> DefocusDistance:
-        """The distance from focus that a sigma stands for.
+        """Convert sigma to the distance from focus.
 
         Parameters
         ----------
         sigma : array_like
-            In pixels.
+            Sigma in pixels.
         side : {"both", "below", "above"}
-            Side of the focus, where it is known; with "both" the mean slope counts and its uncertainty is added.
+            Side of the focus, if known. With "both", the mean slope is used, and the difference of the slopes adds to
+            the error.
         pixels : bool
-            Whether each value is a single pixel's and not a median over many.
+            Whether each value is that of a single pixel instead of a median over many pixels.
 
         Returns
         -------
@@ -160,8 +161,8 @@ class ChannelCalibration:
         slope = (low + high) / 2
         error = self.sigma_error(values, pixels=pixels)
         found = self._offset(values) / slope
-        # Both ends of the interval through the curve: near the focus a linear propagation would be infinite, and a
-        # sigma below that in focus still allows any distance that raises it by its error.
+        # Both ends of the interval are propagated through the curve. Near the focus, linear propagation would give an
+        # infinite error, and a sigma below that in focus is still compatible with small distances.
         least = self._offset(values - error) / slope
         most = self._offset(np.maximum(values, self.sigma0) + error) / slope
         spread = np.hypot(np.maximum(most - found, found - least), found * (high - low) / (2 * slope))
@@ -172,11 +173,11 @@ class ChannelCalibration:
         )
 
     def _offset(self, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The geometric part of sigma, in pixels."""
+        """Part of sigma that is due to defocus, in pixels."""
         return np.sqrt(np.maximum(sigma**2 - self.sigma0**2, 0))
 
     def surface(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """The focal surface over a field (H, W): z at which each pixel is in focus."""
+        """Focal surface over a field (H, W): z at which each pixel is in focus."""
         y, x = (np.arange(n, dtype=np.float64) - (n - 1) / 2 for n in shape)
         plane = self.z0 + self.tilt_x * x[None, :] + self.tilt_y * y[:, None]
         return (plane + self.bowl * (x[None, :] ** 2 + y[:, None] ** 2)).astype(np.float32)
@@ -189,17 +190,17 @@ class DefocusCalibration:
     Attributes
     ----------
     unit : str
-        Of z, such as ``"um"``.
+        Unit of z, such as ``"um"``.
     pixel_size : float or None
-        In the same unit.
+        Size of a pixel in the same unit.
     refractive_index : float
-        Of the immersion medium.
+        Refractive index of the immersion medium.
     shape : (int, int)
         Height and width of the field in pixels.
     map_method : str
-        Of the defocus map.
+        Method of the defocus map.
     weights : str
-        Name of the file of weights; empty if they were the method's own.
+        Name of the file of weights; empty for the default weights of the method.
     channels : tuple of ChannelCalibration
     """
 
@@ -212,7 +213,7 @@ class DefocusCalibration:
     channels: tuple[ChannelCalibration, ...]
 
     def check_method(self, map_method: str, weights: str | Path | None) -> None:
-        """Refuse maps by another network than the calibration's: each has its own bias, so that distances differ.
+        """Raise an error for another network than that of the calibration, because each network has its own bias.
 
         Raises
         ------
@@ -223,10 +224,10 @@ class DefocusCalibration:
                 method + (f" with the weights {name}" if name else "")
                 for method, name in ((self.map_method, self.weights), (map_method, weights_name(weights)))
             )
-            raise InputError("calibration", f"one made by {made}", f"one made by {given}, as the map is")
+            raise InputError("calibration", f"one made with {made}", f"one made with {given}, like the map")
 
     def channel(self, name: str | int = 0) -> ChannelCalibration:
-        """A channel by its name or number; the only one answers to every name.
+        """Channel by its name or number; a single channel is returned for every name.
 
         Raises
         ------
@@ -241,18 +242,18 @@ class DefocusCalibration:
         raise InputError("channel", repr(name), "one of " + ", ".join(c.name for c in self.channels))
 
     def aperture(self, name: str | int = 0) -> float:
-        """Effective numerical aperture: that of a lens whose geometric blur grows as fast as was measured.
+        """Effective numerical aperture: that of a lens whose geometric blur grows as fast as the measured one.
 
         Raises
         ------
         InputError
-            Without a pixel size.
+            If there is no pixel size.
         """
         if self.pixel_size is None:
             raise InputError("pixel_size", "None", "a pixel size, for the aperture")
         one = self.channel(name)
         slope = (one.slope_below + one.slope_above) / 2
-        # The disc's radius is twice its sigma, and |z| times the tangent of the half angle.
+        # The radius of the disc is twice its sigma, and equals |z| times the tangent of the half angle.
         return self.refractive_index * math.sin(math.atan(2 * slope * self.pixel_size))
 
     def tilt_degrees(self, name: str | int = 0) -> tuple[float, float]:
@@ -266,7 +267,7 @@ class DefocusCalibration:
         )
 
     def sag(self, name: str | int = 0) -> float:
-        """How much higher the focus lies in a corner of the field than in its middle, tilt apart, in units of z."""
+        """Height of the focal surface in a corner of the field above its centre, without the tilt, in units of z."""
         height, width = self.shape
         return self.channel(name).bowl * ((height / 2) ** 2 + (width / 2) ** 2)
 
@@ -285,12 +286,12 @@ def write_calibration(path: str | Path, calibration: DefocusCalibration) -> None
 
 @names_bad_arguments
 def read_calibration(path: str | Path) -> DefocusCalibration:
-    """Read what `write_calibration` wrote.
+    """Read a calibration from a file of `write_calibration`.
 
     Raises
     ------
     FileError
-        If it cannot be read, or is no calibration.
+        If it cannot be read, or is not a calibration.
     """
     path = as_path(path)
     try:
@@ -298,9 +299,9 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({reason(error)})") from error
     except ValueError as error:
-        raise FileError(f"{path}: is no JSON ({reason(error)})") from error
+        raise FileError(f"{path}: is not JSON ({reason(error)})") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise FileError(f"{path}: is no calibration of defocus; `defocus calibrate` makes one")
+        raise FileError(f"{path}: is not a calibration of defocus; `defocus calibrate` writes one")
     if content.get("version") not in (1, _VERSION):
         raise FileError(f"{path}: is version {content.get('version')!r} of the format; expected {_VERSION}")
     try:
@@ -317,7 +318,7 @@ def read_calibration(path: str | Path) -> DefocusCalibration:
 
 
 def weights_name(weights: str | Path | None) -> str:
-    """What a calibration keeps of weights: a name that holds on another machine too."""
+    """Name of weights for a calibration file, which is valid on other machines too."""
     return "" if weights is None else Path(weights).name
 
 

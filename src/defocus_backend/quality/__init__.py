@@ -1,4 +1,4 @@
-"""Focus of many pictures, measured: one number, one verdict and its reason for each."""
+"""Measurement of the focus of pictures: sigma, a verdict and its reason for each."""
 
 from defocus_backend.quality.focus import QualityEstimator, focus_quality
 from defocus_backend.quality.result import FocusQuality, ObjectQuality

@@ -1,4 +1,4 @@
-"""Measures of focus that other programs report, for comparison: each one number for a whole picture."""
+"""Focus measures of other programs, for comparison: each is one number for a whole picture."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from scipy import fft
 
 _LEAST_RADIUS = 2
 _RADII = 8
-"""The slope is fitted up to this fraction of the shorter side, before the corners of the spectrum begin."""
+"""The slope is fitted up to this fraction of the shorter side, to exclude the corners of the spectrum."""
 
 
 def power_slope(gray: NDArray[np.float32]) -> float:
-    """Slope of the logarithm of the power spectrum over that of the frequency, as CellProfiler reports it.
+    """Slope of the log power spectrum over the log frequency, as reported by CellProfiler.
 
     Parameters
     ----------
     gray : (H, W) float array
-        Gray values in any unit; the slope does not depend on it.
+        Gray values in any unit, which does not affect the slope.
 
     Returns
     -------
     float
-        Steeper (more negative) where the picture is more blurred; 0 for a constant picture or one under 32 px.
+        Slope; more negative for a more blurred picture; 0 for a constant picture or one smaller than 32 px.
 
     References
     ----------
@@ -33,7 +33,7 @@ def power_slope(gray: NDArray[np.float32]) -> float:
     height, width = gray.shape
     spectrum = fft.rfft2(gray - gray.mean(dtype=np.float64).astype(np.float32))
     power = spectrum.real**2 + spectrum.imag**2
-    # Frequencies of the left half stand for their mirror images too.
+    # Each frequency of the half spectrum also represents its mirror image.
     twice = np.full(power.shape[1], 2.0)
     twice[0] = 1.0
     if width % 2 == 0:
@@ -54,7 +54,7 @@ def power_slope(gray: NDArray[np.float32]) -> float:
 
 
 def laplacian_variance(gray: NDArray[np.float32]) -> float:
-    """Variance of the 4-neighbour Laplacian of a gray picture (H, W); larger where it is sharper, or noisier.
+    """Variance of the 4-neighbour Laplacian of a gray picture (H, W); larger for sharper or noisier pictures.
 
     References
     ----------

@@ -28,20 +28,20 @@ from defocus_backend.quality.structure import (
 )
 
 _STEP = 4
-"""Every fourth pixel along both axes is judged, in half of the time: a map varies little from one to the next."""
+"""Only every fourth pixel along both axes is used, because maps vary slowly. This halves the time."""
 _FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 _PLATEAU = 1e-3
-"""Share of pixels at the largest value from which on it counts as the end of the range."""
+"""If at least this share of the pixels has the largest value, it counts as the end of the range."""
 
 
 class QualityEstimator:
-    """Measures the focus of any number of pictures with one loaded network.
+    """Measures the focus of any number of pictures with a network that is loaded once.
 
     Parameters
     ----------
     params : QualityParams
     maps : SigmaParams
-        Method of the defocus map, which has to be in pixels.
+        Method of the defocus map, which must be in pixels.
     device : str or torch.device
 
     Raises
@@ -70,7 +70,7 @@ class QualityEstimator:
         progress: ProgressCallback | None = None,
         cancel: CancelCallback | None = None,
     ) -> FocusQuality:
-        """Focus of one picture, see `focus_quality`."""
+        """Measure the focus of one picture, see `focus_quality`."""
         source = as_image(image, channel_axis=channel_axis, value_range=value_range, may_be_missing=True)
         objects = None if labels is None else _check_labels(labels, source.shape)
         saturated = _saturated(image, channel_axis, source)
@@ -86,7 +86,7 @@ class QualityEstimator:
         if reason:
             return self._nothing(gray, scale, reason, saturated, objects)
         with device_errors("use device='cpu' or a smaller tile"), torch.inference_mode():
-            # Objects are smaller than pictures: all their pixels count.
+            # Objects are small, so all their pixels are used.
             step = 1 if objects is not None or min(source.shape) < 2 * BLOCK else _STEP
             maps = self._maps.sample(source.to(self._device), step, progress=progress, cancel=cancel)
             sigma, confidence = (m.cpu().numpy() for m in maps)
@@ -132,7 +132,7 @@ class QualityEstimator:
         )
 
     def verdict(self, median: float, tenth: float) -> Verdict:
-        """The verdict on a median and a tenth percentile of sigma in pixels."""
+        """Verdict for a median and a 10th percentile of sigma, in pixels."""
         if not np.isfinite(median):
             return "nothing to judge"
         if median < self.params.sharp_below:
@@ -221,25 +221,26 @@ def focus_quality(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> FocusQuality:
-    """Focus of a picture: how blurred it is, how much of it is in focus, and whether that can be judged at all.
+    """Measure the focus of a picture: its blur, the share in focus, and a verdict.
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Any dtype and size; colour is judged by its luma.
+        Image of any dtype and size. The luma of a colour image is used.
     channel_axis : int or None
         Axis of the colour channels; None for a gray image.
     labels : (H, W) array_like of whole numbers or None
-        Objects to judge one by one; 0 is background.
+        Label image of objects that are measured separately; 0 is background.
     sharp_below, blurred_above : float
-        Sigma in pixels: a picture whose median is below the first is in focus, one whose sharpest tenth is above the
-        second is out of focus.
+        Thresholds of sigma in pixels. A picture is in focus if its median is below the first, and out of focus if even
+        its sharpest tenth is above the second.
     confident_above, least_informative : float
-        Confidence above which a pixel counts, and share of such pixels below which there is nothing to judge.
+        A pixel is informative if its confidence is above the first. If the share of informative pixels is below the
+        second, the verdict is "nothing to judge".
     value_range : (float, float) or None
         See `defocus_map`.
     map_method, weights, tile
-        Of the defocus map, which is not refined; see `defocus_map`.
+        Options of the defocus map, which is not refined; see `defocus_map`.
     device : str or torch.device
         Where to compute.
     progress, cancel : callable or None
@@ -274,7 +275,7 @@ def focus_quality(
 
 
 def _plain_measures(gray: NDArray[np.float32], scale: float, saturated: NDArray[np.bool_]) -> dict[str, float]:
-    """What needs no defocus map."""
+    """Measures that need no defocus map."""
     return {
         "noise": noise_level(gray),
         "saturated": float(saturated.mean()),
@@ -286,14 +287,14 @@ def _plain_measures(gray: NDArray[np.float32], scale: float, saturated: NDArray[
 def _scatter(
     sigma: NDArray[np.float32], held: NDArray[np.bool_], blocks: Blocks, shape: tuple[int, ...], step: int
 ) -> float:
-    """Scatter of pixels about their block: the median absolute deviation, as a standard deviation."""
+    """Scatter of the pixels in their block: median absolute deviation, scaled to a standard deviation."""
     apart = np.abs(sigma - spread(blocks, shape, step))[held]
     apart = apart[np.isfinite(apart)]
     return 1.4826 * float(np.median(apart)) if apart.size else float("nan")
 
 
 def _why_not(gray: NDArray[np.float32], valid: NDArray[np.bool_] | None, saturated: NDArray[np.bool_]) -> str:
-    """Why a picture cannot be judged, as far as its pixels alone say so."""
+    """Reason why a picture cannot be judged from its pixels; empty if it can."""
     if valid is not None and not valid.any():
         return "no finite pixel"
     if min(gray.shape) < LEAST_SIDE:
@@ -305,7 +306,7 @@ def _why_not(gray: NDArray[np.float32], valid: NDArray[np.bool_] | None, saturat
 
 
 def _saturated(image: ArrayLike, channel_axis: int | None, source: Image) -> NDArray[np.bool_]:
-    """Pixels (H, W) at the end of the range of the dtype or camera, or at a largest value that many share."""
+    """Mask (H, W) of pixels at the end of the range of the dtype or camera, or at a frequent largest value."""
     array = np.asarray(image)
     planes = array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
     planes = planes[: planes.shape[0] - (source.alpha is not None)]

@@ -1,8 +1,8 @@
-"""The best plane as metadata of an OME-Zarr store, as waveorder and VisCy read it.
+"""The best plane as metadata of an OME-Zarr store, in the form that waveorder and VisCy read.
 
-``focus_slice`` holds, by channel name, the statistics of the plane's number over the whole data set
-(``dataset_statistics``), on each image also those over its own times (``fov_statistics``) and the number at each time
-(``per_timepoint``).
+``focus_slice`` contains, by channel name, the statistics of the plane number over the whole data set
+(``dataset_statistics``). For each image, it also contains the statistics over time (``fov_statistics``) and the plane
+number at each time (``per_timepoint``).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from defocus_backend.io.atomic import reason
 from defocus_backend.quality.table import Row
 
 NAME = "focus_slice"
-"""Key among the attributes of a group."""
+"""Key in the attributes of a group."""
 
 
 def focus_slices(stacks: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """The metadata of each image in one store, by the image's path in it; ``""`` is the whole store's.
+    """Metadata of each image in a store, by the path of the image; ``""`` is the key of the whole store.
 
     Parameters
     ----------
     stacks : iterable of dict
-        Rows of the table of stacks, all of one store. Those without a best plane are left out.
+        Rows of the table of stacks, all from one store. Rows without a best plane are ignored.
 
     Returns
     -------
@@ -58,17 +58,17 @@ def focus_slices(stacks: Iterable[Row]) -> dict[str, dict[str, Any]]:
 
 
 def write_focus_slices(store: Path, stacks: Iterable[Row]) -> None:
-    """Enter the best planes into the attributes of a store and of its images.
+    """Write the best planes into the attributes of a store and of its images.
 
-    Channels that were not measured keep what they had.
+    Entries of channels that were not measured are preserved.
 
     Raises
     ------
     FileError
-        If it is no OME-Zarr store, or cannot be written.
+        If it is not an OME-Zarr store, or cannot be written.
     """
     if not is_store(store):
-        raise FileError(f"{store}: is no OME-Zarr store, which alone takes {NAME}")
+        raise FileError(f"{store}: is not an OME-Zarr store; {NAME} can only be written to one")
     import zarr
 
     try:
@@ -77,7 +77,7 @@ def write_focus_slices(store: Path, stacks: Iterable[Row]) -> None:
             inner: Any = group[scene] if scene else group
             before: Any = inner.attrs.get(NAME, {})
             inner.attrs[NAME] = {**(before if isinstance(before, Mapping) else {}), **found}
-    except Exception as error:  # stores fail in as many ways as their codecs and folders do
+    except Exception as error:  # codecs and file systems can raise any exception
         raise FileError(f"{store}: {NAME} cannot be written ({reason(error)})") from error
 
 

@@ -1,7 +1,7 @@
-"""What has been measured so far, on disk: a kill at any moment loses at most the pictures in work.
+"""Record on disk of finished measurements: if a run is killed, only the pictures in progress are lost.
 
-One line of JSON a piece, appended as it ends. A table is made from it at the end, line by line, so that memory
-does not grow with the number of pictures.
+One line of JSON per piece is appended when the piece is finished. At the end, the table is created from it line by
+line, so that memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Entry = dict[str, Any]
 
 
 class Ledger:
-    """The entries beside a table, in ``.NAME.jsonl``; only one run at a time can hold it.
+    """Entries of finished pieces, in the file ``.NAME.jsonl`` beside the table; only one run can use it at a time.
 
     Parameters
     ----------
     table : Path
-        The table that will be made of it.
+        The table that will be created from the entries.
     resume : bool
-        Keep entries of earlier runs; otherwise it begins anew.
+        Keep the entries of earlier runs; otherwise start with an empty file.
 
     Raises
     ------
     FileError
-        If it cannot be written, or another run writes it.
+        If it cannot be written, or if another run is using it.
     """
 
     def __init__(self, table: Path, *, resume: bool = False) -> None:
@@ -50,7 +50,7 @@ class Ledger:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise FileError(f"{self.path}: another run writes there; wait for it or choose another --out") from None
+            raise FileError(f"{self.path}: another run is writing there; wait for it or choose another --out") from None
         try:
             self._file: BinaryIO = self.path.open("r+b" if self._resume and self.path.exists() else "w+b")
         except OSError as error:
@@ -68,7 +68,7 @@ class Ledger:
             self.path.with_suffix(".lock").unlink()
 
     def _read(self) -> None:
-        """Find the entries of earlier runs; what a kill has torn off the last line is cut away."""
+        """Find the entries of earlier runs; an incomplete last line is removed."""
         end = 0
         for line in self._file:
             if not line.endswith(b"\n"):
@@ -85,7 +85,7 @@ class Ledger:
         return key in self._places and self._places[key][0] == fingerprint
 
     def add(self, entry: Entry) -> None:
-        """Append an entry with ``key`` and ``fingerprint``; it takes the place of an earlier one of its key.
+        """Append an entry with ``key`` and ``fingerprint``; it replaces an earlier entry of the same key.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Ledger:
         self._places[entry["key"]] = entry["fingerprint"], at
 
     def entries(self, keys: Iterable[str]) -> Iterator[Entry]:
-        """The entries of some keys, in their order, read one at a time."""
+        """Entries of the given keys, in order, read one at a time."""
         for key in keys:
             if key in self._places:
                 self._file.seek(self._places[key][1])

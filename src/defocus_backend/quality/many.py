@@ -1,4 +1,4 @@
-"""Focus of the pictures in many files: streaming, in several processes or on a cluster, and resumable."""
+"""Measure the focus of the pictures in many files, in several processes or on a cluster; a run can be resumed."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from defocus_backend.quality.series import drift
 from defocus_backend.quality.table import OBJECT_COLUMNS, PLANE_COLUMNS, STACK_COLUMNS, Row, check_table, write_table
 
 UNREADABLE = "cannot be read"
-"""Verdict of a file that could not be measured; the reason says why."""
+"""Verdict of a file that could not be measured."""
 
 _PER_PROCESS = 12
-"""Pictures for which a further process is worth its start."""
+"""Number of pictures per additional process."""
 
 
 @dataclass
 class Measured:
-    """What `measure_many` has done.
+    """Result of `measure_many`.
 
     Attributes
     ----------
     keys : list of str
-        Pieces in the order in which they were found.
+        Pieces, in the order of their discovery.
     before : int
-        How many of them an earlier run had measured.
+        Number of pieces that an earlier run had measured.
     failed : list of (str, str)
-        Files that could not be measured, and why.
+        Files that could not be measured, with the reason.
     verdicts : dict
-        How many planes have each verdict.
+        Number of planes with each verdict.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -63,21 +63,21 @@ def measure_many(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Measured:
-    """Measure pieces that the ledger does not have, and enter them there.
+    """Measure pieces that are not in the ledger, and add them to it.
 
     Parameters
     ----------
     pieces : iterable of Piece
-        Taken only as fast as they are begun.
+        Pieces to measure; they are consumed as they are started.
     ledger : Ledger
-        Opened.
+        An open ledger.
     settings : Settings
     jobs, scheduler, threads
         See `batch.fuse_many`.
     retry : int
-        Further attempts at a piece that failed.
+        Number of further attempts at a piece that failed.
     progress : callable or None
-        Called after every piece with how many are done; the total is 0 while it is unknown.
+        Called after every piece with the number of finished pieces; the total is 0 while it is unknown.
     cancel : callable or None
         See `defocus_backend.progress`.
 
@@ -88,7 +88,7 @@ def measure_many(
     Raises
     ------
     InputError, DeviceError, Cancelled
-        Failures of single pieces are entered in the ledger instead.
+        Failures of single pieces are not raised, but added to the ledger.
     """
     done = Measured()
     prints: dict[str, str] = {}
@@ -132,19 +132,19 @@ def measure_many(
 def write_tables(
     out: Path, ledger: Ledger, keys: Sequence[str], complete: Callable[[Row], Row] = lambda row: row
 ) -> dict[str, Path]:
-    """Write the tables of what was measured: all of them or none.
+    """Write the tables of all measurements; either all of them are written or none.
 
     Parameters
     ----------
     out : Path
-        Table of planes, ``.csv`` or ``.parquet``; those of stacks and objects lie beside it, named
-        ``NAME_stacks`` and ``NAME_objects``, and are written only where there are any.
+        Table of planes, ``.csv`` or ``.parquet``. The tables ``NAME_stacks`` and ``NAME_objects`` are written beside it
+        if there are any stacks or objects.
     ledger : Ledger
-        Opened.
+        An open ledger.
     keys : sequence of str
         The pieces, in order.
     complete : callable
-        Gives each row of the table of planes as it is to be written, such as with a distance from focus.
+        Function that completes each row of the table of planes, for example with a distance from focus.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def write_tables(
 
 
 def with_drift(stacks: list[Row]) -> list[Row]:
-    """The same rows with the drift of the best plane since the first time of their field and channel."""
+    """Add to each row the drift of the best plane since the first time of its field and channel."""
     series: dict[tuple[Any, ...], list[int]] = {}
     for number, row in enumerate(stacks):
         series.setdefault((row["file"], row["scene"], row["position"], row["channel"]), []).append(number)
@@ -187,7 +187,7 @@ def with_drift(stacks: list[Row]) -> list[Row]:
 
 
 def processes_for(count: int) -> int:
-    """How many processes are worth their start for so many pictures: one at least, at most one a core."""
+    """Suitable number of processes for a number of pictures: at least one, at most one per core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, count // _PER_PROCESS))
 
@@ -211,7 +211,7 @@ def _failed_row(piece: Piece, why: str) -> Entry:
 
 
 def _fingerprint(piece: Piece, settings: Settings) -> str:
-    """Changes whenever the measures would: with the files, the settings, the labels and the version."""
+    """Fingerprint that changes with the files, the settings, the labels and the version of the program."""
     from importlib.metadata import version
 
     options = {

@@ -1,4 +1,4 @@
-"""The pieces in which many pictures are measured: one file, or one field at one time of a large one."""
+"""Units of work for measuring many pictures: one file, or one field at one time of a large file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from defocus_backend.io.formats import TIFF_SUFFIXES, is_many
 
 @dataclass(frozen=True)
 class Piece:
-    """What one task measures: all planes and channels of a field at one time.
+    """Work of one task: all planes and channels of a field at one time.
 
     Attributes
     ----------
     files : tuple of Path
         One file, or the planes of a stack in order.
     scene : str or int
-        Name of the image in a file that holds several; 0 for the only one.
+        Name of the image, if the file has several; otherwise 0.
     index : tuple of (str, int)
-        Number on the axes position and time, where the file has them.
+        Index along the axes position and time, if the file has them.
     error : str
-        Why the file cannot be measured; empty if it can.
+        Reason why the file cannot be measured; empty if it can.
     """
 
     files: tuple[Path, ...]
@@ -36,30 +36,30 @@ class Piece:
 
     @property
     def key(self) -> str:
-        """Tells it from all other pieces."""
+        """Unique key of the piece."""
         return "|".join([str(self.files[0].resolve()), str(self.scene), *(f"{a}{n}" for a, n in self.index)])
 
 
 def find_pieces(
     paths: Sequence[Path], *, pattern: str = "*", group_by: str | None = None, axes: str | None = None
 ) -> Iterator[Piece]:
-    """All pieces of files and folders, in the order of their names; files are opened one after another.
+    """Find all pieces in files and folders, in the order of their names; files are opened one by one.
 
     Parameters
     ----------
     paths : sequence of Path
-        Pictures, images of many dimensions, or folders to search for them at any depth.
+        Pictures, multi-dimensional images, or folders that are searched recursively.
     pattern : str
-        In folders, only files whose names match.
+        In folders, use only files whose names match this pattern.
     group_by : str or None
-        See `batch.find.Finder`: files that are the planes of one stack.
+        Regular expression that groups files into stacks, see `batch.find.Finder`.
     axes : str or None
         See `open_nd`.
 
     Raises
     ------
     InputError
-        If a path is absent.
+        If a path does not exist.
     """
     for path in paths:
         if not path.exists():
@@ -75,7 +75,7 @@ def find_pieces(
 
 
 def open_piece(piece: Piece, axes: str | None = None) -> ImageND:
-    """The image (..., Y, X) of a piece of one file, with its position and time picked; nothing is read yet.
+    """Open the image (..., Y, X) of a single-file piece at its position and time; no pixels are read.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def open_piece(piece: Piece, axes: str | None = None) -> ImageND:
 
 
 def _in_folder(folder: Path, pattern: str) -> Iterator[Path]:
-    """Files of known types, and stores, below a folder; hidden ones are left out."""
+    """Files of known types and stores below a folder, without hidden ones."""
     inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
     for path in inside:
         if path.is_dir() and not is_many(path) and not is_store(path):

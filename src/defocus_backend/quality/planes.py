@@ -1,4 +1,4 @@
-"""Measures one piece: a row a plane, a row a stack, a row an object, and a thumbnail."""
+"""Measure one piece: one row per plane, stack and object, and a thumbnail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MICRONS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "micron": 1.0, "mm": 1e3}
 
 @dataclass(frozen=True)
 class Settings:
-    """How pieces are measured; the same for all of them.
+    """Settings of a measurement, which are the same for all pieces.
 
     Attributes
     ----------
@@ -43,15 +43,15 @@ class Settings:
     in_microns : bool
         Whether the thresholds of `params` are in micrometres.
     pixel_size : float or None
-        In micrometres; by default that of each file.
+        Size of a pixel in micrometres; by default as stated in each file.
     z_step : float or None
-        Distance of neighbouring planes in micrometres; by default that of each file.
+        Distance between neighbouring planes in micrometres; by default as stated in each file.
     channels : tuple of str
         Names or numbers of the channels to measure; all if empty.
     axes : str or None
         See `open_nd`.
     labels : str
-        A label image, or a folder with one of the name of each picture; empty for none.
+        A label image, or a folder with a label image of the same name for each picture; empty for none.
     """
 
     params: QualityParams = field(default_factory=QualityParams)
@@ -68,7 +68,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Plane:
-    """One plane with what is known of it."""
+    """One plane with its metadata."""
 
     about: Row
     channel: int
@@ -77,13 +77,13 @@ class _Plane:
 
 
 def measure_piece(argument: tuple[Piece, Settings], progress: ProgressCallback) -> Row:
-    """Measure all planes of a piece; the task of the pool.
+    """Measure all planes of a piece; this is the task of the pool.
 
     Returns
     -------
     dict
-        ``planes``, ``stacks`` and ``objects``, each a list of rows, and ``thumbnails``, a JPEG in base 64 for each
-        stack or single plane.
+        ``planes``, ``stacks`` and ``objects`` are lists of rows; ``thumbnails`` has a base64 JPEG for each stack or
+        single plane.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def measure_piece(argument: tuple[Piece, Settings], progress: ProgressCallback) 
     planes, known = _planes(piece, settings)
     size = settings.pixel_size or _in_microns(known, "X")
     if settings.in_microns and size is None:
-        raise InputError("--unit", "um without a pixel size", "a file that says it, or --pixel-size")
+        raise InputError("--unit", "um without a pixel size", "a file that states it, or --pixel-size")
     scale = size if settings.in_microns and size else 1.0
     step = settings.z_step or _in_microns(known, "Z")
     labels = _labels(piece, settings)
@@ -122,7 +122,7 @@ def measure_piece(argument: tuple[Piece, Settings], progress: ProgressCallback) 
 
 @lru_cache(maxsize=4)
 def _estimator(settings: Settings, scale: float) -> QualityEstimator:
-    """The network, loaded once a process, with thresholds in pixels of pictures with this pixel size."""
+    """The estimator, loaded once per process, with thresholds converted to pixels of this size."""
     params = settings.params
     in_pixels = QualityParams(
         sharp_below=params.sharp_below / scale,
@@ -134,7 +134,7 @@ def _estimator(settings: Settings, scale: float) -> QualityEstimator:
 
 
 def _planes(piece: Piece, settings: Settings) -> tuple[list[list[_Plane]], Calibration]:
-    """Planes of each channel, in the order of z, and what the file says of its axes."""
+    """Planes of each channel in the order of z, and the calibration stated in the file."""
     about: Row = {"file": str(piece.files[0]), "scene": str(piece.scene or ""), **_numbers(piece)}
     if piece.error:
         raise FileError(piece.error)
@@ -211,7 +211,7 @@ def _labels(piece: Piece, settings: Settings) -> NDArray[Any] | None:
     if place.is_dir():
         beside = [p for p in sorted(place.iterdir()) if p.stem == piece.files[0].stem]
         if not beside:
-            raise FileError(f"{place}: holds no label image named {piece.files[0].stem}")
+            raise FileError(f"{place}: contains no label image named {piece.files[0].stem}")
         place = beside[0]
     return read_image(place).array
 

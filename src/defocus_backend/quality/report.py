@@ -1,4 +1,4 @@
-"""The report on many pictures: one page that needs no other file, thumbnails from the worst to the best."""
+"""Report on many pictures: a self-contained HTML page with thumbnails, ordered from worst to best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from defocus_backend.quality.many import UNREADABLE
 from defocus_backend.quality.table import Row
 
 MOST_SHOWN = 1000
-"""Pictures and stacks in a report, the worst ones; the table has all."""
+"""Largest number of pictures and stacks in a report; the worst are shown, and the table has all."""
 
 _ORDER = (UNREADABLE, "nothing to judge", "out of focus", "soft", "in focus")
 _CLASSES = dict(zip(_ORDER, ("bad", "none", "bad", "warn", "good"), strict=True))
@@ -36,7 +36,7 @@ circle { fill: var(--good); }
 
 @dataclass(frozen=True)
 class _Card:
-    """One picture or stack in the report, and where its entry is."""
+    """One picture or stack in the report, with the position of its entry."""
 
     order: int
     sigma: float
@@ -50,7 +50,7 @@ class _Card:
 
 
 def write_report(path: Path, ledger: Ledger, keys: Sequence[str], facts: Iterable[tuple[str, str]]) -> None:
-    """Write the page.
+    """Write the report as an HTML page.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def write_report(path: Path, ledger: Ledger, keys: Sequence[str], facts: Iterabl
     ledger : Ledger
         Opened.
     keys : sequence of str
-        The pieces to report on.
+        The pieces in the report.
     facts : iterable of (str, str)
-        What to say at the top: thresholds, times.
+        Facts at the top of the page, such as thresholds and times.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def write_report(path: Path, ledger: Ledger, keys: Sequence[str], facts: Iterabl
 
 
 def _shown(entry: Entry) -> Iterator[Row]:
-    """One row a card: stacks by themselves, other planes one by one."""
+    """Rows that get a card: one per stack, and one per plane that is not in a stack."""
     if entry["stacks"]:
         yield from entry["stacks"]
     else:

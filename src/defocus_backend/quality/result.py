@@ -1,4 +1,4 @@
-"""What is said of the focus of a picture, and of each object in it."""
+"""Results of a focus measurement for a picture and the objects in it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ObjectQuality:
     Attributes
     ----------
     label : int
-        Its value in the label image.
+        Value of the object in the label image.
     pixels : int
-        Its area.
+        Area of the object.
     """
 
     label: int
@@ -38,29 +38,29 @@ class FocusQuality:
     Attributes
     ----------
     verdict : {"in focus", "soft", "out of focus", "nothing to judge"}
-        In focus if the median sigma is below `QualityParams.sharp_below`, out of focus if even the tenth percentile
-        is above `QualityParams.blurred_above`, soft between.
+        In focus if the median sigma is below `QualityParams.sharp_below`; out of focus if even the 10th percentile is
+        above `QualityParams.blurred_above`; otherwise soft.
     reason : str
-        Why there is nothing to judge; empty otherwise.
+        Reason why there is nothing to judge; otherwise empty.
     sigma_median, sigma_p10 : float
-        Median and tenth percentile of sigma over the informative pixels, in pixels; NaN if there are none.
+        Median and 10th percentile of sigma over the informative pixels, in pixels; NaN if there are none.
     in_focus : float
         Share of the informative pixels with a sigma below `sharp_below`, 0 to 1; NaN if there are none.
     informative : float
-        Share of the valid pixels that hold structure beyond noise, are not saturated and have a confident estimate.
+        Share of the valid pixels that have structure above the noise, are not saturated and have a confident estimate.
     noise : float
-        Standard deviation of the noise, in values of the picture.
+        Standard deviation of the noise, in units of the pixel values.
     saturated : float
-        Share of the pixels at the end of the range.
+        Share of the pixels at the end of the value range.
     power_slope, laplacian_variance : float
-        Measures of other programs, see `quality.classic`; the latter on gray values 0 to 255.
+        Focus measures of other programs, see `quality.classic`; the second is for gray values from 0 to 255.
     blocks : (ceil(H / 64), ceil(W / 64)) float32 array
-        Median sigma of each block of 64 x 64 pixels, NaN where it is not informative.
+        Median sigma of each block of 64 x 64 pixels; NaN for uninformative blocks.
     scatter : float
-        Robust standard deviation of the informative pixels about the median of their block, in pixels; NaN if there
-        are none.
+        Robust standard deviation of sigma from the median of its block, over the informative pixels, in pixels; NaN if
+        there are none.
     objects : tuple of ObjectQuality
-        One for each label, in rising order.
+        One per label, in increasing order.
     """
 
     verdict: Verdict

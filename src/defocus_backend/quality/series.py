@@ -1,4 +1,4 @@
-"""The plane in best focus of a stack, and how it moves over time."""
+"""Best-focus plane of a stack, and its drift over time."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LARGEST = LEVELS - 1.0
 
 @dataclass(frozen=True)
 class BestPlane:
-    """Where a stack is in focus.
+    """Best-focus plane of a stack.
 
     Attributes
     ----------
     index : int or None
-        The plane nearest to `z`; None if no plane holds anything to judge.
+        Number of the plane nearest to `z`; None if no plane can be judged.
     z : float
-        Position of the focus between the planes, from a parabola fitted to sigma squared; NaN where there is none.
+        Position of the focus, interpolated between planes by a parabola fitted to sigma squared; NaN if there is none.
     sigma : float
-        Mean sigma over the field of that plane, in pixels.
+        Mean sigma over the field of this plane, in pixels.
     at_end : bool
-        Whether it is the first or the last plane: the focus may lie beyond the stack.
+        Whether it is the first or the last plane, so that the focus may be beyond the stack.
     """
 
     index: int | None
@@ -40,19 +40,19 @@ class BestPlane:
 
 @names_bad_arguments
 def best_plane(blocks: Sequence[ArrayLike], *, z: ArrayLike | None = None, z_step: float | None = None) -> BestPlane:
-    """The plane of a stack that is in focus over most of the field.
+    """Find the plane of a stack that is in focus over most of the field.
 
-    Every block of the field that can be judged in any plane takes part in all of them: where it cannot be judged its
-    sigma counts as the largest. Planes that lose most of the field to blur do not win by the rest.
+    Every block that can be judged in at least one plane is used in all planes. In planes in which it cannot be judged,
+    its sigma counts as the largest. Planes in which most of the field is blurred are therefore not chosen for the rest.
 
     Parameters
     ----------
     blocks : sequence of (ny, nx) array_like
-        `FocusQuality.blocks` of each plane, NaN where a block cannot be judged.
+        `FocusQuality.blocks` of each plane; NaN if a block cannot be judged.
     z : (N,) array_like or None
-        Positions of the planes, rising or falling.
+        Positions of the planes, increasing or decreasing.
     z_step : float or None
-        Distance of neighbouring planes instead; by default z is counted in planes.
+        Distance between neighbouring planes, instead of `z`. By default, z is counted in planes.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def best_plane(blocks: Sequence[ArrayLike], *, z: ArrayLike | None = None, z_ste
     Raises
     ------
     InputError
-        If there is no plane, they differ in size, or z is not usable.
+        If there is no plane, if the planes differ in size, or if z is invalid.
     """
     curves = _check_blocks(blocks)
     positions = z_positions(z, z_step, len(curves))
@@ -77,16 +77,16 @@ def best_plane(blocks: Sequence[ArrayLike], *, z: ArrayLike | None = None, z_ste
 
 @dataclass(frozen=True)
 class Drift:
-    """How the best plane moves over time.
+    """Drift of the best plane over time.
 
     Attributes
     ----------
     offset : (T,) float64 array
-        Position of the best plane less that at the first time with one; NaN where there is none.
+        Position of the best plane relative to the first time that has one; NaN where there is none.
     per_time : float
-        Its median slope from time to time; NaN with fewer than two.
+        Median slope of the position over time; NaN with fewer than two positions.
     span : float
-        Largest offset less the smallest.
+        Largest minus smallest offset.
     """
 
     offset: NDArray[np.float64]
@@ -96,19 +96,19 @@ class Drift:
 
 @names_bad_arguments
 def drift(z: ArrayLike, times: ArrayLike | None = None) -> Drift:
-    """Drift of the focus over time, robust against single times that went wrong.
+    """Drift of the focus over time, robust against single wrong positions.
 
     Parameters
     ----------
     z : (T,) array_like
-        Position of the best plane at each time, NaN where there is none.
+        Position of the best plane at each time; NaN where there is none.
     times : (T,) array_like or None
         The times; by default 0, 1, 2 ...
 
     Returns
     -------
     Drift
-        In the unit of z; the slope is the median of all slopes between two times (Theil and Sen).
+        Drift in the unit of z. The slope is the median of all slopes between two times (Theil-Sen estimator).
 
     Raises
     ------
@@ -135,7 +135,7 @@ def drift(z: ArrayLike, times: ArrayLike | None = None) -> Drift:
 def _check_blocks(blocks: Sequence[ArrayLike]) -> NDArray[np.float64]:
     arrays = [np.asarray(b, dtype=np.float64) for b in blocks]
     if not arrays:
-        raise InputError("blocks", "no plane", "one array (ny, nx) a plane")
+        raise InputError("blocks", "no plane", "one array (ny, nx) per plane")
     if any(a.ndim != 2 or a.shape != arrays[0].shape for a in arrays):
         shapes = ", ".join(sorted({str(a.shape) for a in arrays}))
         raise InputError("blocks", f"shapes {shapes}", "arrays (ny, nx) of one shape")
@@ -143,9 +143,10 @@ def _check_blocks(blocks: Sequence[ArrayLike]) -> NDArray[np.float64]:
 
 
 def _vertex(z: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
-    """Where sigma squared, a parabola in z, has its minimum; the plane itself at the ends of the stack.
+    """Position of the minimum of sigma squared, a parabola in z; at the ends of the stack, the position of the plane.
 
-    All neighbours of the least sigma up to about twice its value count, so that one plane's error decides little.
+    All neighbours with up to about twice the smallest sigma are used, so that the error of a single plane has little
+    influence.
     """
     index = int(sigma.argmin())
     near = sigma <= 2 * sigma[index] + 1
@@ -159,7 +160,9 @@ def _vertex(z: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
         return float(z[index])
     part = slice(first, last + 1)
     square = sigma[part] ** 2
-    reach = max(abs(z[first] - z[index]), abs(z[last] - z[index]))  # the unit: z may be in metres or in nanometres
+    reach = max(
+        abs(z[first] - z[index]), abs(z[last] - z[index])
+    )  # unit of z in the fit, because z may be in metres or nanometres
     bend, slope, _ = np.polyfit((z[part] - z[index]) / reach, square, 2, w=1 / (square + 0.25))
     if bend <= 0:
         return float(z[index])

@@ -1,7 +1,7 @@
-"""What of a picture is more than noise, told from its pixels alone, before any network is asked.
+"""Detection of structure above the noise, from the pixels alone and before a network is used.
 
-White noise loses power with every averaging, a picture of something does not. The comparison needs no threshold on
-brightness, and no network can talk it out of an empty field.
+Averaging reduces the power of white noise, but not that of structure. This comparison needs no brightness threshold,
+and empty fields are recognised independently of a network.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 64
-"""Side in pixels of the blocks that are judged."""
+"""Side of the blocks in pixels."""
 LEAST_SIDE = 32
-"""Pictures with a shorter side hold too few samples to tell structure from noise."""
+"""Pictures with a shorter side have too few samples to distinguish structure from noise."""
 
 _POOLS = {4: 1.6, 8: 2.0}
-"""Side of the squares that are averaged, and variance over that of white noise from which a block has structure:
-five standard deviations of the estimate over a block of noise alone."""
+"""Side of the averaged squares, and smallest ratio of variance to that of white noise for a block with structure: five
+standard deviations of the estimate for a block of pure noise."""
 
 Blocks = NDArray[np.float32]
 
 
 def noise_level(gray: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise of a gray picture (H, W), in its unit.
+    """Standard deviation of the noise of a gray picture (H, W), in the unit of the picture.
 
-    The median size of the finest diagonal detail (Donoho and Johnstone 1994). Fine texture counts as noise where it
-    fills most of the picture; rounded values give 0 where most neighbours are equal.
+    Median absolute value of the finest diagonal detail (Donoho and Johnstone 1994). Fine texture counts as noise if it
+    fills most of the picture. If most neighbouring values are equal after rounding, the result is 0.
     """
     detail = _diagonal(gray)
     if not detail.size:
@@ -37,20 +37,20 @@ def noise_level(gray: NDArray[np.float32]) -> float:
 
 
 def structured_blocks(gray: NDArray[np.float32], rounding: float = 0.0) -> NDArray[np.bool_]:
-    """Which blocks of 64 x 64 pixels hold structure beyond white noise.
+    """Mask of blocks of 64 x 64 pixels that have structure above white noise.
 
     Parameters
     ----------
     gray : (H, W) float32 array
-        In any unit, finite.
+        Gray values in any unit, finite.
     rounding : float
-        Step between neighbouring values: 1 for whole numbers, 0 for floats.
+        Step between neighbouring values: 1 for integers, 0 for floats.
 
     Returns
     -------
     (ceil(H / 64), ceil(W / 64)) bool array
-        Uneven light alone does not count. Noise that is correlated between neighbours (demosaiced,
-        denoised, JPEG) may.
+        True for blocks with structure. Uneven illumination alone does not count, but noise that is correlated between
+        neighbours (after demosaicing, denoising or JPEG) may.
     """
     padded = _padded(gray)
     detail = _diagonal(padded)
@@ -58,27 +58,27 @@ def structured_blocks(gray: NDArray[np.float32], rounding: float = 0.0) -> NDArr
     found = np.zeros(noise.shape, dtype=bool)
     for pool, threshold in _POOLS.items():
         variance = _variance_about_quadric(_in_blocks(_pooled(padded, pool), BLOCK // pool))
-        # The rounding of a smooth ramp is a noise of stairs, which averaging does not reduce.
+        # Rounding turns a smooth ramp into stairs, which averaging does not reduce.
         found |= variance > np.maximum(threshold / pool**2 * noise, max(rounding**2 / 12, 1e-12))
     return found
 
 
 def spread(blocks: NDArray[Any], shape: tuple[int, ...], step: int = 1) -> NDArray[Any]:
-    """A value per block as a map of every `step`-th pixel of a picture of this shape."""
+    """Expand values of blocks to every `step`-th pixel of a picture of this shape."""
     rows = np.arange(0, shape[0], step) // BLOCK
     columns = np.arange(0, shape[1], step) // BLOCK
     return blocks[rows[:, None], columns[None, :]]
 
 
 def block_medians(values: NDArray[np.float32], known: NDArray[np.bool_], step: int) -> Blocks:
-    """Median of a map's known values in every block, NaN where under an eighth of them is known.
+    """Median of the known values of a map in every block; NaN if less than an eighth of them is known.
 
     Parameters
     ----------
     values, known : (h, w) arrays
-        Every `step`-th pixel of a picture.
+        Values and mask at every `step`-th pixel of a picture.
     step : int
-        Divides 64.
+        Step in pixels; a divisor of 64.
 
     Returns
     -------
@@ -95,14 +95,14 @@ def block_medians(values: NDArray[np.float32], known: NDArray[np.bool_], step: i
 
 
 def _diagonal(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Finest diagonal detail, scaled so that white noise keeps its standard deviation."""
+    """Finest diagonal detail, scaled so that the standard deviation of white noise does not change."""
     even = gray[: gray.shape[0] // 2 * 2, : gray.shape[1] // 2 * 2]
     rows = even[::2] - even[1::2]
     return np.asarray((rows[:, ::2] - rows[:, 1::2]) / 2, dtype=np.float32)
 
 
 def _padded(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mirrored at the far ends to whole blocks."""
+    """Extend to whole blocks by reflection at the lower and right border."""
     missing = [-n % BLOCK for n in gray.shape]
     return np.pad(gray, [(0, m) for m in missing], mode="symmetric") if any(missing) else gray
 
@@ -120,7 +120,7 @@ def _in_blocks(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def _variance_about_quadric(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Variance of each block about its own least-squares surface of second degree, which uneven light follows."""
+    """Variance of each block about its least-squares quadratic surface, which models uneven illumination."""
     ny, nx, side, _ = blocks.shape
     basis = _quadrics(side)
     values = blocks.reshape(ny, nx, side * side)
@@ -132,7 +132,7 @@ def _variance_about_quadric(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=4)
 def _quadrics(side: int) -> NDArray[np.float32]:
-    """Orthonormal surfaces of first and second degree without a mean (side * side, 5)."""
+    """Orthonormal linear and quadratic surfaces with zero mean (side * side, 5)."""
     y, x = (a.ravel() for a in np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j])
     basis, _ = np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))
     return np.ascontiguousarray(basis[:, 1:], dtype=np.float32)

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 SUFFIXES = (".csv", ".parquet")
 _ROWS = 10_000
-"""Rows that are written at once to Parquet."""
+"""Number of rows that are written to Parquet at once."""
 
 _PLACE = ("file", "scene", "position", "time", "channel", "channel_name")
 _SIGMA = ("sigma_median_px", "sigma_p10_px")
@@ -29,7 +29,7 @@ STACK_COLUMNS = (
     *(*_PLACE, "planes", "best_plane", "best_z", "z_unit", "at_end", "verdict", "reason", "sigma_median_px"),
     *("in_focus_share", "drift", "drift_per_time"),
 )
-"""Columns of the table of stacks: one row for each channel, position and time."""
+"""Columns of the table of stacks, which has one row per channel, position and time."""
 OBJECT_COLUMNS = (*_PLACE, "plane", "label", "pixels", "verdict", *_SIGMA, *_SHARES)
 """Columns of the table of objects."""
 
@@ -49,7 +49,7 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, suffix: str, columns: tuple[str, ...], rows: Iterable[Row]) -> None:
-    """Write rows in the format of a suffix; entries that are no columns are left out, missing ones and NaN empty."""
+    """Write rows in the format of a suffix. Entries without a column are ignored; missing entries and NaN are empty."""
     if suffix.lower() == ".parquet":
         _write_parquet(path, columns, rows)
         return

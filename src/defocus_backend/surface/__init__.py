@@ -1,4 +1,4 @@
-"""What a height map is good for: measured as a surface, and looked at from any side and through any lens."""
+"""Use of height maps: roughness, profiles, refocused pictures and stereo views."""
 
 from defocus_backend.surface.animation import write_animation
 from defocus_backend.surface.form import level_height

@@ -1,4 +1,4 @@
-"""Frames as an animated GIF or an MP4."""
+"""Write frames as an animated GIF or an MP4."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from defocus_backend.io import WholeFiles
 from defocus_backend.io.atomic import reason
 
 SUFFIXES = (".gif", ".mp4")
-"""Suffixes of animations."""
+"""Suffixes of animation files."""
 
 
 def check_animation(path: Path, argument: str = "path") -> None:
@@ -31,14 +31,14 @@ def check_animation(path: Path, argument: str = "path") -> None:
 
 
 def write_animation(path: str | Path, frames: Iterable[NDArray[np.uint8]], *, fps: float = 15.0) -> None:
-    """Write frames that repeat without an end (GIF) or play once (MP4).
+    """Write an animation that repeats endlessly (GIF) or plays once (MP4).
 
     Parameters
     ----------
     path : str or Path
-        ``.gif``, or ``.mp4`` where OpenCV is installed.
+        Target, ``.gif``, or ``.mp4`` if OpenCV is installed.
     frames : iterable of (H, W) or (H, W, 3) uint8 arrays
-        One after another; MP4 takes them one at a time.
+        Frames in order; for MP4, only one is in memory at a time.
     fps : float
         Frames per second.
 
@@ -51,7 +51,7 @@ def write_animation(path: str | Path, frames: Iterable[NDArray[np.uint8]], *, fp
     if not 0 < fps <= 100:
         raise InputError("fps", repr(fps), "more than 0, at most 100")
     with WholeFiles() as files:
-        # Encoders go by the suffix, which the hidden name does not end in.
+        # Encoders need the suffix, which the hidden name lacks.
         part = files.stage(path)
         staged = part.with_name(part.name + path.suffix.lower())
         try:
@@ -79,7 +79,7 @@ def _write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> N
     try:
         for frame in frames:
             colour = frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2)
-            # The format wants even sides.
+            # The format needs even side lengths.
             even = np.ascontiguousarray(colour[: colour.shape[0] // 2 * 2, : colour.shape[1] // 2 * 2, ::-1])
             if writer is None:
                 size = (even.shape[1], even.shape[0])

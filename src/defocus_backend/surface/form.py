@@ -1,4 +1,4 @@
-"""The form of a surface, which is taken off before its texture is measured."""
+"""Form of a surface, which is removed before its texture is measured."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _DEGREES = {"mean": 0, "plane": 1, "quadric": 2}
 
 
 def level_height(height: ArrayLike, form: Form = "plane") -> NDArray[np.float64]:
-    """The height without its form: what ISO 25178 calls the F-operation.
+    """Remove the form of a height map (F-operation of ISO 25178).
 
     Parameters
     ----------
     height : (H, W) array_like
-        In any unit; NaN stays NaN and takes no part.
+        Height map in any unit; NaN is ignored and stays NaN.
     form : {"none", "mean", "plane", "quadric"}
-        What is removed: the least-squares surface of this kind through all known pixels. For the tilt of a slide
-        on which something stands, `plane_tilt` finds the plane of most pixels instead.
+        Form to remove: the least-squares surface of this kind through all known pixels. For the tilt of a slide with an
+        object on it use `plane_tilt`, which fits the plane of most pixels.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def level_height(height: ArrayLike, form: Form = "plane") -> NDArray[np.float64]
     Raises
     ------
     InputError
-        If fewer pixels are known than the form has parameters.
+        If too few pixels are known for the parameters of the form.
     """
     values = check_height(height)
     if form not in FORMS:

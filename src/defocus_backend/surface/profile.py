@@ -1,4 +1,4 @@
-"""The height along a line."""
+"""Height profile along a line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from defocus_backend.surface.form import check_height
 
 @dataclass(frozen=True)
 class HeightProfile:
-    """A profile.
+    """Height profile along a line.
 
     Attributes
     ----------
     distance : (N,) float64 array
-        From the start, in the unit of the pixel size.
+        Distance from the start, in the unit of the pixel size.
     height : (N,) float64 array
-        NaN where it is not known.
+        Height; NaN where it is unknown.
     error : (N,) float64 array or None
         Standard error of the height.
     """
@@ -39,27 +39,27 @@ def height_profile(
     error: ArrayLike | None = None,
     pixel_size: float = 1.0,
 ) -> HeightProfile:
-    """The height along a straight line, sampled once a pixel by bilinear interpolation.
+    """Sample the height along a straight line, once per pixel, by bilinear interpolation.
 
     Parameters
     ----------
     height : (H, W) array_like
     start, end : (float, float)
-        Row and column, from 0.
+        Row and column of the ends, from 0.
     error : (H, W) array_like or None
         Standard error of the height.
     pixel_size : float
-        Distance of neighbouring pixels.
+        Distance between neighbouring pixels.
 
     Returns
     -------
     HeightProfile
-        Beside a pixel that is not known the profile is not known either.
+        The profile. It is also unknown next to unknown pixels.
 
     Raises
     ------
     InputError
-        If an end lies outside the map.
+        If an end is outside the map.
     """
     values = check_height(height)
     for name, point in (("start", start), ("end", end)):

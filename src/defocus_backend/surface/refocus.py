@@ -1,4 +1,4 @@
-"""A shallow picture from a deep one: any plane in focus, any aperture."""
+"""Refocusing: a picture with any focus and aperture from an all-in-focus picture and its height map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from defocus_backend.surface.form import check_height
 Nearest = Literal["high", "low"]
 
 LARGEST_RADIUS = 200.0
-"""Radius of the disc in pixels that is drawn at most."""
+"""Largest radius of the disc in pixels."""
 
 
 def refocus(
@@ -30,25 +30,25 @@ def refocus(
     highlights: float = 1.0,
     channel_axis: int | None = None,
 ) -> NDArray[Any]:
-    """The picture that a lens of this aperture takes with its focus at this height.
+    """Render the picture of a lens with the given aperture, focused at the given height.
 
-    What lies nearer to the lens covers what lies behind it, and its blurred rim lets the background through.
+    Objects nearer to the lens cover those behind them, and their blurred edges are partly transparent.
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Sharp everywhere, such as `Fusion.image`.
+        All-in-focus image, such as `Fusion.image`.
     height : (H, W) array_like
-        Height of each pixel, such as `Fusion.height`; where it is NaN its surroundings stand in.
+        Height of each pixel, such as `Fusion.height`; NaN is interpolated.
     focus : float
         Height that stays sharp.
     aperture : float
-        Growth of the disc's radius in pixels for each unit of height away from the focus. A calibration gives that
-        of the microscope: twice its slope.
+        Increase of the blur radius in pixels per unit of height away from the focus. For a calibrated microscope, it is
+        twice the slope of the calibration.
     nearest : {"high", "low"}
-        End of the height that is near the lens.
+        End of the height range that is nearer to the lens.
     highlights : float
-        Exponent from gray value to light: 1 for a camera's linear values, 2.2 for photographs.
+        Exponent that converts gray values to light: 1 for linear values of a camera, 2.2 for photographs.
     channel_axis : int or None
         Axis of the colour channels.
 
@@ -80,7 +80,7 @@ def refocus(
     array = np.asarray(image)
     if radius < 1e-3 or array.min() == array.max():
         return array.copy()
-    # The whole range of the values: the percentiles that a map goes by would clip both ends.
+    # The whole range of the values, because the percentiles that are used for maps would clip both ends.
     ends = None if array.dtype in (np.uint8, np.bool_) else (float(array.min()), float(array.max()))
     return lens_blur(
         array,
@@ -96,7 +96,7 @@ def refocus(
 
 
 def filled(height: ArrayLike) -> NDArray[np.float64]:
-    """A height map (H, W) whose gaps are interpolated from their surroundings."""
+    """Height map (H, W) with gaps interpolated from their surroundings."""
     values = check_height(height)
     known = np.isfinite(values)
     if known.all():

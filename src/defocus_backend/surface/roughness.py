@@ -1,4 +1,4 @@
-"""Height parameters of a surface's texture after ISO 25178-2."""
+"""Height parameters of the texture of a surface (ISO 25178-2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from defocus_backend.errors import InputError
 from defocus_backend.surface.form import Form, check_height, level_height
 
 _GAUSSIAN = math.sqrt(math.log(2) / math.pi) / math.sqrt(2 * math.pi)
-"""Standard deviation of the Gaussian filter of ISO 16610-61 over its nesting index (the wavelength halved by it)."""
+"""Ratio of the standard deviation of the Gaussian filter of ISO 16610-61 to its nesting index (50 % cutoff
+wavelength)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Roughness:
         Skewness (negative with pits, positive with peaks) and kurtosis (3 for a normal distribution) of the heights;
         NaN for a flat surface.
     known : float
-        Share of the pixels that took part, 0 to 1.
+        Share of known pixels, 0 to 1.
 
     All but the last three are in the unit of the height.
     """
@@ -55,22 +56,22 @@ def roughness(
     l_filter: float | None = None,
     pixel_size: float = 1.0,
 ) -> Roughness:
-    """Roughness of a surface after ISO 25178-2.
+    """Compute the roughness of a surface (ISO 25178-2).
 
-    The order is that of the standard: the S-filter removes what is smaller than its nesting index, the F-operation
-    the form, the L-filter what is larger than its own.
+    The steps are those of the standard, in order: the S-filter removes structures smaller than its nesting index, the
+    F-operation removes the form, and the L-filter removes structures larger than its nesting index.
 
     Parameters
     ----------
     height : (H, W) array_like
-        NaN takes no part.
+        Height map; NaN is ignored.
     form : {"none", "mean", "plane", "quadric"}
         See `level_height`.
     s_filter, l_filter : float or None
-        Nesting indices: wavelengths of which the Gaussian filter of ISO 16610-61 lets half through, in the unit of
-        `pixel_size`; without one the filter is left out.
+        Nesting indices: wavelengths at which the Gaussian filter of ISO 16610-61 transmits 50 %, in the unit of
+        `pixel_size`. With None, the filter is not applied.
     pixel_size : float
-        Distance of neighbouring pixels.
+        Distance between neighbouring pixels.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def roughness(
     """
     values = texture(height, form=form, s_filter=s_filter, l_filter=l_filter, pixel_size=pixel_size)
     known = values[np.isfinite(values)]
-    # The parameters are about the mean surface; after the filters its mean need not be zero.
+    # The parameters are relative to the mean surface, and the mean need not be zero after the filters.
     known = known - known.mean()
     sq = float(np.sqrt(np.mean(known**2)))
     peak, pit = float(known.max()), float(-known.min())
@@ -111,7 +112,7 @@ def texture(
     l_filter: float | None = None,
     pixel_size: float = 1.0,
 ) -> NDArray[np.float64]:
-    """The surface (H, W) of which `roughness` gives the parameters, see there."""
+    """The filtered surface (H, W) from which `roughness` computes its parameters; see there."""
     for name, value in (("s_filter", s_filter), ("l_filter", l_filter), ("pixel_size", pixel_size)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(name, repr(value), "a finite length above 0")
@@ -127,7 +128,7 @@ def texture(
 
 
 def _smooth(values: NDArray[np.float64], wavelength: float) -> NDArray[np.float64]:
-    """Gaussian filter over the known pixels; the borders and gaps count as far as they are known."""
+    """Gaussian filter over the known pixels, normalised at borders and gaps."""
     known = np.isfinite(values)
     sigma = _GAUSSIAN * wavelength
     total = ndimage.gaussian_filter(np.where(known, values, 0.0), sigma, mode="constant")

@@ -1,4 +1,4 @@
-"""A picture with height seen from the side: stereo pairs, anaglyphs and a rocking animation."""
+"""Views of a picture and its height from the side: stereo pairs, anaglyphs and rocking animations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from defocus_backend.errors import InputError
 from defocus_backend.surface.refocus import Nearest, filled
 
 _FINE = 4
-"""Points drawn for each pixel, and columns of the grid that they are drawn on."""
+"""Number of points drawn per pixel, and of grid columns per pixel on which they are drawn."""
 _TEAR = 3.0
-"""Difference of the parallax of two neighbours, in pixels, from which they are different surfaces."""
+"""Two neighbouring pixels belong to different surfaces if their parallax differs by more than this, in pixels."""
 
 Display = NDArray[np.uint8]
 
@@ -30,32 +30,32 @@ def parallax_view(
     nearest: Nearest = "high",
     channel_axis: int | None = None,
 ) -> Display:
-    """The picture as seen by an eye that has moved to the right by an angle.
+    """Render the picture as seen by an eye that has moved to the right by an angle.
 
-    Points nearer than the pivot move to the left, in proportion to their height; what is nearer covers what is
-    farther, and what comes into sight behind an edge is continued from the background.
+    Points nearer than the pivot move to the left, in proportion to their height. Near points cover far ones. Areas that
+    become visible behind an edge are filled from the background.
 
     Parameters
     ----------
     image : (H, W) or, with `channel_axis`, (H, W, C) array_like
-        Such as `Fusion.image`.
+        Picture, such as `Fusion.image`.
     height : (H, W) array_like
-        Such as `Fusion.height`; NaN is interpolated.
+        Height map, such as `Fusion.height`; NaN is interpolated.
     angle : float
-        In degrees, -60 to 60.
+        Angle in degrees, -60 to 60.
     pixel_size : float
-        In the unit of the height.
+        Size of a pixel in the unit of the height.
     pivot : float or None
         Height that does not move; by default the median.
     nearest : {"high", "low"}
-        End of the height that is near the eye.
+        End of the height range that is nearer to the eye.
     channel_axis : int or None
         Axis of the colour channels.
 
     Returns
     -------
     (H, W) or (H, W, 3) uint8 array
-        For display: black and white as in `defocus_map`.
+        The view for display, with black and white as in `defocus_map`.
 
     Raises
     ------
@@ -75,19 +75,19 @@ def stereo_pair(
     nearest: Nearest = "high",
     channel_axis: int | None = None,
 ) -> tuple[Display, Display]:
-    """What the left and the right eye see, each half of the angle in degrees to its side; see `parallax_view`."""
+    """Views of the left and the right eye, each at half of the angle in degrees; see `parallax_view`."""
     pixels, nearness, centre = _prepare(image, height, channel_axis, nearest, pivot)
     left, right = (_view(pixels, nearness - centre, _slope(side * angle / 2, pixel_size)) for side in (-1, 1))
     return left, right
 
 
 def side_by_side(pair: tuple[Display, Display], *, crossed: bool = False) -> Display:
-    """A stereo pair as one picture: left eye left for parallel viewing, or right with `crossed` eyes."""
+    """Combine a stereo pair side by side, for parallel viewing or, with `crossed`, for cross-eyed viewing."""
     return np.hstack(pair[::-1] if crossed else pair)
 
 
 def anaglyph(pair: tuple[Display, Display]) -> Display:
-    """A stereo pair for red and cyan glasses: red from the gray of the left picture, the rest from the right one."""
+    """Combine a stereo pair for red-cyan glasses: red from the gray left picture, green and blue from the right one."""
     left, right = (p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pair)
     red = left.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.concatenate([np.rint(red)[..., None].astype(np.uint8), right[..., 1:]], axis=2)
@@ -104,7 +104,7 @@ def rocking_views(
     nearest: Nearest = "high",
     channel_axis: int | None = None,
 ) -> Iterator[Display]:
-    """Views that rock to either side by an angle in degrees and back, one period; see `parallax_view`.
+    """Yield views of one period that rocks to either side by an angle in degrees; see `parallax_view`.
 
     Yields
     ------
@@ -118,7 +118,7 @@ def rocking_views(
 
 
 def _slope(angle: float, pixel_size: float) -> float:
-    """Parallax in pixels for each unit of height."""
+    """Parallax in pixels per unit of height."""
     if not -60 <= angle <= 60:
         raise InputError("angle", repr(angle), "-60 to 60 degrees")
     if not (math.isfinite(pixel_size) and pixel_size > 0):
@@ -129,7 +129,7 @@ def _slope(angle: float, pixel_size: float) -> float:
 def _prepare(
     image: ArrayLike, height: ArrayLike, channel_axis: int | None, nearest: Nearest, pivot: float | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
-    """Pixels (H, W, C) from 0 to 255, nearness (H, W) and that of the pivot."""
+    """Pixels (H, W, C) from 0 to 255, nearness (H, W), and nearness of the pivot."""
     source = as_image(image, channel_axis=channel_axis)
     depth = filled(height)
     if depth.shape != source.shape:
@@ -143,13 +143,13 @@ def _prepare(
 
 
 def _view(pixels: NDArray[np.float32], nearness: NDArray[np.float64], slope: float) -> Display:
-    """Every row drawn from far to near at its parallax, on a finer grid, then averaged."""
+    """Draw every row from far to near, shifted by the parallax, on a finer grid, and average it."""
     height, width, channels = pixels.shape
     shift = -slope * nearness
     steps = np.diff(shift, axis=1)
     torn = np.abs(steps) > _TEAR
     fractions = np.arange(_FINE) / _FINE
-    # Across a tear each side keeps its own depth up to the middle.
+    # At a depth edge, each side extends to the midpoint.
     blend = np.where(torn[..., None], np.round(fractions), fractions)
     place = np.arange(width - 1)[None, :, None] + np.where(torn[..., None], 0, fractions) + torn[..., None] * blend
     target = place + shift[:, :-1, None] + steps[..., None] * blend
@@ -158,7 +158,7 @@ def _view(pixels: NDArray[np.float32], nearness: NDArray[np.float64], slope: flo
     rows = np.broadcast_to(np.arange(height)[:, None, None], target.shape)
     at = np.rint(_FINE * target).astype(np.intp)
     inside = (at >= 0) & (at < _FINE * width)
-    order = np.argsort(near[inside], kind="stable")  # numpy keeps the last of several values at one place
+    order = np.argsort(near[inside], kind="stable")  # of several values at one index, numpy keeps the last
     flat = (rows[inside] * (_FINE * width) + at[inside])[order]
     drawn = np.zeros((height * _FINE * width, channels), np.float32)
     depth = np.full(height * _FINE * width, np.nan)
@@ -172,7 +172,7 @@ def _view(pixels: NDArray[np.float32], nearness: NDArray[np.float64], slope: flo
 
 
 def _fill_rows(drawn: NDArray[np.float32], depth: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Each gap in a row takes the colour of its farther end."""
+    """Fill each gap in a row with the colour of its farther end."""
     known = np.isfinite(depth)
     columns = np.arange(depth.shape[1])
     left = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
