@@ -1,4 +1,4 @@
-"""Many stacks with the same options: found in folders, each done once, in one process, several, or on a cluster."""
+"""Processing of many stacks with the same options, in one process, in several, or on a cluster."""
 
 from defocus_backend.batch.many import Outcome, fuse_many
 

@@ -1,4 +1,4 @@
-"""Tasks on a running dask cluster, one stack each."""
+"""Tasks on a running dask cluster, one per stack."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from defocus_backend.errors import DeviceError, InputError
 _CONNECT_SECONDS = 10
 _TLS_OPTIONS = "--tls-ca-file, --tls-cert and --tls-key"
 _ALONE = threading.Lock()
-"""One stack at a time in a process: torch's threads would fight, and memory would add up."""
+"""Only one stack at a time per worker process, because torch's threads would compete and memory would add up."""
 
 
 class ClusterPool:
-    """Tasks on the workers of a dask cluster; what a lost worker held, another does again.
+    """Runs tasks on the workers of a dask cluster; tasks of a lost worker are repeated by another.
 
     Parameters
     ----------
     task : callable
         A function of a module that the workers can import.
     scheduler : str or distributed.Client
-        Address such as ``"tcp://node1:8786"``, or a client that is connected already.
+        Address such as ``"tcp://node1:8786"``, or a connected client.
     threads : int or None
-        Computing threads of a task; by default what the worker's own environment says.
+        Number of computing threads per task; by default the setting of the worker's environment.
     tls : mapping of str to Path
-        Files for an encrypted connection, ``ca_file``, ``cert`` and ``key``; empty for a plain one, which anybody on
-        the network can read and use to run code.
+        Files for an encrypted connection: ``ca_file``, ``cert`` and ``key``. If empty, the connection is not encrypted,
+        and anybody on the network can read it and use it to run code.
 
     Raises
     ------
     InputError
-        If dask.distributed is not installed or the address is none.
+        If dask.distributed is not installed or the address is invalid.
     DeviceError
-        If no scheduler answers there.
+        If no scheduler answers at the address.
     """
 
     def __init__(
@@ -56,7 +56,8 @@ class ClusterPool:
                 raise InputError("scheduler", f"{scheduler} without certificates", _TLS_OPTIONS)
             security = _security(tls) if tls else None
             try:
-                # Not the global default: arrays that scripts compute meanwhile stay where they were.
+                # Not the global default client, so that dask arrays of the calling script are not computed on the
+                # cluster.
                 self._client = distributed.Client(
                     scheduler, timeout=_CONNECT_SECONDS, set_as_default=False, security=security
                 )
@@ -73,7 +74,7 @@ class ClusterPool:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def free(self) -> int:
-        # A second task for each worker, so that none waits for the next; the rest stay here to be cancelled.
+        # Two tasks per worker, so that none is idle; the remaining tasks stay here, where they can be cancelled.
         return max(1, 2 * self._workers()) - len(self._futures)
 
     def submit(self, key: str, argument: Any) -> None:
@@ -84,7 +85,7 @@ class ClusterPool:
         from distributed import wait
 
         if self._client.status != "running":
-            raise DeviceError("scheduler: the connection to the cluster was lost; --resume does the rest")
+            raise DeviceError("scheduler: the connection to the cluster was lost; use --resume to continue")
         with contextlib.suppress(TimeoutError), self._client.as_current():
             wait(list(self._futures), timeout=timeout, return_when="FIRST_COMPLETED")
         for future in [f for f in self._futures if f.done()]:
@@ -94,11 +95,11 @@ class ClusterPool:
             elif future.status == "cancelled":
                 yield Ended(key, failure=Failure("the cluster cancelled it"))
             else:
-                yield Ended(key, failure=Failure(f"its workers were lost ({future.exception()})"))
+                yield Ended(key, failure=Failure(f"all its workers were lost ({future.exception()})"))
             future.release()
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # the cluster may be gone already
+        with contextlib.suppress(Exception):  # the cluster may already be closed
             self._client.cancel(list(self._futures), force=True)
         self._futures.clear()
         if self._own:
@@ -106,7 +107,7 @@ class ClusterPool:
 
 
 def _security(tls: Mapping[str, Path]) -> Any:
-    """An encrypted connection by the files that `dask scheduler` and `dask worker` take under the same names."""
+    """Security settings from the files, which have the same names as in `dask scheduler` and `dask worker`."""
     from distributed.security import Security
 
     missing = [f"--tls-{name.replace('_', '-')}" for name in ("ca_file", "cert", "key") if name not in tls]
@@ -124,7 +125,7 @@ def _security(tls: Mapping[str, Path]) -> Any:
 
 
 class _Sealed:
-    """Keeps dask from computing arrays in an argument before the task reads them slice by slice."""
+    """Wrapper of an argument; it prevents dask from computing arrays before the task reads them slice by slice."""
 
     def __init__(self, content: Any) -> None:
         self.content = content
@@ -136,6 +137,6 @@ def _on_worker(task: Task, sealed: _Sealed, threads: int | None) -> tuple[Any, F
     with _ALONE:
         if threads is not None:
             limit_threads(threads)
-        # A task that waited for other tasks could wait for ever: its arrays are computed within it.
+        # Arrays are computed within the task, because a task that waits for other tasks could wait for ever.
         with dask.config.set(scheduler="synchronous"):
             return call(task, sealed.content, lambda *_: None)

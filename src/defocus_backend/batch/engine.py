@@ -1,4 +1,4 @@
-"""Works through jobs wherever they run: again what failed, in its place what is done, told to whoever listens."""
+"""Processing of jobs in a pool: repeat failed ones, move finished results into place, and report events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Tried(Generic[T]):
-    """The end of one attempt at one piece of work."""
+    """Result of one attempt at a piece of work."""
 
     key: str
     item: T
@@ -41,28 +41,28 @@ def work_through(
     retry: int = 0,
     cancel: Callable[[], bool] | None = None,
 ) -> Iterator[Tried[T]]:
-    """Run all pieces of work in a pool, those that fail again after the others.
+    """Run all pieces of work in a pool; failed ones are repeated after the others.
 
     Parameters
     ----------
     pool : Pool
-        Where; it is closed at the end, or if this stops early.
+        Pool that runs the tasks; it is closed at the end, also after an error.
     more : callable
-        Asked for further pieces (key, item) while the pool has room; an empty answer means "none yet",
-        None means "none ever again". A key that comes again while it runs has to wait.
+        Returns further pieces (key, item); called while the pool has room. An empty result means that there are none
+        yet, None that there will be no more. If a key is returned again while it is running, it has to wait.
     begin : callable
-        ``begin(key, item, attempt)`` gives the argument of the task.
+        ``begin(key, item, attempt)`` returns the argument of the task.
     finish : callable
-        ``finish(key, item, value)`` turns the task's value into that of the attempt; it may fail.
+        ``finish(key, item, value)`` converts the value of the task to that of the attempt; it may fail.
     retry : int
-        Further attempts at what failed.
+        Number of further attempts at failed work.
     cancel : callable or None
-        Asked now and then; return True to stop.
+        Called regularly; it returns True to stop.
 
     Yields
     ------
     Tried
-        Every attempt, as it ends.
+        Every attempt, when it ends.
     """
     queue: deque[tuple[str, T, int]] = deque()
     running: dict[str, tuple[T, int]] = {}
@@ -103,7 +103,7 @@ def work_through(
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is told: the job, and the room for its results."""
+    """Argument of a worker: the job, and the working folder for its results."""
 
     job: Job
     room: Room
@@ -116,14 +116,14 @@ class _Wanted:
 
 
 class Source(Protocol):
-    """Where jobs come from."""
+    """Source of jobs."""
 
     def more(self) -> list[Job] | None:
-        """Jobs that are new since it was last asked; None when there will be none ever again."""
+        """Return new jobs since the last call; None if there will be no more."""
 
 
 class JobList:
-    """Jobs that are all known at the start."""
+    """Source of jobs that are all known at the start."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs: list[Job] | None = list(jobs)
@@ -134,24 +134,23 @@ class JobList:
 
 
 class Batch:
-    """Jobs whose results go to files, each done once.
+    """Runs jobs whose results are written to files, each job once.
 
     Attributes
     ----------
     records : dict
-        Of every job by its name, as far as the batch has come: ``state`` is "done", "kept" (done by an
-        earlier batch) or "failed".
+        Record of every processed job by its name; ``state`` is "done", "kept" (done by an earlier batch) or "failed".
 
     Parameters
     ----------
     journal : Journal
-        Opened.
+        An open journal.
     version : str
-        Of the program; part of the fingerprint of every job.
+        Version of the program, which is part of the fingerprint of every job.
     retry : int
-        Further attempts at a job that failed.
+        Number of further attempts at a failed job.
     listen : callable
-        Told of every event, a dictionary whose ``event`` is ``"stack-started"``, ``"stack-progress"``,
+        Called with every event, a dictionary whose ``event`` is ``"stack-started"``, ``"stack-progress"``,
         ``"stack-done"``, ``"stack-kept"``, ``"stack-retried"`` or ``"stack-failed"``.
     """
 
@@ -168,7 +167,7 @@ class Batch:
         self._orders: dict[str, Order] = {}
 
     def moved(self, moved: Moved) -> None:
-        """Pass on progress within a job; for the pool."""
+        """Forward progress within a job; called by the pool."""
         self._listen(
             {
                 "event": "stack-progress",
@@ -180,11 +179,11 @@ class Batch:
         )
 
     def run(self, pool: Pool, source: Source, *, cancel: Callable[[], bool] | None = None) -> None:
-        """Work through all jobs of a source.
+        """Process all jobs of a source.
 
-        The task of the pool is called with an `Order`; it makes its files in ``order.room.results`` and
-        returns a dictionary with ``outputs`` (a list of ``{"kind", "path"}``, the paths relative to that
-        folder), and whatever else shall be in the record.
+        The task of the pool is called with an `Order`. It writes its files to ``order.room.results`` and returns a
+        dictionary with ``outputs`` (a list of ``{"kind", "path"}`` with paths relative to that folder) and further
+        entries of the record.
         """
         steps = work_through(
             pool,

@@ -1,4 +1,4 @@
-"""Focal stacks in folders: which files belong together, in which order, and what each stack is called."""
+"""Find focal stacks in folders: group files into stacks, order them, and name the stacks."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 _LONGEST = 150
-"""Bytes of a name; disks take 255, and endings such as that of a hidden, half-written file are added."""
+"""Largest number of bytes of a name. File systems allow 255, and endings such as that of a hidden temporary file are
+added."""
 
 _UNFIT = re.compile(r'[\x00-\x1f<>:"|?*\\\ud800-\udfff]')
-"""What some disk refuses in a name. The last are bytes of file names that are no UTF-8: they cannot be printed."""
+"""Characters that some file systems do not allow in a name. The last ones are bytes that are not UTF-8 and cannot be
+printed."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one job shall work on.
+    """Input of one job.
 
     Attributes
     ----------
     name : str
-        Unique among all that was found; names the folder of the results.
+        Unique name, which is also the name of the results folder.
     files : tuple of Path
-        One file a slice, in order; or one file with many pages; or one picture.
+        One file per slice, in order; or one multi-page file; or one picture.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Found:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that belongs to no job, and why."""
+    """A file that belongs to no job, with the reason."""
 
     path: Path
     why: str
@@ -58,7 +60,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Files that belong together, with the words of the name they should have."""
+    """Files that belong together, with a proposed name."""
 
     words: str
     files: tuple[Path, ...]
@@ -70,11 +72,11 @@ class _Candidate:
 
 
 class Finder:
-    """Looks for stacks, as often as it is asked to.
+    """Finds stacks in folders; each call of `scan` searches again.
 
-    Every folder at any depth that holds two or more pictures of one file type is a stack, and so is every
-    TIFF of several pages, OME-Zarr folder and microscope's file; beside such, single pictures are taken for
-    previews and left out. Hidden files and folders and the results of batches are not looked at.
+    Every folder, at any depth, with two or more pictures of one file type is a stack. Every multi-page TIFF, OME-Zarr
+    folder and microscope file is a stack too; single pictures beside these are assumed to be previews and left out.
+    Hidden files and folders and results of batches are ignored.
 
     Parameters
     ----------
@@ -83,18 +85,18 @@ class Finder:
     pattern : str
         Only files whose names match this shell pattern.
     group_by : str or None
-        Regular expression, searched for in the path of each file below its root (with forward slashes).
-        Files with the same text in its group ``stack`` (or its first) are one stack, ordered by the group
-        ``slice`` (or its second), by value if all are numbers, or by name. Files without a match are left out.
+        Regular expression that is searched in the path of each file below its root (with forward slashes). Files with
+        the same text in the group ``stack`` (or the first group) are one stack. It is ordered by the group ``slice``
+        (or the second group), numerically if all are numbers, otherwise by name. Files without a match are left out.
     skip : sequence of Path
-        Folders not to look into: that of the results.
+        Folders that are not searched, such as that of the results.
     singles : bool
-        Look for single pictures instead of stacks.
+        Whether to find single pictures instead of stacks.
 
     Raises
     ------
     InputError
-        If a root is absent or the expression cannot be used.
+        If a root does not exist or the expression is invalid.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Finder:
         self._paged: dict[tuple[Path, int, int], int | None] = {}
 
     def scan(self) -> tuple[list[Found], list[LeftOut]]:
-        """All stacks there are now, in the order of their paths. A stack keeps the name it first had."""
+        """Find all current stacks, in the order of their paths. The name of a stack does not change between scans."""
         found: list[Found] = []
         left: list[LeftOut] = []
         seen: set[tuple[Path, ...]] = set()
@@ -156,7 +158,7 @@ class Finder:
             left.append(LeftOut(Path(str(error.filename)), f"cannot be read ({error.strerror})"))
 
         for folder, inner, names in os.walk(root, onerror=unreadable):
-            if RECORD in names:  # results of a batch, perhaps of this one
+            if RECORD in names:  # results of a batch, possibly of this one
                 inner.clear()
                 continue
             here = Path(folder)
@@ -167,9 +169,9 @@ class Finder:
                 if name.startswith(".") or name in names or path in self._skip:
                     continue
                 if name.casefold() in SYSTEM_FOLDERS:
-                    left.append(LeftOut(path, "previews or deleted files of the system"))
+                    left.append(LeftOut(path, "previews or deleted files of the operating system"))
                 elif path.is_symlink():
-                    left.append(LeftOut(path, "a link to a folder; name that folder itself"))
+                    left.append(LeftOut(path, "a link to a folder; give that folder itself"))
                 else:
                     searched.append(name)
             inner[:] = searched
@@ -178,7 +180,7 @@ class Finder:
     def _usable(self, path: Path, left: list[LeftOut]) -> bool:
         suffix = path.suffix.lower()
         if suffix not in READ_SUFFIXES and (self._singles or not is_many(path)):
-            return False  # notes and settings of the microscope: not worth a word
+            return False  # notes and settings of the microscope are ignored silently
         if fnmatch(path.name, self._pattern):
             return True
         left.append(LeftOut(path, f"does not match {self._pattern}"))
@@ -190,7 +192,7 @@ class Finder:
             pages = {path: self._pages(path) for path in files}
             single = [path for path in files if pages[path] == 1]
             damaged = [path for path in files if pages[path] is None]
-            # A frame that cannot be read must fail with its stack, one that stands alone on its own.
+            # A frame that cannot be read must fail together with its stack; a single file must fail on its own.
             families = {family(path) for path in single}
             single = [path for path in files if path in single or (path in damaged and family(path) in families)]
             paged = [path for path in files if path not in single]
@@ -221,7 +223,7 @@ class Finder:
         for stack, members in sorted(stacks.items(), key=lambda item: natural_order(item[0])):
             order: Callable[[str], Any] = natural_order
             if all(_NUMBER.fullmatch(number) for number, _ in members):
-                order = Decimal  # heights: of -2 and .25 the natural order would see the digits only
+                order = Decimal  # heights such as -2 and .25, of which the natural order would only use the digits
             members.sort(key=lambda member: (order(member[0]), natural_order(member[1].name)))
             paths = tuple(path for _, path in members)
             if len(paths) == 1 and not self._singles and self._pages(paths[0]) == 1:
@@ -230,7 +232,7 @@ class Finder:
                 yield _Candidate(self._words(root / stack), paths, root / stack / f"*{family(paths[0])}")
 
     def _pages(self, path: Path) -> int | None:
-        """How many slices a file holds; None if it cannot be read. Asked once, until the file changes."""
+        """Number of slices in a file; None if it cannot be read. Cached until the file changes."""
         if is_many(path):
             return 2  # or more: never a single picture
         if path.suffix.lower() not in TIFF_SUFFIXES:
@@ -245,18 +247,18 @@ class Finder:
         return self._paged[key]
 
     def _words(self, path: Path) -> str:
-        """The path below what all roots share, as one word: files that leave their folder keep their identity."""
+        """The path below the common parent of all roots as one word, so that names are unique across folders."""
         relative = path.relative_to(self._base).as_posix() if path.is_relative_to(self._base) else path.name
         parts = [part for part in relative.split("/") if part not in ("", ".")]
         words = _UNFIT.sub("_", "_".join(parts) or self._base.name or "stack")
         if len(words.encode()) <= _LONGEST:
             return words
-        # The sum keeps apart what is equal as far as it is kept.
+        # The checksum distinguishes names that are equal after truncation.
         kept = words.encode()[: _LONGEST - 9].decode(errors="ignore")
         return f"{kept}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
     def _name(self, candidate: _Candidate) -> str:
-        """The candidate's words, or the same with its file type or a number if another has them already."""
+        """Name of a candidate, with its file type or a number if the name is already in use."""
         if candidate.identity not in self._names:
             words, suffix = candidate.words, candidate.identity.suffix.removeprefix(".")
             taken = {name.casefold() for name in self._names.values()}  # some file systems fold case
@@ -265,13 +267,13 @@ class Finder:
         return self._names[candidate.identity]
 
     def _as_given(self, root: Path, path: Path) -> Path:
-        """The path in the words of the user, who may have given a relative one."""
+        """The path in the form given by the user, which may be relative."""
         given = self._given[root]
         return given if path == root else given / path.relative_to(root)
 
 
 def _shared(folders: Sequence[Path]) -> Path:
-    """The folder that holds all of them."""
+    """Common parent folder."""
     try:
         return Path(os.path.commonpath(folders)) if folders else Path()
     except ValueError:  # on several drives of Windows
@@ -279,12 +281,12 @@ def _shared(folders: Sequence[Path]) -> Path:
 
 
 def _bare(path: Path) -> Path:
-    """Without the suffix, and without the ``.ome`` of OME-TIFF and OME-Zarr before it."""
+    """The path without its suffix, and without the ``.ome`` of OME-TIFF and OME-Zarr."""
     return path.with_name(path.stem.removesuffix(".ome") or path.stem)
 
 
 def _compiled(expression: str) -> tuple[re.Pattern[str], str | int, str | int | None]:
-    """The expression, its group that names the stack and that which numbers the slice."""
+    """The compiled expression, its group for the stack name, and its group for the slice number."""
     try:
         compiled = re.compile(expression)
     except re.error as error:
@@ -306,7 +308,7 @@ def _count_slices(path: Path) -> int | None:
 
 def _slices_of(path: Path, tiff: TiffFile) -> int:
     own = own_pages(tiff)
-    # A file with a single page may belong to a set whose other files hold the other planes.
+    # A file with a single page may belong to a set of files that contain the other planes.
     if len(own) == 1 and tiff.is_ome:
         return 1
     return sum(image.count for image in images_of(path, tiff))

@@ -1,4 +1,4 @@
-"""One job of a batch, and a hash that changes whenever its result would."""
+"""One job of a batch, with a hash that changes whenever its result may change."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from defocus_backend.io.atomic import reason
 
 @dataclass(frozen=True)
 class Job:
-    """What to do with which files.
+    """A job: files, operation and options.
 
     Attributes
     ----------
     name : str
-        Unique in its batch; the folder of its results.
+        Name, unique in the batch; also the name of the results folder.
     files : tuple of Path
-        What it reads, in order.
+        Input files, in order.
     operation : str
         ``"fuse"``, ``"map"``, ``"sharpen"`` or ``"shallow"``.
     options : mapping
-        The operation's options; must be picklable, since the job may go to another process.
+        Options of the operation. They must be picklable, because the job may run in another process.
     """
 
     name: str
@@ -36,25 +36,25 @@ class Job:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files together.
+        """Total size of its files in bytes.
 
         Raises
         ------
         FileError
-            If a file is gone.
+            If a file no longer exists.
         """
         return sum(size for size, _ in map(state, self.files))
 
     def fingerprint(self, version: str) -> str:
-        """Hash of inputs (names, sizes, times of change), operation, options and version of the program.
+        """Hash of the inputs (names, sizes, modification times), operation, options and version of the program.
 
-        Files that the options name, such as weights, count as inputs. Contents are not read: that would
-        take as long as fusing them.
+        Files that are named by options, such as weights, count as inputs. File contents are not read, because this
+        would take as long as the fusion.
 
         Raises
         ------
         FileError
-            If a file is gone.
+            If a file no longer exists.
         """
         told = {
             "version": version,
@@ -66,7 +66,7 @@ class Job:
 
 
 def state(path: Path) -> tuple[int, int]:
-    """Size of a file and its time of change in nanoseconds; of a folder, the sum and the latest of what it holds."""
+    """Size and modification time (ns) of a file; for a folder, the total size and the latest time of its contents."""
     try:
         if path.is_dir():
             inner = [state(p) for p in sorted(path.rglob("*")) if p.is_file()]
@@ -78,7 +78,7 @@ def state(path: Path) -> tuple[int, int]:
 
 
 def _told(value: Any) -> Any:
-    """An option's value as JSON, with size and time of the file it may name, and of the sidecar of a network."""
+    """Value of an option as JSON, with size and time of a file that it names and of the sidecar file of a network."""
     if isinstance(value, str) and value.startswith(("onnx:", "dmenet:")):
         model = Path(value.partition(":")[2])
         return [value, *(_told(path) for path in (model, model.with_suffix(".json")))]

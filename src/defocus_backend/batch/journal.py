@@ -1,9 +1,9 @@
-"""What a batch has finished, kept so that a kill at any moment loses nothing and leaves nothing half done.
+"""Record of the finished jobs of a batch. If the batch is killed, no finished result is lost and none is incomplete.
 
-A job works in a room of its own, a hidden folder beside the results. Its finished room gets a record, then
-the room's results are renamed into place as one folder: that is the moment at which the job is done. The
-journal, one line of JSON a job, is appended and synced after it. Whatever a batch left between these steps,
-because it was killed, interrupted or could not rename, its end or the next one completes or clears away.
+A job works in a hidden folder beside the results, its room. When it is finished, a record is written to the room, and
+the results are renamed into place as one folder; at this moment, the job is done. Then a line of JSON is appended to
+the journal and synced. If a batch is killed, interrupted or cannot rename between these steps, its end or the next
+batch completes or removes the room.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from defocus_backend.io import check_folder
 from defocus_backend.io.atomic import reason
 
 RECORD = "batch.json"
-"""The record in each folder of results."""
+"""File name of the record in each results folder."""
 
 HIDDEN = ".defocus-batch"
-"""Folder of journal, lock, rooms and thumbnails within that of the results."""
+"""Subfolder of the results folder for journal, lock, rooms and thumbnails."""
 
 Record = dict[str, Any]
 
 
 class Room:
-    """A folder in which one attempt at a job makes its results and their thumbnails."""
+    """Working folder of one attempt at a job, for its results and thumbnails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,20 +40,20 @@ class Room:
 
 
 class Journal:
-    """The records of one folder of results; only one batch at a time can hold it.
+    """Records of one results folder; only one batch can use it at a time.
 
     Parameters
     ----------
     out : Path
-        Folder of the results; made if absent.
+        Results folder, created if missing.
     resume : bool
-        Keep the records of earlier batches. Otherwise only what such a batch was just about to put in its
-        place is kept, and the journal begins anew.
+        Keep the records of earlier batches. Otherwise the journal starts empty; only finished results that were not yet
+        in place are kept.
 
     Raises
     ------
     FileError
-        If the folder cannot be written to, or another batch writes to it.
+        If the folder cannot be written to, or if another batch is using it.
     """
 
     def __init__(self, out: Path, *, resume: bool = False) -> None:
@@ -72,7 +72,7 @@ class Journal:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 raise FileError(
-                    f"{self.out}: another batch writes there; wait for it or choose another --out"
+                    f"{self.out}: another batch is writing there; wait for it or choose another --out"
                 ) from None
         try:
             with _file_errors(self._hidden):
@@ -86,7 +86,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with contextlib.suppress(OSError):  # the next batch tries again
+            with contextlib.suppress(OSError):  # the next batch will try again
                 self._close_rooms()
         finally:
             self._lock.release()
@@ -97,7 +97,7 @@ class Journal:
             self._path.unlink(missing_ok=True)
         with self._path.open("ab") as file:
             if file.tell() and not self._path.read_bytes().endswith(b"\n"):
-                file.write(b"\n")  # the end of a line that a kill tore off
+                file.write(b"\n")  # complete a line that was truncated by a kill
 
     @property
     def _path(self) -> Path:
@@ -108,36 +108,36 @@ class Journal:
         return self._hidden / "rooms"
 
     def _close_rooms(self) -> None:
-        """Put finished results in their place, the latest last, and clear all other rooms away."""
+        """Move finished results into place, the latest last, and remove all other rooms."""
         for path in sorted(self._rooms.iterdir(), key=_when_whole) if self._rooms.is_dir() else []:
             try:
                 self._put_in_place(Room(path))
-            except FileError:  # not finished, or no longer wanted
+            except FileError:  # not finished, or obsolete
                 _clear(path)
-            except OSError:  # finished, but a program holds the place: kept until a later batch can do it
+            except OSError:  # finished, but the target is in use; kept for a later batch
                 continue
         with contextlib.suppress(OSError):
             self._rooms.rmdir()
 
     def target(self, name: str) -> Path:
-        """Folder of a job's results."""
+        """Results folder of a job."""
         return self.out / name
 
     def check_target(self, name: str) -> None:
-        """Raise `FileError` if results would take the place of a folder that no batch has made, or can have none."""
+        """Raise `FileError` if the results folder of a job is impossible, or exists and is not from a batch."""
         with _file_errors(self.target(name)):  # such as a name that is too long for the disk
             self._refuse_foreign(self.target(name))
 
     def _refuse_foreign(self, target: Path) -> None:
         if target.exists() and not (target / RECORD).is_file():
-            raise FileError(f"{target}: exists and is not a batch's; choose another folder with --out")
+            raise FileError(f"{target}: exists and was not written by a batch; choose another folder with --out")
 
     def finished(self, name: str, fingerprint: str) -> Record | None:
-        """The record of a job that an earlier batch did with the same inputs and options, if its results are there."""
+        """Record of a job that an earlier batch finished with the same inputs and options, if its results exist."""
         return find_finished(self.out, name, fingerprint) if self._resume else None
 
     def new_room(self) -> Room:
-        """A fresh folder for one attempt."""
+        """Create a working folder for one attempt."""
         room = Room(self._rooms / secrets.token_hex(8))
         with _file_errors(room.path):
             room.results.mkdir(parents=True)
@@ -145,28 +145,28 @@ class Journal:
         return room
 
     def discard(self, room: Room) -> None:
-        """Clear the room of an attempt that failed, unless its results are finished and only not in their place."""
+        """Remove the room of a failed attempt, unless its results are finished and only need to be moved."""
         if not _when_whole(room.path):
             _clear(room.path)
 
     def commit(self, room: Room, record: Record) -> Record:
-        """Put the results of a finished job in their place, all in one step, and write it down.
+        """Move the results of a finished job into place in one step, and record it.
 
         Raises
         ------
         FileError
-            If they cannot be put there.
+            If they cannot be moved there.
         """
         with _file_errors(self.target(record["name"])):
             self.check_target(record["name"])
             (room.results / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
             for path in (*sorted(room.results.rglob("*")), room.results):
                 _sync(path)
-            (room.path / RECORD).touch()  # from here on the room is whole: `_close_rooms` completes the rest
+            (room.path / RECORD).touch()  # now the room is complete, and `_close_rooms` can finish the rest
             _sync(room.path)
             for other in self._rooms.iterdir():
                 if other != room.path and _name_of(other) == record["name"]:
-                    _clear(other)  # results that could not be put in place, and never must over these
+                    _clear(other)  # older results that could not be moved must not replace these
             self._put_in_place(room)
         self.note(record)
         return record
@@ -192,21 +192,21 @@ class Journal:
         _clear(room.path)
 
     def note(self, record: Record) -> None:
-        """Append a record to the journal; it is on disk when this returns."""
+        """Append a record to the journal and sync it to disk."""
         with _file_errors(self._path), self._path.open("ab") as file:
             file.write(json.dumps(record).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def thumbnails(self, record: Record) -> dict[str, Path]:
-        """Thumbnails of a job's results by their kind, the main one first; links are left out."""
+        """Thumbnails of the results of a job by their kind, the main one first; links are ignored."""
         folder, files = self._hidden / "thumbnails", record.get("thumbnails", {})
         paths = {kind: folder / f"{record['name']}_{file}" for kind, file in files.items() if is_component(file)}
         return {kind: path for kind, path in paths.items() if path.is_file() and not path.is_symlink()}
 
 
 def read_records(out: Path) -> dict[str, Record]:
-    """The last record of every job in the journal of a folder; lines that a kill tore are passed over."""
+    """Last record of every job in the journal of a folder; truncated lines are ignored."""
     path = out / HIDDEN / "journal.jsonl"
     records: dict[str, Record] = {}
     if path.is_file():
@@ -219,13 +219,13 @@ def read_records(out: Path) -> dict[str, Record]:
 
 
 def is_component(name: Any) -> bool:
-    """Whether this is the name of something within a folder: what a record says is not trusted to be one."""
+    """Whether this is a valid name within a folder; records are not trusted."""
     text = name if isinstance(name, str) else ""
     return bool(text) and text not in (".", "..") and not set(text) & set("/\\\0")
 
 
 def is_record(record: Any) -> bool:
-    """Whether this is a record as a batch writes it; others, of whatever shape, count as not finished."""
+    """Whether this is a valid record of a batch; invalid ones count as not finished."""
     if not isinstance(record, dict) or not is_component(record.get("name")):
         return False
     outputs, thumbnails = record.get("outputs", []), record.get("thumbnails", {})
@@ -245,7 +245,7 @@ def is_record(record: Any) -> bool:
 
 
 def _is_output(output: Any, name: str) -> bool:
-    """Whether this names a file below the folder of a job's results."""
+    """Whether this names a file in the results folder of a job."""
     if not isinstance(output, dict) or not all(isinstance(output.get(key), str) for key in ("kind", "path")):
         return False
     path = PurePosixPath(output["path"])
@@ -253,9 +253,9 @@ def _is_output(output: Any, name: str) -> bool:
 
 
 def find_finished(out: Path, name: str, fingerprint: str) -> Record | None:
-    """A job's record in its folder of results, if it is of the same inputs and options and still holds.
+    """Record in the results folder of a job, if it has the same inputs and options and is still valid.
 
-    The journal is not asked: after a kill between the renaming and its line, it tells of earlier results.
+    The journal is not used, because after a kill between the renaming and the journal entry it is out of date.
     """
     record: Any = None
     with contextlib.suppress(OSError, ValueError, RecursionError):
@@ -266,13 +266,13 @@ def find_finished(out: Path, name: str, fingerprint: str) -> Record | None:
         return None
     try:
         there = all((out / output["path"]).exists() for output in record["outputs"])
-    except OSError:  # such as names that are too long
+    except OSError:  # for example, a name that is too long
         return None
     return dict(record) if there else None
 
 
 def _when_whole(room: Path) -> int:
-    """When the results in a room were finished, in nanoseconds; 0 if they are not."""
+    """Time at which the results in a room were finished, in nanoseconds; 0 if they are not finished."""
     try:
         return (room / RECORD).stat().st_mtime_ns
     except OSError:
@@ -280,7 +280,7 @@ def _when_whole(room: Path) -> int:
 
 
 def _name_of(room: Path) -> str | None:
-    """The job whose finished results wait in a room."""
+    """Name of the job whose finished results are in a room."""
     if not _when_whole(room):
         return None
     try:
@@ -292,7 +292,7 @@ def _name_of(room: Path) -> str | None:
 
 def _clear(room: Path) -> None:
     with contextlib.suppress(OSError):
-        (room / RECORD).unlink(missing_ok=True)  # first, so that half a room never counts as whole
+        (room / RECORD).unlink(missing_ok=True)  # first, so that an incomplete room never counts as complete
     shutil.rmtree(room, ignore_errors=True)
 
 
@@ -307,7 +307,7 @@ def _file_errors(path: Path) -> Any:
 
 
 def _sync(path: Path) -> None:
-    """Have the system write a file or the entries of a folder; some systems cannot do so for folders."""
+    """Sync a file or folder to disk; some systems do not support this for folders."""
     with contextlib.suppress(OSError, PermissionError):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Many focal stacks from a script, in this process, in several, or on a dask cluster."""
+"""Fuse many focal stacks from a script, in this process, in several, or on a dask cluster."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one stack.
+    """Outcome of one stack.
 
     Attributes
     ----------
     name : str
-        Its key in the mapping, or its number.
+        Key of the stack in the mapping, or its number.
     fusion : Fusion or None
         The result; None if it failed.
     error : str
-        Why it failed, in one line; empty if it did not.
+        Reason of a failure in one line; empty if the stack was fused.
     details : str
         The traceback of an unexpected error.
     attempts : int
     seconds : float
-        Of the last attempt, reading included.
+        Duration of the last attempt, including reading.
     """
 
     name: str
@@ -55,10 +55,10 @@ def open_pool(
     moved: Callable[[Moved], None] | None = None,
     cancel: CancelCallback | None = None,
 ) -> Pool:
-    """The pool for so many local processes, or of a dask cluster.
+    """Create a pool of local processes or of a dask cluster.
 
-    With one job the tasks run in this process, which then computes with so many threads, and which asks `cancel`
-    within tasks; other processes are stopped from outside.
+    With one job, the tasks run in this process with the given number of threads, and `cancel` is checked within tasks.
+    Other processes are stopped from outside.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def open_pool(
         raise InputError("jobs", repr(jobs), "1 or more")
     if scheduler is not None:
         if jobs > 1:
-            raise InputError("jobs", repr(jobs), "1 with a scheduler, whose workers take the place of local processes")
+            raise InputError("jobs", repr(jobs), "1 with a scheduler, whose workers replace local processes")
         from defocus_backend.batch.cluster import ClusterPool
 
         return ClusterPool(task, scheduler, threads=threads, tls=tls)
@@ -97,34 +97,35 @@ def fuse_many(
     Parameters
     ----------
     stacks : mapping or iterable
-        Each is a path, a list of paths (see `open_stack`), or whatever `fuse` takes: an array, a dask array,
-        a list of slices. An iterable is read only as fast as stacks are begun.
+        Each stack is a path, a list of paths (see `open_stack`), or any input of `fuse`, such as an array, a dask array
+        or a list of slices. An iterable is consumed as stacks are started.
     jobs : int
-        Local processes. More than one are started anew, so that a script that asks for them must begin its
-        work under ``if __name__ == "__main__":``.
+        Number of local processes. With more than one, new processes are spawned, so a script must run its work under
+        ``if __name__ == "__main__":``.
     scheduler : str, distributed.Client or None
-        A running dask cluster, whose workers take the place of local processes; they must see the files
-        under the same paths. What a lost worker held is done by another.
+        A running dask cluster, whose workers replace local processes. They must see the files under the same paths.
+        Tasks of a lost worker are repeated by another.
     threads : int or None
-        Computing threads of each process, of this one with one job; by default the cores are shared out.
+        Number of computing threads per process; with one job, of this process. By default, the cores are shared between
+        processes.
     retry : int
-        Further attempts at a stack that failed.
+        Number of further attempts at a failed stack.
     progress : callable or None
-        Called after every stack with how many are done; the total is 0 where an iterable does not tell it.
+        Called after every stack with the number of finished stacks. The total is 0 if the iterable has no length.
     cancel : callable or None
         See `defocus_backend.progress`.
     **options
-        Those of `fuse`. Stacks in files know their channel axis.
+        Options of `fuse`. Stacks in files need no channel axis.
 
     Yields
     ------
     Outcome
-        As the stacks end, not in their order.
+        Outcomes in the order in which stacks are finished.
 
     Raises
     ------
     InputError, DeviceError, Cancelled
-        See `open_pool`; failures of single stacks are in their outcome.
+        See `open_pool`. Failures of single stacks are stated in their outcome.
     """
     named = stacks.items() if isinstance(stacks, Mapping) else ((str(n), stack) for n, stack in enumerate(stacks))
     total = len(stacks) if isinstance(stacks, Mapping | Sequence) else 0

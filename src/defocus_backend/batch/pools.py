@@ -1,4 +1,4 @@
-"""Where tasks run: in this process, or in local processes that may die without taking the others along."""
+"""Pools that run tasks: in this process, or in independent local processes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from defocus_backend.progress import CancelCallback, ProgressCallback
 from defocus_backend.threads import spin_briefly
 
 Task = Callable[[Any, ProgressCallback], Any]
-"""A function of a module, so that other processes find it by its name: ``task(argument, progress)``."""
+"""Function ``task(argument, progress)`` of a module, so that other processes can import it by name."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as text, since errors of other libraries may not survive the way between processes.
+    """An error as text, because exceptions of other libraries may not be picklable.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a task: its value, or its failure."""
+    """Result of a task: its value, or its failure."""
 
     key: str
     value: Any = None
@@ -53,7 +53,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Moved:
-    """Progress within a task, as `defocus_backend.progress` has it."""
+    """Progress within a task, as in `defocus_backend.progress`."""
 
     key: str
     done: int
@@ -62,33 +62,33 @@ class Moved:
 
 
 class Pool(Protocol):
-    """What the batch needs of a place where tasks run."""
+    """Interface of a pool that runs tasks."""
 
     def __str__(self) -> str:
-        """The place in words."""
+        """Description of the pool."""
 
     def free(self) -> int:
-        """How many more tasks may be submitted now."""
+        """Number of tasks that can be submitted now."""
 
     def submit(self, key: str, argument: Any) -> None:
-        """Begin a task, or keep it for `news`."""
+        """Start a task, or queue it."""
 
     def ended(self, timeout: float) -> Iterator[Ended]:
-        """Tasks that have ended; waits for the first, no longer than about so many seconds."""
+        """Iterate over finished tasks; wait for the first one for at most about `timeout` seconds."""
 
     def close(self) -> None:
-        """Stop all tasks that still run."""
+        """Stop all running tasks."""
 
 
 def call(task: Task, argument: Any, progress: ProgressCallback) -> tuple[Any, Failure | None]:
-    """Call a task and turn what it raises into text."""
+    """Call a task and convert its exceptions to text."""
     try:
         return task(argument, progress), None
-    except Cancelled:  # no failure of the task
+    except Cancelled:  # not a failure of the task
         raise
     except DefocusError as error:
         return None, Failure(" ".join(str(error).split()))
-    except Exception as error:  # one stack's surprise must not stop the others
+    except Exception as error:  # an error of one stack must not stop the others
         text = " ".join(str(error).split())
         return None, Failure(
             f"{type(error).__name__}: {text}" if text else type(error).__name__, traceback.format_exc()
@@ -102,9 +102,9 @@ class InlinePool:
     ----------
     task : callable
     moved : callable or None
-        Told of progress within tasks.
+        Called with progress within tasks.
     cancel : callable or None
-        Asked with every progress; `ended` raises `Cancelled` when it returns True.
+        Called at every progress report; if it returns True, `ended` raises `Cancelled`.
     """
 
     def __init__(
@@ -139,18 +139,18 @@ class InlinePool:
 
 
 class ProcessPool:
-    """Local processes, each with a pipe of its own: one that is killed fails its own task and is replaced.
+    """Local processes with separate pipes. If a process is killed, only its task fails, and the process is replaced.
 
     Parameters
     ----------
     task : callable
         A function of a module.
     processes : int
-        How many.
+        Number of processes.
     threads : int or None
-        Computing threads of each; by default the cores are shared out, unless OMP_NUM_THREADS is set.
+        Number of computing threads per process. By default OMP_NUM_THREADS, or the cores are shared between processes.
     moved : callable or None
-        Told of progress within tasks.
+        Called with progress within tasks.
     """
 
     def __init__(
@@ -158,7 +158,8 @@ class ProcessPool:
     ) -> None:
         self._task, self._moved = task, moved
         self._threads = threads or share_of_cores(processes)
-        # Not forked: torch's threads do not survive it, and the lock of the results would be inherited.
+        # Processes are not forked, because torch's threads do not survive it and the lock of the results would be
+        # inherited.
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker | None] = [None] * processes
         self._unsent: list[Ended] = []
@@ -178,8 +179,8 @@ class ProcessPool:
         try:
             worker.pipe.send(argument)
         except OSError:
-            pass  # it has just died; `ended` will find out
-        except Exception as error:  # whatever the argument's own pickling raises
+            pass  # the process has just died; `ended` will detect it
+        except Exception as error:  # pickling of the argument can raise any exception
             worker.key = None
             self._unsent.append(Ended(key, failure=Failure(f"cannot be sent to another process ({error})")))
 
@@ -232,8 +233,8 @@ class _Worker:
 
 
 def _work(task: Task, pipe: Connection, threads: int) -> None:
-    """Life of a worker process: it ends with its parent, at once, so that no results appear after a kill."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent decides
+    """Main loop of a worker process. It ends together with its parent, so that no results appear after a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -265,18 +266,18 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Have torch, OpenCV and the linear algebra of this process compute with so many threads."""
+    """Limit the threads of torch, OpenCV and linear algebra in this process."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
     spin_briefly()
-    if "torch" in sys.modules:  # otherwise it will find the variables
+    if "torch" in sys.modules:  # otherwise it will read the variables when it is loaded
         import torch
 
         torch.set_num_threads(threads)
 
 
 def share_of_cores(processes: int) -> int:
-    """Threads for each of several processes: OMP_NUM_THREADS, else the cores shared out, at least one."""
+    """Number of threads per process: OMP_NUM_THREADS, or the cores divided by the processes, at least one."""
     told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if told.isdigit() and int(told) > 0:
         return int(told)
@@ -287,6 +288,6 @@ def share_of_cores(processes: int) -> int:
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        hint = "; out of memory? fewer --jobs need less" if name == "SIGKILL" else ""
+        hint = "; possibly out of memory: use fewer --jobs" if name == "SIGKILL" else ""
         return f"its process was killed ({name}{hint})"
     return f"its process ended (exit code {code})"

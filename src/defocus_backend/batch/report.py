@@ -1,4 +1,4 @@
-"""The report of a batch: one page that needs no other file, and the same as JSON."""
+"""Report of a batch as a self-contained HTML page and as JSON."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _KNOWN = {
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a report says of the batch as a whole.
+    """Facts about the whole batch for the report.
 
     Attributes
     ----------
     operation, version, where, started : str
-        What was done, by which version, in which processes, and when it began (ISO 8601).
+        Operation, version of the program, pool, and start time (ISO 8601).
     seconds : float
-        How long it took.
+        Duration.
     parameters : mapping
-        Options that were not left at their defaults, or all of them.
+        Options that differ from their defaults, or all options.
     left_out : sequence of (str, str)
-        Files that belong to no stack, and why.
+        Files that belong to no stack, with the reason.
     ended : str
-        "complete", "interrupted", "stopped" (by what is no single stack's fault) or, while it goes on, "watching".
+        "complete", "interrupted", "stopped" (by an error that concerns all stacks) or, while it is running, "watching".
     """
 
     operation: str
@@ -58,7 +58,7 @@ def write_report(journal: Journal, records: Mapping[str, Record], about: About) 
     Returns
     -------
     (Path, Path)
-        Where they are.
+        Paths of both files.
 
     Raises
     ------
@@ -73,20 +73,20 @@ def write_report(journal: Journal, records: Mapping[str, Record], about: About) 
         "left_out": [{"path": path, "why": why} for path, why in about.left_out],
     }
     write_whole(data, json.dumps(everything, indent=1, default=str).encode())
-    write_whole(page, draw_page(journal, records, about).encode(errors="replace"))  # paths may be no UTF-8
+    write_whole(page, draw_page(journal, records, about).encode(errors="replace"))  # paths need not be UTF-8
     return page, data
 
 
 def count_states(records: Mapping[str, Record]) -> dict[str, int]:
-    """How many jobs were done, kept from before and failed."""
+    """Number of jobs that were done, kept from an earlier run, and failed."""
     counts = Counter(record["state"] for record in records.values())
     return {state: counts[state] for state in _WORDS}
 
 
 def draw_page(journal: Journal, records: Mapping[str, Record], about: About) -> str:
-    """The page as HTML; thumbnails are within it."""
+    """Create the HTML page, with embedded thumbnails."""
     counts = count_states(records)
-    # Failures first: they are what somebody has to look at.
+    # Failures come first, because they need attention.
     ordered = sorted(records.values(), key=lambda record: (record["state"] != "failed", record["name"]))
     facts = {
         "operation": about.operation,
@@ -218,7 +218,7 @@ pre { white-space: pre-wrap; font-size: .8rem; }
 td, th { padding: .1rem .8rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
 summary { cursor: pointer; }
 """
-"""Style sheet of reports, light and dark."""
+"""Style sheet of reports, for light and dark mode."""
 
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>$title</title>

@@ -1,4 +1,4 @@
-"""Small pictures for reports."""
+"""Thumbnails for reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUALITY = 82
 
 
 def thumbnail(path: Path) -> bytes:
-    """A JPEG of at most 360 px a side; values of more than 8 bits are stretched between their percentiles.
+    """Create a JPEG thumbnail of at most 360 px per side; values of more than 8 bits are rescaled between percentiles.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def thumbnail(path: Path) -> bytes:
 
 
 def encode_thumbnail(array: NDArray[Any], longest: int = _LONGEST) -> bytes:
-    """The same of pixels (H, W) or (H, W, C), with another longest side in pixels."""
+    """Create a JPEG thumbnail of pixels (H, W) or (H, W, C) with a longest side in pixels."""
     from PIL import Image
 
-    every = max(1, max(array.shape[:2]) // (2 * longest))  # the rest of the way is averaged
+    every = max(1, max(array.shape[:2]) // (2 * longest))  # the remaining factor is averaged
     array = array[::every, ::every]
     if array.ndim == 3:
         array = array[..., :3] if array.shape[-1] >= 3 else array[..., 0]

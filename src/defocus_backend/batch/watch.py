@@ -1,4 +1,4 @@
-"""Stacks in folders that fill while the microscope runs."""
+"""Watching folders that a microscope fills with stacks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _State = tuple[tuple[str, int, int], ...]
 
 
 class FolderWatch:
-    """A source of jobs that asks again and again what is there.
+    """A source of jobs that searches the folders repeatedly.
 
-    A stack is complete when neither the set of its files nor any of them has changed for a while. That is
-    seen by looking, on this machine's clock: times of change are no help, since copying may keep old ones
-    and a file server's clock may differ. A stack that changes after it was done is done again.
+    A stack is complete when neither its list of files nor any of the files has changed for a while. This is detected by
+    repeated searches with the clock of this machine. Modification times are not used, because copies may keep old ones
+    and the clock of a file server may differ. A stack that changes after it was finished is processed again.
 
     Parameters
     ----------
     find : callable
-        Gives all stacks there are now.
+        Returns all current stacks.
     order : callable
-        Makes the job of a stack.
+        Creates the job of a stack.
     settle : float
         Seconds without any change after which a stack is complete.
     until_idle : float or None
-        Seconds without any change in any stack after which the watch is over; by default never.
+        Seconds without any change in any stack after which the watch ends; by default never.
     period : float
-        Seconds between two looks.
+        Seconds between two searches.
     clock : callable
-        Seconds that pass evenly.
+        Monotonic clock in seconds.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class FolderWatch:
 
     @property
     def unsettled(self) -> int:
-        """How many stacks still change."""
+        """Number of stacks that are still changing."""
         return sum(self._given.get(name) != now for name, (now, _) in self._seen.items())
 
     def more(self) -> list[Job] | None:
-        """Jobs of the stacks that have become complete since the last look."""
+        """Jobs of the stacks that have become complete since the last call."""
         now = self._clock()
         if self._looked is not None and now - self._looked < self._period:
             return []
@@ -68,7 +68,7 @@ class FolderWatch:
             try:
                 current = tuple((str(path), *state(path)) for path in found.files)
             except FileError:
-                continue  # moved on while we looked
+                continue  # changed during the search
             before, since = self._seen.get(found.name, (None, now))
             if current != before:
                 self._seen[found.name] = current, now

@@ -1,4 +1,4 @@
-"""A whole batch: every job of a source, worked through in a pool, with a report however it ends."""
+"""A whole batch: process every job of a source in a pool, and write a report in any case."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from defocus_backend.errors import DefocusError
 
 _ENDS = ("stack-done", "stack-failed")
 _REPORT_SECONDS = 20
-"""How old the report of a watch may become while stacks are done."""
+"""Largest age of the report of a watch while stacks are processed, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchEnd:
-    """How a batch went.
+    """Result of a batch.
 
     Attributes
     ----------
     records : mapping of str to Record
-        By the name of the stack.
+        Records by the name of the stack.
     counts : mapping of str to int
-        Stacks by their state.
+        Number of stacks by their state.
     page : Path
         The report.
     seconds : float
     ended : str
         "complete", "interrupted" or "stopped".
     error : DefocusError or None
-        What stopped it, such as a full disk or a lost cluster.
+        Error that stopped the batch, such as a full disk or a lost cluster.
     """
 
     records: Mapping[str, Record]
@@ -61,37 +61,37 @@ def run_batch(
     around: Callable[[str], AbstractContextManager[None]],
     **pool: Any,
 ) -> BatchEnd:
-    """Work through all jobs of a source and write the report.
+    """Process all jobs of a source and write the report.
 
     Parameters
     ----------
     task : callable
-        What is done with each job.
+        Function that processes each job.
     journal : Journal
-        Where the records go; it is opened and closed here.
+        Journal for the records; it is opened and closed here.
     source : Source
     about : mapping
-        What the report says of the batch: operation, version, parameters, left_out.
+        Facts for the report: operation, version, parameters, left_out.
     retry : int
-        How often a stack that failed is tried again.
+        Number of further attempts at a failed stack.
     watching : bool
-        Whether the source waits for further stacks; then the report is also written from time to time.
+        Whether the source waits for further stacks. The report is then also written at intervals.
     listen : callable
         Called with every event.
     around : callable
-        ``around(where)`` is entered while the batch works; `where` names the place in words.
+        ``around(where)`` is a context manager that is entered while the batch runs; `where` describes the pool.
     **pool
         See `open_pool`.
 
     Returns
     -------
     BatchEnd
-        Also after Ctrl-C and after what no stack is to blame for.
+        The result, also after Ctrl-C and after errors that concern all stacks.
 
     Raises
     ------
     InputError, DeviceError, FileError
-        If it cannot begin, or the report cannot be written.
+        If the batch cannot start, or if the report cannot be written.
     """
     started = reported = time.perf_counter()
     about = {**about, "started": datetime.now(UTC).isoformat(timespec="seconds")}

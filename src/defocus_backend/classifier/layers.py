@@ -18,7 +18,7 @@ class ExactConv2d(nn.Conv2d):
 class ZeroMeanConv2d(ExactConv2d):
     """A convolution whose kernels sum to zero, so that its output ignores a constant added to the image.
 
-    Blur does not depend on brightness. With this layer the network need not learn that from examples.
+    Blur does not depend on brightness. With this layer, the network need not learn this from examples.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class WindowLevels:
     confidence : (ny, nx) tensor
         0 where the distribution is uniform or the window is flat, 1 where it is certain.
     grid : WindowGrid
-        Where the windows lie.
+        Positions of the windows.
     """
 
     sigma: Tensor
@@ -97,7 +97,7 @@ class WindowLevels:
 
 @dataclass(frozen=True)
 class PixelLevels:
-    """The same for every pixel: `sigma` and `deviation` in pixels and `confidence`, tensors (H, W)."""
+    """Estimates of a classifier for every pixel: `sigma` and `deviation` in pixels and `confidence`, tensors (H, W)."""
 
     sigma: Tensor
     deviation: Tensor
@@ -105,7 +105,7 @@ class PixelLevels:
 
 
 def count_tiles(name: str, shape: tuple[int, int], step: int, tile: int = TILE) -> int:
-    """Number of tiles in which a network goes through an image (H, W)."""
+    """Number of tiles into which an image (H, W) is split for a network."""
     if NETWORKS[name].per_pixel:
         return len(list(_pixel_tiles(shape, tile)))
     return len(list(WindowGrid(*shape, step).tiles(tile)))
@@ -136,7 +136,7 @@ def classify_windows(
     tile : int
         Side of a tile in pixels; it does not change the result.
     reporter : Reporter or None
-        Advanced once a tile of windows.
+        Advanced once per tile of windows.
 
     Returns
     -------
@@ -219,7 +219,7 @@ def _moments(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _spread(mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation in pixels, and how certain that is: 0 for the uniform distribution, 1 for a single level."""
+    """Standard deviation in pixels, and certainty: 0 for the uniform distribution, 1 for a single level."""
     deviation = (square - mean**2).clamp_min(0).sqrt()
     return deviation, (1 - deviation / UNIFORM_DEVIATION).clamp(0, 1)
 
@@ -284,13 +284,13 @@ def classify_pixels(
     tile : int
         Side of a tile in pixels, rounded down to a multiple of 64; it does not change the result.
     precision : torch.dtype
-        In what the body of the network computes: float32, or bfloat16 where the device has units for it. The first
-        convolution, the head and what follows it stay in float32.
+        Number format of the body of the network: float32, or bfloat16 if the device supports it. The first convolution,
+        the head and the following steps use float32.
     every : {1, 2, 4, 8}
-        Classify every n-th pixel along both axes, for measures of whole pictures: the head and what follows it, which
-        take half of the time, run on these places only.
+        Classify every n-th pixel along both axes, for measures of whole pictures. The head and the following steps,
+        which take half of the time, run on these pixels only.
     reporter : Reporter or None
-        Advanced once a tile.
+        Advanced once per tile.
 
     Returns
     -------
@@ -348,9 +348,9 @@ def spread_windows(values: Tensor, grid: WindowGrid) -> Tensor:
     Parameters
     ----------
     values : (..., ny, nx) tensor
-        One value a window.
+        One value per window.
     grid : WindowGrid
-        Where the windows lie.
+        Positions of the windows.
 
     Returns
     -------

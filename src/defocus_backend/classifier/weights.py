@@ -1,4 +1,4 @@
-"""Shipped and user-made weights: safetensors only, each shipped file checked against its model card.
+"""Shipped and user-made weights, as safetensors. Shipped files are checked against their model cards.
 
 A model card is a JSON file beside the weights: description, training recipe and scores.
 """
@@ -22,7 +22,7 @@ from defocus_backend.device import resolve_device
 from defocus_backend.errors import FileError, InputError, WeightsError
 
 FORMAT = "napari-defocus 1"
-"""Written into the header of every weights file that this project makes."""
+"""Format name in the header of every weights file of this project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class ModelCard:
     recipe : dict
         Training parameters.
     command : str
-        Command that trains them again.
+        Command that repeats the training.
     data : str
         Training data.
     scores : dict
@@ -100,7 +100,7 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
     Raises
     ------
     InputError, DeviceError
-        If the device is none or absent.
+        If the device is invalid or missing.
     WeightsError
         If the file is missing or damaged, was made by another program, or does not match its model card.
     """
@@ -110,7 +110,7 @@ def load_network(weights: str | Path, *, device: torch.device | str = "cpu") -> 
 
 
 def load_trainable(weights: str | Path) -> tuple[nn.Module, str]:
-    """The same network as it was trained, to be trained further; arguments and errors as above."""
+    """Load a network for further training, without folding; arguments and errors as in `load_network`."""
     path, card = _locate(weights)
     return _read_network(path, card.sha256 if card else "")
 
@@ -143,7 +143,7 @@ def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
             header = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"weights: {path} is damaged or no safetensors file ({error})") from error
+        raise WeightsError(f"weights: {path} is damaged or not a safetensors file ({error})") from error
     name = header.get("network", "")
     if header.get("format") != FORMAT or name not in NETWORKS:
         raise WeightsError(f"weights: {path} was not made by `defocus train` (network {name!r} is unknown)")
@@ -154,22 +154,22 @@ def _read_network(path: Path, sha256: str) -> tuple[nn.Module, str]:
     try:
         module.load_state_dict(values)
     except RuntimeError as error:
-        raise WeightsError(f"weights: {path} does not fit the network {name}") from error
+        raise WeightsError(f"weights: {path} does not match the network {name}") from error
     return module, name
 
 
 @names_bad_arguments
 def save_network(module: nn.Module, path: Path, card: ModelCard, *, half_precision: bool = False) -> ModelCard:
-    """Write weights and their model card, each whole or not at all.
+    """Write weights and their model card, each completely or not at all.
 
     Parameters
     ----------
     module : nn.Module
         A trained network (not folded).
     path : Path
-        Target ending in ``.safetensors``; the card goes beside it as ``.json``.
+        Target ending in ``.safetensors``; the card is written beside it as ``.json``.
     card : ModelCard
-        Its hash is filled in here.
+        Model card; the hash is filled in here.
     half_precision : bool
         Store float16, which halves the file.
 

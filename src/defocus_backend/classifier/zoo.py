@@ -1,8 +1,8 @@
 """The four other networks that the paper compares in Table 2, taken from pytorchcv (extra ``train``).
 
-Each is built as published, with one input channel and an output for every level. Their strides, 32 in total,
-are left alone: a 32x32 patch then ends as a single cell, as it does in Keras, with which the paper worked. The
-last pooling, which pytorchcv makes for the 7x7 cells of a 224x224 picture, takes whatever size it is given.
+Each is built as published, with one input channel and one output per level. The total stride of 32 is not changed, so a
+32x32 patch becomes a single cell, as in Keras, which the paper used. The last pooling, which in pytorchcv expects the
+7x7 cells of a 224x224 picture, is replaced by one for any size.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def densenet121(levels: int) -> nn.Module:
 def shufflenetv2(levels: int) -> nn.Module:
     """ShuffleNetV2 1.5x (Ma et al. 2018) on one 32x32 gray patch, 2.5 million parameters.
 
-    The paper does not state the width. The sizes in its Table 2 are 12 to 13 bytes a parameter (float32 and
+    The paper does not state the width. The sizes in its Table 2 are 12 to 13 bytes per parameter (float32 and
     the two moments of Adam); by that, its 33 MB mean 1.5x, where 1x would take 15 MB and 2x 66 MB.
     """
     # Table 5 of Ma et al.; pytorchcv's own 1.5x has a wider last layer than theirs.

@@ -1,4 +1,4 @@
-"""Published methods to compare with, one a file; `defocus_backend.methods` lists them all.
+"""Published methods for comparison, one per file; `defocus_backend.methods` lists them all.
 
 `fuse_with` fuses a focal stack, `sharpen_with` sharpens an image, `compare.maps.map_with` maps its blur.
 """

@@ -1,8 +1,8 @@
-"""DMENet, the network that the paper compares with, run with the checkpoint that its authors publish.
+"""DMENet, a network that the paper compares with, run with the published checkpoint of its authors.
 
 Described by J. Lee, S. Lee, S. Cho and S. Lee, "Deep defocus map estimation using domain adaptation", CVPR 2019.
-Layers, names and constants are those of the authors' program for TensorFlow (github.com/codeslake/DMENet); no weights
-come with this package.
+Layers, names and constants are those of the authors' TensorFlow program (github.com/codeslake/DMENet). This package
+does not include the weights.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from defocus_backend.errors import InputError, WeightsError
 from defocus_backend.methods import Method
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
-"""Channels and convolutions of each stage of the encoder, which is that of VGG-19."""
+"""Channels and convolutions of each stage of the encoder (VGG-19)."""
 _BLOCKS = 7
 """Residual blocks at full size."""
 _MEAN = (103.939, 116.779, 123.68)
 """Mean of blue, green and red over ImageNet, on the scale 0 to 255."""
 _MOST_DISC = 15.0
-"""Diameter of the circle of confusion in pixels where the network says 1."""
+"""Diameter of the circle of confusion in pixels for an output of 1."""
 _MULTIPLE = 16
 _SLOPE = 0.2
 _EPSILON = 1e-5
@@ -46,7 +46,7 @@ class _Convolution(nn.Sequential):
         self.scopes, self._border = scopes, side // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """One pixel mirrored with the border itself is that pixel again."""
+        """Apply the layer; a one-pixel border that is mirrored including the edge equals replication."""
         padded = functional.pad(x, (self._border,) * 4, mode="replicate") if self._border else x
         for layer in self:
             padded = layer(padded)
@@ -54,7 +54,7 @@ class _Convolution(nn.Sequential):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside one of a single pixel."""
+    """Two convolutions with a parallel 1x1 convolution."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -63,20 +63,20 @@ class _Residual(nn.Module):
         self.beside = _Convolution(64, 64, 1, beside)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the block; the shape does not change."""
         result: Tensor = self.second(self.first(x)) + self.beside(x)
         return result
 
 
 def _ends(number: int) -> tuple[str, str, str]:
-    """Ends of the names of a residual block's layers."""
+    """Endings of the names of a residual block's layers."""
     return f"{number}_1", f"{number}_2", f"_res{number}"
 
 
 class DMENet(nn.Module):
-    """RGB ``(1, 3, H, W)`` on the scale 0 to 1, sides multiples of 16, to blur ``(1, 1, H, W)``, 0 to 1.
+    """Network from RGB ``(1, 3, H, W)`` in 0..1, with sides that are multiples of 16, to blur ``(1, 1, H, W)`` in 0..1.
 
-    The parts that only its training uses (discriminator, sharpness calibration, side outputs) are left out.
+    The parts that are only used in training (discriminator, sharpness calibration, side outputs) are left out.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class DMENet(nn.Module):
 
 
 def _doubled(x: Tensor) -> Tensor:
-    """Twice the size by nearest neighbours, the corner pixels on each other, as TensorFlow's ``align_corners``."""
+    """Upsample to twice the size by nearest neighbours with aligned corners, as TensorFlow's ``align_corners``."""
     for axis in (2, 3):
         size = x.shape[axis]
         places = torch.arange(2 * size, dtype=torch.float64, device=x.device) * ((size - 1) / (2 * size - 1))
@@ -131,7 +131,7 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def load_checkpoint(path: Path) -> DMENet:
-    """The network with the values of a checkpoint, ``DMENet_BDCS.npz``.
+    """Load the network with the values of a checkpoint, ``DMENet_BDCS.npz``.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def load_checkpoint(path: Path) -> DMENet:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"map_method: {path} is damaged or no checkpoint ({type(error).__name__})") from error
+        raise WeightsError(f"map_method: {path} is damaged or not a checkpoint ({type(error).__name__})") from error
     with torch.device("meta"):
         network = DMENet()
     network.to_empty(device="cpu")
@@ -159,7 +159,7 @@ def load_checkpoint(path: Path) -> DMENet:
 
 
 def _values_of(values: Mapping[str, NDArray[np.float32]], scope: str, path: Path) -> dict[str, NDArray[np.float32]]:
-    """What the checkpoint has under a scope, by the last part of its names, such as ``W_conv2d:0``."""
+    """Values of the checkpoint in a scope, by the last part of their names, such as ``W_conv2d:0``."""
     found = {}
     for name, value in values.items():
         head, _, last = name.rpartition("/")
@@ -173,30 +173,32 @@ def _values_of(values: Mapping[str, NDArray[np.float32]], scope: str, path: Path
 def _put(
     layer: nn.Module, wanted: Mapping[str, int], found: Mapping[str, NDArray[np.float32]], scope: str, path: Path
 ) -> None:
-    """Kernels are (rows, columns, inputs, outputs) there; weight and bias are known by their number of axes."""
+    """Copy weight and bias, identified by their number of axes; kernels are (rows, columns, inputs, outputs)."""
     for name, axes in wanted.items():
         target: Tensor = getattr(layer, name)
         fitting = [value for value in found.values() if value.ndim == axes]
         if len(fitting) == 1:
             value = fitting[0].transpose(3, 2, 0, 1) if axes == 4 else fitting[0]
         if len(fitting) != 1 or value.shape != tuple(target.shape):
-            raise WeightsError(f"map_method: {path}: {scope} does not fit; expected a {name} of {tuple(target.shape)}")
+            raise WeightsError(
+                f"map_method: {path}: {scope} does not match; expected a {name} of {tuple(target.shape)}"
+            )
         target.data.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
 
 
 def _put_norm(layer: nn.Module, found: Mapping[str, NDArray[np.float32]], scope: str, path: Path) -> None:
-    """The authors' normalisation has no factor; one is taken where a checkpoint has it."""
+    """Copy the normalisation. That of the authors has no factor; if a checkpoint has one, it is used."""
     names = {"beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "gamma": "weight"}
     for name, own in names.items():
         target: Tensor = getattr(layer, own)
         value = found.get(name, np.ones(target.shape, np.float32) if name == "gamma" else None)
         if value is None or value.shape != tuple(target.shape):
-            raise WeightsError(f"map_method: {path}: {scope}/{name} is missing or does not fit {tuple(target.shape)}")
+            raise WeightsError(f"map_method: {path}: {scope}/{name} is missing or does not match {tuple(target.shape)}")
         target.data.copy_(torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)))
 
 
 def dmenet_method(file: str | Path) -> Method:
-    """The map method ``dmenet:FILE.npz``; raises as `load_checkpoint`."""
+    """Create the map method ``dmenet:FILE.npz``; errors as in `load_checkpoint`."""
     path = Path(file)
     if path.suffix.lower() != ".npz":
         raise InputError("map_method", f"'dmenet:{file}'", "dmenet:FILE.npz")
@@ -209,7 +211,7 @@ def _method(file: str, path: Path, stamp: int) -> Method:  # noqa: ARG001 stamp
     network = load_checkpoint(path)
 
     def dmenet_map(rgb: Float64) -> Float64:
-        """Sigma in pixels (H, W) of RGB values 0 to 255 (H, W, 3)."""
+        """Return sigma in pixels (H, W) for RGB values 0..255 (H, W, 3)."""
         height, width = rgb.shape[:2]
         missing = [(0, -n % _MULTIPLE) for n in (height, width)]
         padded = np.pad(rgb, [*missing, (0, 0)], mode="symmetric" if min(height, width) >= _MULTIPLE else "edge")
@@ -229,5 +231,5 @@ def _method(file: str, path: Path, stamp: int) -> Method:  # noqa: ARG001 stamp
 
 
 def sigma_of(said: Float64) -> Float64:
-    """Sigma in pixels of what the network says, 0 to 1, as the authors' evaluation has it: half the disc less one."""
+    """Convert the output of the network, 0 to 1, to sigma in pixels, as in the authors' evaluation."""
     return np.asarray(np.maximum(_MOST_DISC * said - 1, 0) / 2)

@@ -1,4 +1,4 @@
-"""Contrast-limited adaptive histogram equalisation on eight by eight tiles, its limit counted as MATLAB counts it."""
+"""Contrast-limited adaptive histogram equalisation on 8 x 8 tiles, with the clip limit defined as in MATLAB."""
 
 from __future__ import annotations
 

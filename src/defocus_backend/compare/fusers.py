@@ -31,7 +31,7 @@ def fuse_with(
     value_range : (float, float), optional
         Values of black and white, see `arrays.as_float64`.
     **parameters
-        Of the method; by default those of its paper.
+        Parameters of the method; by default those of its paper.
 
     Returns
     -------

@@ -62,18 +62,19 @@ def gfdf(
 ) -> NDArray[Any]:
     """Fuse by a focus map from the guided filter.
 
-    The focus measure is the distance to the local mean, filtered with the image as guide. The map of where the first
-    source has the larger one loses its small islands and holes, is filtered with the first fusion as guide, and
-    weights the sources. The method is for two sources; more are folded in one after the other.
+    The focus measure is the distance to the local mean, filtered with the image as guide. Small islands and holes are
+    removed from the map of where the first source has the larger measure. The map is then filtered with the first
+    fusion as guide, and used as the weight of the sources. The method is for two sources; further ones are fused one
+    after the other.
 
     Parameters
     ----------
     sources : iterable of (H, W[, C]) array_like
         Two or more images of one shape and dtype.
     radius : int
-        Of both guided filters.
+        Radius of both guided filters.
     eps : float
-        Of both guided filters, of gray in 0..1.
+        Regularisation of both guided filters, for gray in 0..1.
     window : int
         Side of the local mean, odd.
     share : float

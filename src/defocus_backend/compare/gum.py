@@ -71,9 +71,9 @@ def gum(
     least_gain : float
         Gain of detail of full contrast.
     exponent : float
-        Of the contrast in the gain, above 0.
+        Exponent of the contrast in the gain, above 0.
     iterations : int
-        Of the median filter, which ends earlier when it changes nothing more.
+        Largest number of iterations of the median filter; it stops earlier when nothing changes.
     window : int
         Side of the median filter, odd.
     channel_axis : int, optional

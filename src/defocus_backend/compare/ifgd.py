@@ -93,14 +93,15 @@ def ifgd(
     saturation. The method therefore changes brightness and contrast, and scores low where these should not change.
 
     The paper integrates by Haar wavelets with a Poisson solver at each level; the cosine transform solves the same
-    equation at once. The power is ours: it preserves the mean luma approximately. Gray images are handled as luma.
+    equation at once. The exponent of the power is chosen by this package, so that the mean luma is approximately
+    preserved. Gray images are handled as luma.
 
     Parameters
     ----------
     sources : iterable of (H, W[, C]) array_like
         Two or more images of one shape and dtype.
     clip_limit : float
-        Of the CLAHE, as in MATLAB's ``adapthisteq``, 0 to 1.
+        Clip limit of the CLAHE, as in MATLAB's ``adapthisteq``, 0 to 1.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
     value_range : (float, float), optional

@@ -28,9 +28,9 @@ def laplacian_argmax(
     sources : iterable of (H, W[, C]) array_like
         Two or more images of one shape and dtype.
     sigma : float
-        Of the Gaussian that gathers the energy, in pixels.
+        Sigma of the Gaussian over which the energy is averaged, in pixels.
     presmooth : float
-        Of the Gaussian before the Laplacian, against noise, in pixels.
+        Sigma of the Gaussian before the Laplacian, which reduces noise, in pixels.
     channel_axis : int, optional
         Axis of the channels within one image; None for gray.
     value_range : (float, float), optional

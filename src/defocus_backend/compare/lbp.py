@@ -23,8 +23,8 @@ _CONVERGED = 1e-4
 def lbp_codes(gray: NDArray[np.uint8], *, threshold: float = 0.016) -> NDArray[np.uint8]:
     """Rotation-invariant uniform codes of 8 neighbours at radius 1.
 
-    A neighbour counts where it is brighter than the pixel by more than ``255 * threshold``. The diagonal
-    neighbours lie on the circle: bilinear between four pixels, cut to whole gray values.
+    A neighbour counts where it is brighter than the pixel by more than ``255 * threshold``. The diagonal neighbours are
+    on the circle: they are interpolated between four pixels and truncated to whole gray values.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def lbp_sharpness(gray: NDArray[np.uint8], *, window: int, threshold: float = 0.
 def multiscale_belief(scores: Float64, *, beta: float) -> Float64:
     """Belief that a pixel is sharp, at the last scale, from scores at all scales.
 
-    Two states a pixel and scale, with energies ``|1 - h|`` (sharp) and ``|h|`` (blurred) of the
+    Each pixel and scale has two states, with energies ``|1 - h|`` (sharp) and ``|h|`` (blurred) of the
     standardised score h and ``beta`` for every pair of unlike neighbours: four in the picture, one at
     each adjacent scale. Solved by sum-product message passing.
 

@@ -58,12 +58,13 @@ def lens_blur(
     radius : float
         Radius in pixels of the disc at the distance `reach` from the focus.
     reach : float or None
-        In units of `depth`; by default the largest distance that occurs.
+        Distance from the focus at which the disc has its full radius, in units of `depth`; by default the largest
+        distance in the map.
     nearest : {"low", "high"}
         Which end of `depth` is near the camera: "low" for depth and for defocus behind a sharp subject, "high" for
         disparity.
     highlights : float
-        Exponent from gray value to light, 1 for linear data.
+        Exponent that converts gray values to light; 1 for linear data.
     channel_axis : int, optional
         Axis of the channels; None for gray.
     value_range : (float, float), optional

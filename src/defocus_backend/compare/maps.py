@@ -1,4 +1,4 @@
-"""Published blur maps, which can be run alone or be refined by our weighted guided filter."""
+"""Published blur maps, which can be refined with the weighted guided filter of this package."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def map_with(
     params : MapParams or None
         Settings of that filter.
     **parameters
-        Of the method; by default those of its paper.
+        Parameters of the method; by default those of its paper.
 
     Returns
     -------

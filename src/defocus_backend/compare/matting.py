@@ -24,7 +24,7 @@ def matting_laplacian(gray: Float64, *, eps: float = 1e-7) -> sparse.csr_array:
     """Matting Laplacian of a gray picture with windows of radius 1.
 
     Entry (i, j) is the sum over all windows that contain both pixels of
-    ``delta_ij - (1 + (I_i - mu)(I_j - mu) / (var + eps / n)) / n`` with n = 9 pixels a window.
+    ``delta_ij - (1 + (I_i - mu)(I_j - mu) / (var + eps / n)) / n`` with n = 9 pixels per window.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def spread_values(
     strength : float
         Weight of the known values; with an infinite weight they do not change.
     eps : float
-        Of the matting Laplacian.
+        Regularisation of the matting Laplacian.
     max_pixels : int
         A larger picture is solved at half size and brought back by local linear models of its
         gray values, as in Levin's coarse-to-fine solver.

@@ -1,7 +1,7 @@
-"""A network in ONNX format is read and checked before anything runs it: its files, its tensors, its sizes.
+"""Reading and checking of a network in ONNX format before it is run: files, tensors and sizes.
 
-A model is data, but a hostile one can point outside its folder, claim tensors that nothing holds, loop for ever or
-grow until the memory is gone. None of that gets past this module.
+A malicious model can refer to files outside its folder, claim tensors that it does not contain, loop for ever, or use
+all of the memory. This module refuses such models.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from defocus_backend.errors import DeviceError, InputError, WeightsError
 from defocus_backend.io.limits import free_memory, max_pixels
 
 _MOST_BYTES = 2**31 - 1
-"""What one file of this format can hold; larger networks keep their weights beside it."""
+"""Largest size of a file in this format; larger networks store their weights in separate files."""
 _ENDLESS = ("Loop", "Scan")
 _GROW = ("ConstantOfShape", "Expand", "Tile", "Resize", "Upsample", "Pad", "Range")
 _SHAPES = 1024
-"""Elements up to which a tensor may say a size, so that the estimate of the memory needs it."""
+"""Tensors with at most this number of elements may define a size, so the memory estimate reads them."""
 
 
 def read_model(path: Path) -> Any:
-    """Read and check a model; the weights stay on the disk where they lie beside it.
+    """Read and check a model; weights in separate files are not read.
 
     Returns
     -------
@@ -32,9 +32,9 @@ def read_model(path: Path) -> Any:
     Raises
     ------
     InputError
-        If it is no file, or the package that reads it is missing.
+        If the file does not exist, or the package that reads it is missing.
     WeightsError
-        If it is damaged, or refused for what it points to or claims.
+        If it is damaged, or refused because of its references or claims.
     """
     onnx = import_runtime("onnx")
     if not path.is_file():
@@ -44,13 +44,13 @@ def read_model(path: Path) -> Any:
         raise WeightsError(f"map_method: {path} has {size / 1e9:.3g} GB, more than the format or the memory can hold")
     try:
         model = onnx.load_model(str(path), load_external_data=False)
-    except Exception as error:  # what a parser of foreign bytes raises is not documented
-        raise WeightsError(f"map_method: {path} is damaged or no ONNX file ({type(error).__name__})") from error
+    except Exception as error:  # the parser can raise undocumented exceptions
+        raise WeightsError(f"map_method: {path} is damaged or not an ONNX file ({type(error).__name__})") from error
     if not model.graph.node or not model.graph.output:
-        raise WeightsError(f"map_method: {path} is damaged or no ONNX file (it has no network)")
+        raise WeightsError(f"map_method: {path} is damaged or not an ONNX file (it has no network)")
     if model.functions:
         advice = "inline them with onnx.inliner.inline_local_functions"
-        raise WeightsError(f"map_method: {path} has functions of its own; {advice}")
+        raise WeightsError(f"map_method: {path} defines its own functions; {advice}")
     for graph in _graphs(model.graph):
         for node in graph.node:
             if node.op_type in _ENDLESS:
@@ -61,7 +61,7 @@ def read_model(path: Path) -> Any:
 
 
 def import_runtime(name: str) -> Any:
-    """The module `onnx` or `onnxruntime`; raise `InputError`, which says how to install it, if it is missing."""
+    """Import `onnx` or `onnxruntime`; raise `InputError` with advice if it is not installed."""
     from importlib import import_module
 
     try:
@@ -72,16 +72,16 @@ def import_runtime(name: str) -> Any:
 
 
 def check_memory(model: Any, path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse an input of a shape for which a value inside the network would not fit into the memory.
+    """Raise an error if a value inside the network would not fit in memory for this input shape.
 
-    The sizes are inferred without running anything. `--max-pixels` turns the check off, as it does for pictures.
+    The sizes are inferred without running the network. `--max-pixels` disables the check, as for pictures.
 
     Raises
     ------
     DeviceError
-        With the size.
+        If it does not fit; the message states the size.
     WeightsError
-        If the sizes contradict one another, or one that can grow without bound depends on the picture's values.
+        If the sizes are inconsistent, or if an unbounded size depends on the values of the picture.
     """
     onnx = import_runtime("onnx")
     free = free_memory()
@@ -109,7 +109,7 @@ def check_memory(model: Any, path: Path, shape: tuple[int, ...]) -> None:
         if node.op_type in _GROW and any(sizes.get(name) is None for name in node.output):
             raise WeightsError(
                 f"map_method: {path} has a {node.op_type} whose size cannot be known before it runs; export it with "
-                "a fixed input size, or set --max-pixels to run it all the same"
+                "a fixed input size, or set --max-pixels to run it anyway"
             )
 
 
@@ -129,7 +129,7 @@ def _itemsize(onnx: Any, kind: int) -> int:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph and those within its nodes."""
+    """A graph and the graphs inside its nodes."""
     waiting = [graph]
     while waiting:
         found = waiting.pop()
@@ -151,13 +151,13 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def _check_tensor(onnx: Any, path: Path, tensor: Any) -> None:
-    """Refuse a tensor that claims more than it holds, or whose values lie outside the model's folder."""
+    """Refuse a tensor that claims more values than it contains, or whose values are outside the model's folder."""
     name = tensor.name or "without a name"
     if any(dim < 0 for dim in tensor.dims):
         raise WeightsError(f"map_method: {path} is damaged (tensor {name} has a negative size)")
     claimed = math.prod(tensor.dims) * _itemsize(onnx, tensor.data_type) if tensor.data_type else 0
     if tensor.data_location != onnx.TensorProto.EXTERNAL:
-        # Typed fields hold every element in a byte or more; types of less than a byte are packed.
+        # Typed fields store every element in one or more bytes; types smaller than a byte are packed.
         stored = tensor.ByteSize()
         if math.prod(tensor.dims) > 8 * max(stored, 1):
             raise WeightsError(f"map_method: {path} is damaged (tensor {name} claims {claimed} bytes, holds {stored})")
@@ -166,7 +166,7 @@ def _check_tensor(onnx: Any, path: Path, tensor: Any) -> None:
     location, folder = entries.get("location", ""), path.parent.resolve()
     target = (folder / location).resolve()
     if not location or not target.is_relative_to(folder) or not target.is_file():
-        raise WeightsError(f"map_method: {path} keeps weights in {location!r}, which is no file in its folder")
+        raise WeightsError(f"map_method: {path} has weights in {location!r}, which is not a file in its folder")
     try:
         first, length = int(entries.get("offset") or 0), int(entries.get("length") or claimed)
     except ValueError as error:

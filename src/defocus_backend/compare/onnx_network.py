@@ -1,4 +1,4 @@
-"""A map method made of a network in ONNX format and its sidecar, run by onnxruntime on the CPU."""
+"""Map method from a network in ONNX format and its sidecar file, run by onnxruntime on the CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONLY_ERRORS = 3
 
 
 def onnx_method(file: str | Path) -> Method:
-    """The map method of a network in ONNX format, ``onnx:FILE``.
+    """Create the map method ``onnx:FILE`` for a network in ONNX format.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def onnx_method(file: str | Path) -> Method:
     Raises
     ------
     InputError
-        If a file or a package is missing, or the sidecar does not fit.
+        If a file or a package is missing, or if the sidecar does not match the network.
     WeightsError
         If the model is damaged or refused, see `onnx_model`.
     """
@@ -76,9 +76,9 @@ class OnnxNetwork:
     Parameters
     ----------
     path : Path
-        Its file.
+        File of the network.
     model : onnx.ModelProto
-        As `read_model` returned it.
+        Model from `read_model`.
     sidecar : Sidecar
     """
 
@@ -107,19 +107,19 @@ class OnnxNetwork:
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """Height and width of what it takes, if it takes nothing else."""
+        """Height and width of the input, if they are fixed."""
         height, width = self._sizes["H"], self._sizes["W"]
         if bool(height) != bool(width):
             raise InputError("map_method", f"{self._path} with one fixed side", "both sides fixed, or neither")
         return (height, width) if height else None
 
     def __call__(self, picture: Float64) -> Float64:
-        """The map of a picture whose sides are multiples of what the sidecar says.
+        """Return the map of a picture whose sides are multiples of `multiple_of` in the sidecar.
 
         Raises
         ------
         InputError
-            If the output is no map.
+            If the output is not a map.
         WeightsError, DeviceError
             If the network cannot run.
         """
@@ -151,7 +151,7 @@ class OnnxNetwork:
         session = self._session or self._open()
         try:
             found: NDArray[Any] = session.run([self._output], {self._input.name: values})[0]
-        except Exception as error:  # the runtime has no base of its errors
+        except Exception as error:  # the errors of the runtime have no common base class
             raise self._failed("cannot run", error) from error
         return found
 
@@ -170,7 +170,7 @@ class OnnxNetwork:
     def _failed(self, what: str, error: Exception) -> WeightsError | DeviceError:
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, MemoryError) or "allocate" in reason or "bad_alloc" in reason:
-            return DeviceError(f"map_method: memory is too small for {self._path}; smaller tiles need less")
+            return DeviceError(f"map_method: not enough memory for {self._path}; use smaller tiles")
         return WeightsError(f"map_method: {self._path} {what} ({reason})")
 
     def _find_dtype(self) -> type[Any]:

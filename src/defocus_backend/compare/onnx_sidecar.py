@@ -1,4 +1,4 @@
-"""The sidecar of a network in ONNX format: what its numbers mean, as JSON beside the file."""
+"""Sidecar file of a network in ONNX format: a JSON file that describes its input and output."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ _CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What a network takes and gives.
+    """Description of the input and output of a network.
 
     Attributes
     ----------
     channels : {"gray", "rgb", "bgr"}
-        What it takes.
+        Channels of the input.
     unit : {"px", "relative"}
-        Of its map, after `scale` and `offset`: sigma in pixels, or only an order.
+        Unit of the map, after `scale` and `offset`: sigma in pixels, or only an order.
     input_range : (float, float)
-        Values that black and white have for it.
+        Input values of black and white.
     mean, std : tuple of float
-        Subtracted from that, and divided by; one number, or one for each channel in their order.
+        Mean that is subtracted from the input, and standard deviation by which it is divided; one number, or one per
+        channel in order.
     scale, offset : float
         The map is ``scale * output + offset``. A negative scale turns a map of sharpness into one of blur.
     layout : {"NCHW", "NHWC"}
@@ -40,12 +41,12 @@ class Sidecar:
     output_channel : int or None
         Number of the channel that is the map, if there are several.
     multiple_of : int
-        Height and width of what it takes are multiples of so many pixels.
+        Height and width of the input must be multiples of this number of pixels.
     halo : int or None
-        Pixels around a place on which its map depends: half of the receptive field. With it large images are read in
-        tiles. None: the whole image at once.
+        Radius in pixels of the neighbourhood on which a value of the map depends: half of the receptive field. With it,
+        large images are processed in tiles; with None, as a whole.
     text, citation : str
-        What it does and who described it, for lists.
+        Description and source of the network, for lists.
     """
 
     channels: str
@@ -70,12 +71,12 @@ class Sidecar:
 
 
 def read_sidecar(model: Path) -> Sidecar:
-    """The sidecar of a model: the file of the same name that ends in ``.json``.
+    """Read the sidecar of a model: the file of the same name with the suffix ``.json``.
 
     Raises
     ------
     InputError
-        If it is missing or no sidecar, with the key and what is wanted.
+        If it is missing or invalid; the message names the key and the expected value.
     """
     path = model.with_suffix(".json")
     try:
@@ -90,7 +91,7 @@ def read_sidecar(model: Path) -> Sidecar:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError("map_method", f"{path} ({error})", "a JSON file") from error
     if not isinstance(found, dict):
-        raise InputError("map_method", f"{path}, which is no JSON object", "keys with values")
+        raise InputError("map_method", f"{path}, which is not a JSON object", "keys with values")
     known = [field.name for field in fields(Sidecar)]
     try:
         unknown = [key for key in found if key not in known]
@@ -98,7 +99,7 @@ def read_sidecar(model: Path) -> Sidecar:
             raise unknown_option(unknown[0], known)
         missing = [key for key in ("channels", "unit") if key not in found]
         if missing:
-            raise InputError(missing[0], "none", "the key, see the page on networks of others")
+            raise InputError(missing[0], "none", "this key, see the page on networks from other sources")
         values = {key: _CHECKS[key](key, value) for key, value in found.items()}
         sidecar = Sidecar(**values)
         _check_together(sidecar)
@@ -143,7 +144,7 @@ def _numbers(name: str, value: Any) -> tuple[float, ...]:
 
 def _pair(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
-        raise InputError(name, repr(value), "two numbers, those of black and white")
+        raise InputError(name, repr(value), "two numbers, for black and white")
     return _number(name, value[0]), _number(name, value[1])
 
 

@@ -30,7 +30,7 @@ def sharpen_with(
     value_range : (float, float), optional
         Values of black and white, see `arrays.as_float64`.
     **parameters
-        Of the method.
+        Parameters of the method.
 
     Returns
     -------

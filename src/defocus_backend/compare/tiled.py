@@ -1,4 +1,4 @@
-"""Run a map method over an image, as a whole or tile by tile, and check what it returns."""
+"""Run a map method on an image, as a whole or tile by tile, and check the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tile = tuple[slice, slice]
 
 
 def count_map_tiles(method: Method, shape: tuple[int, int], tile: int = MapParams.tile) -> int:
-    """Number of tiles in which a map method goes through an image (H, W)."""
+    """Number of tiles into which an image (H, W) is split for a map method."""
     return 1 if method.tiling is None else sum(1 for _ in _cores(method.tiling, shape, tile))
 
 
@@ -32,19 +32,19 @@ def run_method(
     tile: int = MapParams.tile,
     reporter: Reporter | None = None,
 ) -> Float64:
-    """The map of an image, tile by tile if the method states its tiling.
+    """Compute the map of an image, tile by tile if the method states its tiling.
 
     Parameters
     ----------
     method : Method
     picture : (H, W) or (H, W, 3) array_like
-        Gray values 0..255, or RGB for a method that takes colour, to which gray is extended.
+        Gray values 0..255 or RGB. For a method that expects colour, gray is converted to RGB.
     parameters : mapping or None
-        Of the method.
+        Parameters of the method.
     tile : int
-        Side of a tile in pixels, rounded down to what the method allows. It does not change the map.
+        Side of a tile in pixels, rounded down to a size that the method allows. It does not change the map.
     reporter : Reporter or None
-        Advanced once a tile.
+        Advanced once per tile.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def run_method(
     Raises
     ------
     InputError
-        If the method returns anything but a finite map of its picture's size.
+        If the method does not return a finite map of the size of the picture.
     """
     values, more = _as_taken(method, picture), parameters or {}
     height, width = values.shape[:2]
@@ -69,7 +69,7 @@ def run_method(
 
 
 def _as_taken(method: Method, picture: ArrayLike) -> Float64:
-    """Gray (H, W) or RGB (H, W, 3), as the method takes it."""
+    """Convert a picture to gray (H, W) or RGB (H, W, 3), as the method expects."""
     if method.colour and np.ndim(picture) == 3:
         values = as_float64(picture, "gray", channel_axis=-1, value_range=(0, BYTE_WHITE))
         return values if values.shape[-1] == 3 else np.repeat(values, 3, axis=-1)
@@ -90,7 +90,7 @@ def _cores(tiling: Tiling, shape: tuple[int, int], tile: int) -> Iterator[Tile]:
 
 
 def _reach(tiling: Tiling) -> int:
-    """The halo, rounded up so that what is read begins at a multiple of the stride."""
+    """The halo, rounded up so that the extended tile begins at a multiple of the stride."""
     return -(-tiling.halo // tiling.multiple) * tiling.multiple
 
 
@@ -108,7 +108,7 @@ def _padded(tiling: Tiling, values: Float64, core: Tile) -> tuple[Float64, Tile]
 
 
 def _checked(method: Method, found: ArrayLike, shape: tuple[int, ...]) -> Float64:
-    """What a method returned, if it is a finite map."""
+    """Return the result of a method after checking that it is a finite map."""
     result = np.asarray(found)
     if result.shape != shape or not np.issubdtype(result.dtype, np.number):
         raise InputError("map_method", f"{method.name!r}, which returned {result.shape}", f"a map of {shape}")

@@ -29,7 +29,7 @@ def unsharp_mask(
     gain : float
         0 returns the image; the paper's Fig. 11 has 2.
     sigma : float
-        Of the low pass, in pixels.
+        Sigma of the low-pass filter, in pixels.
     channel_axis : int, optional
         Axis of the channels; None for gray.
     value_range : (float, float), optional

@@ -1,1 +1,1 @@
-"""How right a defocus map is, measured where the truth is known."""
+"""Measurement of the accuracy of defocus maps against a known ground truth."""

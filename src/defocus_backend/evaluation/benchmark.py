@@ -1,8 +1,8 @@
 """A benchmark of blur maps on scenes composed from sharp photographs, so that sigma is known at every pixel.
 
-136 scenes of 256x256 by default: 17 sorts (seven even blurs, four ramps, three steps, three layered
-occlusions) times two point spread functions times four conditions (noise of 0, 2 and 5 gray values, and
-JPEG of quality 85). The photographs must not be among those that a network was trained on.
+136 scenes of 256x256 by default: 17 types (seven uniform blurs, four ramps, three steps, three layered occlusions)
+times two point spread functions times four conditions (noise of 0, 2 and 5 gray values, and JPEG of quality 85). The
+photographs must not be among those that a network was trained on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ FRAME = 32
 """Pixels on every side that are not scored, since the image beyond the border is unknown."""
 
 TEXTURED = 50.0
-"""Least variance of the Laplacian (eq 5, gray 0..255) of the sharp picture in a window for a textured pixel."""
+"""A pixel is textured if the variance of the Laplacian of the sharp picture (eq 5, gray 0..255) in a window is above
+this."""
 
 TEXTURE_WINDOW = 17
 _TRUSTED = 0.5
@@ -99,7 +100,7 @@ class KnownScene:
     kind, psf, condition : str
         One of `compositions.KINDS`, of `PSFS` and of `CONDITIONS`.
     sigmas : (float, float)
-        Of the front and the back layer; the least and the largest of a ramp.
+        Sigma of the front and of the back layer; smallest and largest sigma of a ramp.
     """
 
     picture: NDArray[np.uint8]
@@ -136,7 +137,7 @@ class Candidate:
     Attributes
     ----------
     name : str
-        Its name in the table.
+        Name in the table.
     unit : {"px", "relative"}
         Errors are only measured in pixels.
     maps : callable
@@ -150,7 +151,7 @@ class Candidate:
 
 @dataclass(kw_only=True)
 class Trial:
-    """All records of one variant of a candidate, and the seconds that its candidate took in all."""
+    """All records of one variant of a candidate, and the total time of the candidate in seconds."""
 
     name: str
     variant: str
@@ -164,7 +165,7 @@ def draw_scene(
 ) -> KnownScene:
     """Scene number `index` of the benchmark; the same for the same photographs, side, seed and conditions."""
     kind, which = _SORTS[index % len(_SORTS)]
-    # 17 sorts and 8 combinations have no common divisor: every 136 scenes contain each pair once.
+    # 17 types and 8 combinations have no common divisor, so every 136 scenes contain each pair once.
     psf = PSFS[index % len(PSFS)]
     condition = list(conditions)[index // len(PSFS) % len(conditions)]
     rng = np.random.default_rng((seed, index, 1))
@@ -215,7 +216,7 @@ def draw_scenes(
     Raises
     ------
     InputError
-        If there are no scenes, the side leaves nothing inside the frame or no photograph is large enough.
+        If there are no scenes, if nothing remains inside the frame, or if no photograph is large enough.
     """
     if count < 1:
         raise InputError("scenes", str(count), "at least 1")
@@ -270,7 +271,7 @@ def network_candidate(
     label: str = "",
     device: str | torch.device = "cpu",
 ) -> Candidate:
-    """A network of ours with the weights shipped or given, raw and refined, on a device."""
+    """A network of this package with shipped or given weights, raw and refined, on a device."""
     from defocus_backend.arrays import as_image
     from defocus_backend.defocus import DefocusEstimator
 
@@ -286,7 +287,7 @@ def network_candidate(
 
 
 def method_candidate(name: str, *, params: MapParams | None = None) -> Candidate:
-    """A published method of `compare.maps`, raw and refined by our filter."""
+    """A published method of `compare.maps`, raw and refined by the filter of this package."""
     method = MAP_METHODS[name]
 
     def maps(picture: NDArray[np.uint8]) -> dict[str, Gray]:
@@ -305,12 +306,12 @@ def candidate_names() -> list[str]:
 def make_candidate(name: str, params: MapParams | None = None, *, device: str | torch.device = "cpu") -> Candidate:
     """A candidate by name, or a network by the path of its ``.safetensors`` file.
 
-    Networks compute on `device`; the published methods have the CPU only.
+    Networks compute on `device`; published methods compute on the CPU.
 
     Raises
     ------
     InputError, WeightsError, DeviceError
-        For an unknown name, weights that cannot be read or a device that is absent.
+        For an unknown name, weights that cannot be read or a missing device.
     """
     if name in MAP_METHODS:
         return method_candidate(name, params=params)
@@ -340,11 +341,11 @@ def run_benchmark(
     photos : Path
         Folder of sharp photographs that are held out from all of them.
     count, side, seed : int
-        Number of scenes, their side in pixels, and the source of all chance.
+        Number of scenes, their side in pixels, and the seed of the random numbers.
     conditions : mapping
         Noise and JPEG quality by name, `CONDITIONS` or `NOISY`.
     progress, cancel : callable or None
-        Called once a scene, see `defocus_backend.progress`.
+        Called once per scene, see `defocus_backend.progress`.
 
     Returns
     -------
@@ -354,8 +355,8 @@ def run_benchmark(
     Raises
     ------
     FileError, InputError, Cancelled
-        If the folder is missing or contains no usable photograph; if a count cannot be used; if two candidates have
-        one name.
+        If the folder is missing or contains no usable photograph; if a count is invalid; if two candidates have the
+        same name.
     """
     chosen = list(candidates)
     order = [candidate.name for candidate in chosen]

@@ -1,4 +1,4 @@
-"""The benchmark's records as figures, as JSON and as Markdown tables."""
+"""Records of the benchmark as values, as JSON and as Markdown tables."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from defocus_backend.synthetic.compositions import KINDS
 Figures = dict[str, Any]
 
 SLIGHT = 4
-"""Blur up to this many pixels is reported separately: there differences are visible."""
+"""Blur up to this many pixels is reported separately, because differences are visible there."""
 
 _SHOWN_SIGMAS = (0, 1, 2, 4, 6, 8, 11, 15)
 
 
 def summarise(trial: Trial) -> Figures:
-    """All figures of one variant of a method.
+    """All values of one variant of a method.
 
     Returns
     -------
     dict
         Errors in pixels for ``"textured"`` and ``"everywhere"``, each in all, by condition, by point
         spread function and by whole sigma; ``"edges"`` of steps between sharp and 6 px, of all steps and of
-        layered scenes; rank correlations and separation; seconds a scene. NaN where nothing was measured.
+        layered scenes; rank correlations and separation; seconds per scene. NaN where nothing was measured.
     """
     records = trial.records
     figures: Figures = {
@@ -107,7 +107,7 @@ def _pooled_rank(records: Sequence[SceneScore]) -> float:
 
 
 def as_json(trials: Sequence[Trial], **settings: Any) -> Figures:
-    """Figures of all trials with the settings they were made with, ready for `json.dump`; null for NaN."""
+    """Values of all trials and their settings, ready for `json.dump`; NaN becomes null."""
     stated = {
         "frame_px": FRAME,
         "textured": f"variance of the Laplacian above {TEXTURED:g} in {TEXTURE_WINDOW}x{TEXTURE_WINDOW} px",

@@ -1,4 +1,4 @@
-"""Scores of one blur map against a truth that is known at every pixel.
+"""Scores of one blur map against a ground truth at every pixel.
 
 Errors are stored as sums, so that scenes can be pooled in any grouping without their maps.
 """
@@ -83,16 +83,17 @@ def _quotient(total: float, count: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeScores:
-    """How well the edge between two depths is found.
+    """Accuracy of the edge between two depths in a map.
 
     Attributes
     ----------
     near_all, near_textured : Errors
         Errors within `BAND` pixels of the true edge.
     precision, recall : float
-        Of boundary pixels of the map cut halfway between both sigmas, within `REACH` pixels.
+        Precision and recall of the boundary pixels of the map, thresholded halfway between both sigmas, within `REACH`
+        pixels.
     crossings : (n,) array
-        For every true boundary pixel the distance along its normal at which the map passes halfway, in
+        For every true boundary pixel, the distance along its normal at which the map crosses the halfway value, in
         pixels.
     """
 
@@ -142,16 +143,16 @@ def crossings(found: Gray, labels: Mask, half: float, where: Mask) -> Floats:
     half : float
         Mean of the two sigmas.
     where : (H, W) bool array
-        Boundary pixels from which to look along the normal.
+        Boundary pixels from which the normal is searched.
 
     Returns
     -------
     (n,) array
-        In pixels, `PROFILE` where the map does not pass.
+        Distance in pixels; `PROFILE` where the map does not cross the value.
     """
     from scipy import ndimage
 
-    # Half a pixel less: the edge runs between pixels.
+    # Half a pixel less, because the edge is between pixels.
     outside, inside = (ndimage.distance_transform_edt(part) - 0.5 for part in (~labels, labels))
     signed = np.where(labels, inside, -outside)
     smooth = ndimage.gaussian_filter(signed, 2.0)
@@ -179,7 +180,7 @@ def edge_scores(found: Gray, truth: Gray, textured: Mask, half: float, *, frame:
     textured : (H, W) bool array
         See `Errors`.
     half : float
-        Mean of the two sigmas, where both are cut.
+        Mean of the two sigmas, at which both are thresholded.
     frame : int
         Pixels left out on every side.
     """
@@ -207,7 +208,7 @@ def edge_scores(found: Gray, truth: Gray, textured: Mask, half: float, *, frame:
 
 
 def rank_correlation(found: Floats, truth: Floats) -> float:
-    """Spearman's rank correlation, ties sharing their mean rank; 0 for a constant map, NaN for a constant truth."""
+    """Spearman's rank correlation with mean ranks for ties; 0 for a constant map, NaN for a constant truth."""
     from scipy.stats import rankdata
 
     if len(truth) < 2 or np.ptp(truth) == 0:
@@ -218,7 +219,7 @@ def rank_correlation(found: Floats, truth: Floats) -> float:
 
 
 def separation(found: Floats, labels: Mask) -> float:
-    """Chance that a pixel of the more blurred side has the larger value (area under the ROC curve)."""
+    """Probability that a pixel of the more blurred side has the larger value (area under the ROC curve)."""
     from scipy.stats import rankdata
 
     positive = int(labels.sum())

@@ -1,4 +1,4 @@
-"""How well a window classifier knows the blur of patches from photographs that it never saw."""
+"""Scores of a window classifier on patches of held-out photographs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the probabilities are calibrated, and what the confidence is worth."""
+"""Calibration of the probabilities, and reliability of the confidence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: mean distance between confidence and the share that is right, over equal bins.
+    """Expected calibration error: mean difference between confidence and accuracy, over equal bins.
 
     Parameters
     ----------
     confidence : (N,) array_like
-        Predicted chance of being right, 0 to 1.
+        Predicted probability of being right, 0 to 1.
     right : (N,) array_like
         Whether the prediction was right, or to what degree, 0 to 1.
     bins : int
@@ -22,7 +22,7 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -
 
 
 def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> list[tuple[float, float, float]]:
-    """For every bin that is not empty: its share of all, its mean confidence, the share that is right in it."""
+    """For every bin that is not empty: its share of all predictions, its mean confidence and its accuracy."""
     said, seen = (np.asarray(values, dtype=np.float64) for values in (confidence, right))
     index = np.minimum((said * bins).astype(int), bins - 1)
     return [

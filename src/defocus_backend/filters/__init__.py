@@ -1,4 +1,4 @@
-"""Image filters on torch tensors (..., H, W), on any device: pure functions, one operator a file."""
+"""Image filters on torch tensors (..., H, W), on any device: pure functions, one operator per file."""
 
 from defocus_backend.filters.box import box_mean, box_sum
 from defocus_backend.filters.cells import CellGrid, cell_mean

@@ -40,7 +40,7 @@ def check_pair(guide: Tensor, src: Tensor) -> None:
     Raises
     ------
     InputError
-        Naming ``guide`` or ``src``.
+        If they do not match; the message names ``guide`` or ``src``.
     """
     check_image("guide", guide)
     check_image("src", src)
@@ -90,7 +90,7 @@ class LocalLinearModel:
         Parameters
         ----------
         guide : (..., n, W) tensor
-            Those rows of the guide, in the type in which the model was made.
+            Those rows of the guide, in the dtype of the model.
         start : int
             Number of the first of them in the image.
 

@@ -1,6 +1,6 @@
 """Halving and doubling of images with the kernel [1, 3, 3, 1] / 8: one octave of a Laplacian pyramid on cells of 2 x 2.
 
-Cells lie between pixels, as those of `cell_mean` do, so that nothing moves from octave to octave.
+Cells are centred between pixels, as in `cell_mean`, so that nothing is shifted between octaves.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _ROWS = 64
-"""Rows of a strip: what is added to it is still in the processor's cache."""
+"""Number of rows of a strip, so that its data stay in the processor's cache."""
 
 
 def halve(x: Tensor) -> Tensor:
@@ -60,12 +60,12 @@ def _halve_columns(x: Tensor) -> Tensor:
 
 
 def double(low: Tensor, width: int, rows: slice) -> Tensor:
-    """Some rows of an image that was halved, bilinear between the cells.
+    """Upsample a halved image to its original size, bilinear between the cells; returns some rows.
 
     Parameters
     ----------
     low : (..., h, w) tensor
-        What `halve` returned.
+        Result of `halve`.
     width : int
         Columns of the image, 2 w or 2 w - 1.
     rows : slice

@@ -66,7 +66,7 @@ def weighted_statistics(guide: Tensor, grid: CellGrid, *, radius: int, eps: floa
     Parameters
     ----------
     guide : (..., h, w) tensor of float32 or float64
-        Cell means of a gray guide in 0..1, as `cell_mean` makes them.
+        Cell means of a gray guide in 0..1, as from `cell_mean`.
     grid : CellGrid
         The cells and the image they lie on.
     radius : int
@@ -135,7 +135,7 @@ def smooth_guide_model(cells: Tensor, grid: CellGrid, *, radius: int, eps: float
     Parameters
     ----------
     cells : (..., h, w) tensor of float32 or float64
-        Cell means of a gray image in 0..1, as `cell_mean` makes them.
+        Cell means of a gray image in 0..1, as from `cell_mean`.
     grid : CellGrid
         The cells and the image they lie on.
     radius : int

@@ -94,7 +94,7 @@ def evaluate(
     Raises
     ------
     InputError
-        If a name is unknown, PSNR or SSIM is requested without a reference, or the images do not fit.
+        If a name is unknown, PSNR or SSIM is requested without a reference, or the images do not match.
 
     Examples
     --------

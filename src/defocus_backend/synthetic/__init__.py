@@ -1,1 +1,1 @@
-"""Images with known truth: sharp photographs that are blurred, composed and degraded as optics and cameras do."""
+"""Synthetic images with ground truth: sharp photographs, blurred, composed and degraded as by optics and cameras."""

@@ -1,7 +1,7 @@
-"""Composed scenes whose sigma is known at every pixel, to train and to measure per-pixel networks.
+"""Composed scenes with a known sigma at every pixel, for training and testing per-pixel networks.
 
-A scene is a sharp picture blurred evenly or along a ramp, or two layers at different depths whose
-common edge is blurred as a lens does: the front layer's coverage is blurred with its own sigma.
+A scene is a sharp picture with uniform blur or a ramp of blur, or two layers at different depths. Their common edge is
+blurred as by a lens: the coverage of the front layer is blurred with the sigma of this layer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SharpPictures:
         return len(self._pictures)
 
     def draw(self, rng: np.random.Generator, *, shrunk: float = 0.0) -> tuple[Gray, Gray]:
-        """A crop (gray values) and its trust, the more trusted of a few tries; a share of them is shrunk."""
+        """Draw a crop (gray values) and its trust, the best of a few tries; a share of the crops is reduced in size."""
         best: tuple[float, NDArray[np.uint8], NDArray[np.uint8]] | None = None
         zoom = float(np.exp(rng.uniform(0, np.log(_LARGEST_SHRINK)))) if shrunk and rng.random() < shrunk else 1.0
         for _ in range(3):
@@ -113,9 +113,9 @@ def trust_map(image: Gray, side: int = 17) -> Gray:
 
 
 def draw_blur(rng: np.random.Generator) -> float:
-    """Sigma of a layer in pixels: often sharp, often slight, all others alike, some beyond the levels.
+    """Draw the sigma of a layer in pixels: often sharp, often slightly blurred, otherwise uniformly distributed.
 
-    Half are drawn from the whole range: with fewer, blurs beyond 12 px are not learnt.
+    Some are beyond the levels. Half are drawn from the whole range; with fewer, blurs beyond 12 px are not learnt.
     """
     chance = rng.random()
     if chance < 0.1:
@@ -227,7 +227,7 @@ def _finish(
 
 
 def _under_microscope(side: int, degradation: Degradation, rng: np.random.Generator) -> Scene:
-    """A drawn specimen through a widefield microscope; sigma includes the width of its focus."""
+    """A drawn specimen in a widefield microscope; sigma includes the width of the focus."""
     core = float(rng.uniform(0.3, 1.3))
     lens = _Lens("widefield", in_light=False, core=core)
     chance = rng.random()
@@ -244,7 +244,7 @@ def _under_microscope(side: int, degradation: Degradation, rng: np.random.Genera
     elif kind == "ramp":
         light, sigma = _ramp(lens, front, min(near, far), max(near, far), rng)
     else:
-        # Under a microscope the light of both depths adds up: there is no occlusion.
+        # In a microscope, the light of both depths adds up, without occlusion.
         light, sigma = lens.blur(lens.spectrum(front), min(near, far)), np.full_like(front, min(near, far))
         light = 0.5 * (light + lens.blur(lens.spectrum(draw_specimen(side, rng)), max(near, far, 6.0)))
     if rng.random() < 0.4:
@@ -253,7 +253,7 @@ def _under_microscope(side: int, degradation: Degradation, rng: np.random.Genera
 
 
 def enlarge(scene: Scene, factor: float, rng: np.random.Generator) -> Scene:
-    """A part of a scene enlarged to the size of the whole, as digital zoom and alignment do it.
+    """Enlarge a part of a scene to the size of the whole, as digital zoom and alignment do.
 
     The added blur grows with the image, and so does the blur of the photograph itself (`NATIVE`): a sharp
     photograph enlarged by 2 has a sigma of sqrt(2^2 - 1) / 2 = 0.9 px.
@@ -289,7 +289,7 @@ def _crop(pictures: SharpPictures, drawn: bool, how: Degradation, rng: np.random
 
 
 def retone(picture: Gray, share: float, rng: np.random.Generator) -> Gray:
-    """Give a share of the pictures (H, W) another tone curve and turn some negative, in gray values.
+    """Change the tone curve of a share of the pictures (H, W) and invert some of them, in gray values.
 
     This adds variety to the photographs: a bright stone in a dark joint also appears as a dark one in a bright joint.
     With a share of 0 no random number is drawn, so that the scenes of degradations without tone do not change.
@@ -328,7 +328,7 @@ def _ramp(lens: _Lens, picture: Gray, low: float, high: float, rng: np.random.Ge
 def _layers(
     lens: _Lens, front: tuple[Gray, Gray], back: tuple[Gray, Gray], mask: Gray, near: float, far: float
 ) -> tuple[Gray, Gray, Gray]:
-    """Composite the front over the back; its colour and coverage are blurred together, as at a real rim."""
+    """Composite the front over the back; colour and coverage of the front are blurred together, as at a real edge."""
     values = 255 * (front[0] / 255) ** _TONE if lens.in_light else front[0]
     coverage = np.clip(lens.blur(fft.dctn(mask, norm="ortho"), near), 0, 1)
     veil = lens.blur(fft.dctn(values * mask, norm="ortho"), near)
@@ -342,7 +342,7 @@ class ComposedScenes(Dataset[tuple[Tensor, ...]]):
     """Batches of composed scenes; item ``i`` is the same in every run.
 
     Items are ``(picture, sigma, trust, lens)``, the first three ``(B, 1, S, S)``: unit range, pixels, 0 to 1. `lens`
-    (B,) is the place of the point spread function in `LENSES`, or -1 where it is none of them.
+    (B,) is the index of the point spread function in `LENSES`, or -1 if it is not one of them.
     """
 
     def __init__(
@@ -357,7 +357,7 @@ class ComposedScenes(Dataset[tuple[Tensor, ...]]):
     ) -> None:
         self.pictures = SharpPictures(photos, side)
         if not len(self.pictures):
-            wanted = f"pictures of {self.pictures.side} px or more a side, after the large ones are halved"
+            wanted = f"pictures with sides of {self.pictures.side} px or more, after large ones are halved"
             raise InputError("photos", f"{len(photos)} pictures, none large enough", wanted)
         self._batches, self._size, self._seed = batches, batch_size, seed
         self._degradation = degradation

@@ -1,4 +1,4 @@
-"""Sharp photographs made blurred, noisy and compressed, as cameras and microscopes make them.
+"""Degradation of sharp photographs by blur, noise and compression, as by cameras and microscopes.
 
 All gray values here are float32 on the 0..255 scale. Blur is applied in the cosine domain, which is
 exact for a picture mirrored at its border and costs the same for every sigma.
@@ -16,12 +16,12 @@ from scipy import fft, special
 Gray = NDArray[np.float32]
 
 NATIVE = 0.5
-"""Sigma in px of a sharp photograph itself, which counts as 0 unless the photograph is enlarged."""
+"""Intrinsic sigma of a sharp photograph in px, which counts as 0 unless the photograph is enlarged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """How often and how strongly a training picture is changed before it is blurred (tone) and after.
+    """Probabilities and strengths of the changes to a training picture, before it is blurred (tone) and after.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Degradation:
         Shares of pictures blurred with a disc (a lens), or with a disc followed by a Gaussian of the same
         variance (a lens that is not perfect), instead of with a Gaussian alone.
     tone : float
-        Share of sharp pictures that get another tone curve first; three tenths as many are turned negative.
+        Share of sharp pictures that first get another tone curve. In addition, 0.3 times this share is inverted.
     contrast : float
         Share of pictures whose contrast is lowered, down to `min_contrast` of the original.
     min_contrast : float
@@ -39,7 +39,8 @@ class Degradation:
     noise : float
         Share of pictures with noise.
     min_noise, max_noise : float
-        Least and largest noise standard deviation at mid-gray in gray values; its logarithm is drawn evenly.
+        Smallest and largest standard deviation of the noise at mid-gray, in gray values; its logarithm is uniformly
+        distributed.
     photons : float
         Share of the noisy pictures that are counts of 1 to 1,000 photons with an offset and read noise.
     grain : float
@@ -58,9 +59,10 @@ class Degradation:
     specimens : float
         Share of scenes that are drawn specimens under a microscope, see `microscope`.
     shrunk : float
-        Share of photographs that are made smaller first, up to 2.5 times: other textures, and surely sharp.
+        Share of photographs that are first reduced in size, by up to 2.5 times, which gives other textures that are
+        certainly sharp.
     blended : float
-        Share of photographs that are the weighted mean of two.
+        Share of photographs that are a weighted mean of two.
     drawn : float
         Share of the sharp pictures that are drawn instead of photographed, see `drawn.draw_texture`.
     patchwork : float
@@ -114,7 +116,7 @@ LIGHT = replace(CLEAN, drawn=0.08, disc=0.3, contrast=0.35, min_contrast=0.15, n
 FULL = Degradation()
 
 DEGRADATIONS = {"clean": CLEAN, "light": LIGHT, "full": FULL}
-"""Degradations by the name that the command line takes; only "full" has pictures that are not rounded to 8 bits."""
+"""Degradations by their name on the command line; only "full" has pictures that are not rounded to 8 bits."""
 
 
 def spectrum(image: Gray) -> Gray:
@@ -173,7 +175,7 @@ def quantise(image: Gray) -> Gray:
 
 
 def compress(image: Gray, quality: int) -> Gray:
-    """Send an image through JPEG at a quality from 1 to 100."""
+    """Compress and decompress an image as JPEG, with a quality from 1 to 100."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -206,7 +208,7 @@ def add_noise(image: Gray, level: float, rng: np.random.Generator, grain: float 
 
 
 def share_noise(noise: Gray, grain: float, along: float = 1.0) -> Gray:
-    """Smooth noise (H, W) so that neighbours share it; its standard deviation stays the same on average.
+    """Smooth noise (H, W) so that neighbours are correlated; its standard deviation is preserved on average.
 
     Parameters
     ----------
@@ -225,10 +227,10 @@ def share_noise(noise: Gray, grain: float, along: float = 1.0) -> Gray:
 
 
 def count_photons(image: Gray, photons: float, rng: np.random.Generator, grain: float = 0.0) -> Gray:
-    """The image as a camera counts it: Poisson noise of the signal and of an offset, and read noise.
+    """Simulate a photon-counting camera: Poisson noise of the signal and of an offset, and read noise.
 
-    The sum of frames, lines or neighbours that a microscope writes is a smoothed count: the photons of one pixel
-    become a spot of the size of `grain`, which must not be taken for a sharp detail.
+    A microscope that averages frames, lines or neighbours returns a smoothed count. The photons of one pixel become a
+    spot of the size of `grain`, which must not be mistaken for sharp detail.
 
     Parameters
     ----------
@@ -257,7 +259,7 @@ def count_photons(image: Gray, photons: float, rng: np.random.Generator, grain: 
 
 
 def add_hot_pixels(image: Gray, rng: np.random.Generator) -> Gray:
-    """Up to one pixel in a thousand, brighter than all others."""
+    """Add hot pixels: up to one pixel in a thousand, brighter than all others."""
     hot = rng.random(image.shape) < 10 ** rng.uniform(-4.5, -3)
     return np.where(hot, image + np.float32(rng.uniform(60, 400)), image)
 
@@ -272,7 +274,7 @@ def _add_some_noise(image: Gray, how: Degradation, rng: np.random.Generator) -> 
 
 
 def degrade(image: Gray, how: Degradation, rng: np.random.Generator) -> Gray:
-    """Contrast, offset, noise, compression, stretching and rounding to 8 bits, each with its own chance.
+    """Apply contrast, offset, noise, compression, stretching and rounding to 8 bits, each with its own probability.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Drawn parts of training scenes: textures like those under a microscope, and the shapes of front layers."""
+"""Drawn parts of training scenes: microscopy-like textures, and the shapes of front layers."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def draw_phase_contrast(side: int, rng: np.random.Generator) -> Gray:
     """Dark bodies and threads with bright halos on gray, like a phase contrast picture (side, side), gray values."""
     threads = draw_filaments(side, rng)
     bodies = draw_blob(side, rng) * rng.uniform(0.2, 1) + threads / threads.max() * rng.uniform(0.2, 1)
-    # The phase ring lets a share of the low frequencies through that are to be missing: hence the halo.
+    # The phase ring transmits a part of the low frequencies, which causes the halo.
     phase = bodies - blur(bodies, float(rng.uniform(3, 15))) * rng.uniform(0.6, 1)
     return np.asarray(np.clip(rng.uniform(80, 170) - rng.uniform(50, 150) * phase, 0, 255), dtype=np.float32)
 
 
 _RIM = float(np.sqrt(12)) * NATIVE
-"""Width in px over which the rim of a leaf falls: a box with the standard deviation `NATIVE`."""
+"""Width of the rim of a leaf in px: a box with the standard deviation `NATIVE`."""
 
 
 def draw_leaves(side: int, rng: np.random.Generator, pictures: Sequence[Gray] = ()) -> Gray:
     """Textured ellipses of all sizes that hide each other (side, side), gray values.
 
     The dead leaves model (Matheron 1968; Lee, Mumford and Huang 2001): it has the edges and the scaling of natural
-    pictures, without end and as sharp as a photograph. The leaves show parts of `pictures`, each (side, side) in gray
-    values, with other brightness and contrast, or noise of natural spectrum where there are none.
+    pictures, in unlimited number and as sharp as a photograph. The leaves show parts of `pictures`, each (side, side)
+    in gray values, with changed brightness and contrast; without pictures, they show noise with a natural spectrum.
     """
     grains = [(p - p.mean()) / max(float(p.std()), 4.0) for p in pictures]
     if not grains:
@@ -57,7 +57,7 @@ def draw_leaves(side: int, rng: np.random.Generator, pictures: Sequence[Gray] = 
     picture = np.asarray(128 + rng.uniform(5, 40) * grains[0], dtype=np.float32)
     smallest = rng.uniform(2, 6)
     for _ in range(int(rng.integers(100, 600))):
-        # The number of leaves falls with the cube of their size.
+        # The number of leaves decreases with the cube of their size.
         radius = min(smallest / np.sqrt(max(rng.random(), 1e-4)), 0.4 * side)
         flat, angle = rng.uniform(0.3, 1), rng.uniform(0, np.pi)
         y, x = rng.uniform(0, side, 2)
@@ -77,7 +77,7 @@ def draw_leaves(side: int, rng: np.random.Generator, pictures: Sequence[Gray] = 
 
 
 def _power_noise(side: int, power: float, rng: np.random.Generator) -> Gray:
-    """Noise (side, side) whose amplitude falls with that power of the frequency; deviation 1."""
+    """Noise (side, side) whose amplitude decreases with the given power of the frequency; standard deviation 1."""
     frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side)))
     frequency[0, 0] = 1
     spectrum = np.fft.rfft2(rng.standard_normal((side, side))) / frequency**power

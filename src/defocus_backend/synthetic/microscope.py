@@ -66,7 +66,7 @@ def widefield_transfer(height: int, width: int, defocus: float, core: float) -> 
 
 
 class SimulatedMicroscope:
-    """A stage and a camera over a flat specimen, to try calibration and autofocus on: a 10x/0.3 objective by default.
+    """Simulated stage and camera over a flat specimen, for testing autofocus; by default with a 10x/0.3 objective.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ class SimulatedMicroscope:
     noise : float
         Standard deviation in gray values.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Attributes
     ----------
     z : float
-        Where the stage stands.
+        Position of the stage.
     shots : int
-        Pictures taken so far.
+        Number of pictures taken so far.
     slope : float
-        Growth of the geometric sigma in pixels per micrometre: half the radius of the disc.
+        Increase of the geometric sigma (half the radius of the disc) in pixels per micrometre.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class SimulatedMicroscope:
         return add_noise(light, self._noise, self._rng).clip(0, 255).round().astype(np.uint8)
 
     def stack(self, z: ArrayLike) -> list[NDArray[np.uint8]]:
-        """A picture at each of these positions."""
+        """Take a picture at each of these positions."""
         planes = []
         for place in np.asarray(z, dtype=np.float64):
             self.move(float(place))
@@ -130,7 +130,7 @@ class SimulatedMicroscope:
 
 
 def draw_nuclei(side: int, rng: np.random.Generator) -> Gray:
-    """Bright bodies with grainy inside and sharp rims on a dark ground."""
+    """Bright bodies with a grainy interior and sharp edges on a dark background."""
     bodies = draw_blob(side, rng)
     grain = rng.standard_normal((side, side)).astype(np.float32)
     coarse = blur(grain, float(rng.uniform(2, 6)))
@@ -140,7 +140,7 @@ def draw_nuclei(side: int, rng: np.random.Generator) -> Gray:
 
 
 def draw_membranes(side: int, rng: np.random.Generator) -> Gray:
-    """Thin bright walls between cells: where a smooth random field crosses zero, a pixel or two wide."""
+    """Thin bright walls between cells, one or two pixels wide, at the zero crossings of a smooth random field."""
     field = blur(rng.standard_normal((side, side)).astype(np.float32), float(rng.uniform(5, 25)))
     slope = np.hypot(*np.gradient(field)) + 1e-6
     wall = np.exp(-0.5 * (field / slope / rng.uniform(0.4, 1.0)) ** 2)
@@ -149,7 +149,7 @@ def draw_membranes(side: int, rng: np.random.Generator) -> Gray:
 
 
 def draw_specimen(side: int, rng: np.random.Generator) -> Gray:
-    """Nuclei, membranes, filaments or two of these together, as fluorescence shows them."""
+    """Nuclei, membranes, filaments, or two of these together, as in a fluorescence picture."""
     kinds = (draw_nuclei, draw_membranes, draw_filaments)
     first = kinds[rng.integers(len(kinds))](side, rng)
     if rng.random() < 0.3:
@@ -158,7 +158,7 @@ def draw_specimen(side: int, rng: np.random.Generator) -> Gray:
 
 
 def add_haze(light: Gray, rng: np.random.Generator) -> Gray:
-    """Light of a specimen's other depths over its focal plane: another specimen, blurred beyond recognition."""
+    """Add the light of other depths to a focal plane: another specimen, strongly blurred."""
     haze = blur(draw_specimen(light.shape[0], rng), float(np.exp(rng.uniform(np.log(9), np.log(40)))), "disc")
     share = rng.uniform(0.1, 0.85)
     return np.asarray((1 - share) * light + share * haze, dtype=np.float32)

@@ -45,7 +45,7 @@ _GRID = 4
 
 
 def list_photos(folder: Path) -> list[Path]:
-    """All pictures in a folder, sorted by name; raise `FileError` where there are none."""
+    """All pictures in a folder, sorted by name; raise `FileError` if there are none."""
     if not folder.is_dir():
         raise FileError(f"photos: {folder} is not a folder")
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGE_SUFFIXES)
@@ -57,7 +57,7 @@ def list_photos(folder: Path) -> list[Path]:
 def load_gray(path: Path) -> Gray:
     """Read a picture as gray values (H, W) float32 in 0..255.
 
-    Of more than 8 bits the 0.1 and 99.9 percentiles become 0 and 255, and values beyond them are clipped.
+    For more than 8 bits, the 0.1 and 99.9 percentiles become 0 and 255, and values beyond them are clipped.
     """
     try:
         with open_pillow(path) as picture:
@@ -258,7 +258,7 @@ def blur_alone(patches: Gray, sigma: float) -> Gray:
 class IsolatedPatches(Dataset[tuple[Tensor, ...]]):
     """Batches by the paper's protocol: sharp patches filtered alone with sigma 0, 1, ... 19.
 
-    Same items as `ContextPatches`; no degradation but the rounding to 8 bits.
+    Same items as `ContextPatches`; the only degradation is rounding to 8 bits.
     """
 
     def __init__(self, photos: list[Path], *, batches: int, batch_size: int, seed: int) -> None:
@@ -275,7 +275,7 @@ class IsolatedPatches(Dataset[tuple[Tensor, ...]]):
         for level in np.unique(levels):
             chosen[levels == level] = blur_alone(chosen[levels == level], float(level))
         for turn in range(4):
-            # The blur is symmetric: turning afterwards equals turning before.
+            # The blur is symmetric, so rotating afterwards equals rotating before.
             some = rng.integers(4, size=self._size) == turn
             chosen[some] = np.rot90(chosen[some], turn, axes=(1, 2))
         return _as_item(chosen, levels.astype(np.float32))
@@ -290,7 +290,7 @@ class PatchSet:
 
 
 def held_out_patches(photos: list[Path], protocol: str, *, per_photo: int = 12, seed: int = 0) -> PatchSet:
-    """The same sharp patches of photographs at all 20 levels, filtered in context or alone.
+    """Sharp patches of photographs, each blurred to all 20 levels, in context or alone.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def held_out_patches(photos: list[Path], protocol: str, *, per_photo: int = 12, 
     per_photo : int
         Maximum number of patches from one photograph, so that none dominates.
     seed : int
-        Chooses the places.
+        Seed of the random choice of places.
     """
     if protocol not in PROTOCOLS:
         raise InputError("protocol", repr(protocol), " or ".join(PROTOCOLS))

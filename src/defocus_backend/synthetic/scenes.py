@@ -20,7 +20,7 @@ from defocus_backend.synthetic.degrade import add_noise, transfer
 _LAYERS_PER_SLICE = 4
 _MAX_LAYERS = 48
 _SAME_SURFACE = 1.0
-"""Depth steps up to so many slices between neighbours are a slope; larger ones are an edge that occludes."""
+"""A depth step between neighbours up to this, in slices, is a slope; a larger one is an occluding edge."""
 
 _PSFS = ("disc", "gaussian")
 
@@ -39,7 +39,7 @@ class FocalStack:
     sharp : (H, W) or (H, W, 3) uint8 array
         The photograph, sharp everywhere.
     blur_per_slice : float
-        Growth of sigma in pixels from one slice to the next.
+        Increase of sigma in pixels from one slice to the next.
     """
 
     slices: NDArray[np.uint8]
@@ -66,31 +66,31 @@ def focal_stack(
 ) -> FocalStack:
     """Render a focal stack from a sharp photograph and its depth.
 
-    The depth is cut into layers, each blurred with its own sigma together with its outline and laid over
-    the layers behind it (back to front), so that a blurred foreground spreads over a sharp background and
-    a sharp foreground has a clean edge in front of a blurred background. Behind an occluding edge the background is
-    continued with its nearest colours.
+    The depth is divided into layers. From back to front, each layer and its outline are blurred with its own sigma and
+    composited over the layers behind it. A blurred foreground therefore spreads over a sharp background, and a sharp
+    foreground has a clean edge in front of a blurred background. Behind an occluding edge, the background is extended
+    with its nearest colours.
 
     Parameters
     ----------
     photo : (H, W) or (H, W, 3) uint8 array_like
-        Sharp everywhere.
+        All-in-focus photograph.
     depth : (H, W) array_like
         Slice in which each pixel is in focus, with fractions; values outside 0 .. slices - 1 are never
         in focus. Small is near.
     slices : int
-        Number of slices, taken at 0, 1, ... slices - 1.
+        Number of slices, at the positions 0, 1, ... slices - 1.
     blur_per_slice : float
-        Sigma in pixels by which blur grows for each slice away from focus.
+        Increase of sigma in pixels per slice away from focus.
     noise : float
         Standard deviation of the Poisson-Gaussian noise at mid-gray, in gray values.
     psf : {"disc", "gaussian"}
         A lens disc or a Gaussian; a disc of radius R counts as sigma R / 2.
     occlusion : bool
-        Whether near layers hide far ones. False for a surface without steps: no part of it hides another one, but
-        the layers that it is cut into would, and what is blurred would be displaced towards the far side.
+        Whether near layers hide far ones. Use False for a surface without steps: no part of it hides another one, but
+        its layers would, and blurred parts would be displaced towards the far side.
     seed : int
-        Seeds the noise.
+        Seed of the noise.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def bump_depth(shape: tuple[int, int], slices: int) -> NDArray[np.float32]:
 
 
 def garage_scene(slices: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A sharp photograph (H, W, 3) that scikit-image has installed and its depth (H, W) in slices, by stereo.
+    """A sharp photograph (H, W, 3) that comes with scikit-image, and its depth (H, W) in slices, from stereo.
 
     Blur is linear in disparity for a thin lens, so disparity is the natural depth axis of a focal stack.
     """
@@ -198,7 +198,7 @@ def _layers(depth: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[np.intp]]
     """Depths of the layers, near first, and the layer of every pixel."""
     values: NDArray[Any] = np.unique(depth)
     if len(values) > _MAX_LAYERS:
-        # Layers at whole fractions of a slice: few different sigmas, so few transfer functions.
+        # Layers are at whole fractions of a slice, so that only few sigmas and transfer functions are needed.
         spacing = 1 / _LAYERS_PER_SLICE
         while (values[-1] - values[0]) / spacing > _MAX_LAYERS - 2:
             spacing *= 2

@@ -1,4 +1,4 @@
-"""Optical sections and widefield slices of one drawn specimen in three dimensions, with everything known of them."""
+"""Optical sections and widefield slices of a drawn three-dimensional specimen, with ground truth."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from defocus_backend.synthetic.degrade import Gray, blur
 
 @dataclass(frozen=True)
 class Specimen:
-    """A specimen under a microscope, sharp to the pixel.
+    """A specimen in a microscope, sharp to the pixel.
 
     Attributes
     ----------
     light : (N, H, W) float32 array
-        Light that each depth gives, gray values; 0 where there is nothing.
+        Light from each depth in gray values; 0 where there is none.
     """
 
     light: Gray
@@ -28,9 +28,9 @@ class Specimen:
         Parameters
         ----------
         core : float
-            Sigma in pixels of the point spread function across the axis.
+            Lateral sigma of the point spread function in pixels.
         axial : float
-            The same along the axis, in slices.
+            Axial sigma of the point spread function in slices.
         """
         along = ndimage.gaussian_filter1d(self.light, axial, axis=0, mode="constant")
         return np.stack([blur(plane, core) for plane in along])
@@ -43,7 +43,7 @@ class Specimen:
         core : float
             Sigma in pixels in focus.
         growth : float
-            Sigma in pixels that one slice of distance adds.
+            Increase of sigma in pixels per slice of distance.
         """
         count = len(self.light)
         slices = np.zeros_like(self.light)
@@ -54,7 +54,7 @@ class Specimen:
         return slices
 
     def empty(self, margin: float) -> np.ndarray:
-        """Where no depth has light within so many pixels, (H, W) bool."""
+        """Mask (H, W) of pixels without light at any depth within this distance in pixels."""
         return np.asarray(ndimage.distance_transform_edt(~(self.light > 0).any(axis=0)) > margin)
 
 
@@ -67,7 +67,7 @@ def draw_specimen_in_depth(
     threads: int = 4,
     spots: int = 30,
 ) -> Specimen:
-    """Nuclei with bright envelopes and grainy inside, threads and spots, at all depths; about half the field is empty.
+    """Draw nuclei with bright envelopes and a grainy interior, threads and spots at all depths, in half of the field.
 
     Parameters
     ----------
@@ -78,11 +78,11 @@ def draw_specimen_in_depth(
     rng : numpy.random.Generator
         Random numbers.
     nuclei, threads, spots : int
-        How many of each.
+        Number of each kind of object.
     """
     z, y, x = np.meshgrid(np.arange(count), np.arange(side), np.arange(side), indexing="ij", sparse=True)
     light = np.zeros((count, side, side), dtype=np.float32)
-    # The outermost slices hold nothing: there the light has gone.
+    # The outermost slices are empty, as they have no light.
     first, last = 0.2 * count, 0.8 * (count - 1)
     low, high = (0.08 * side, 0.55 * side) if rng.random() < 0.5 else (0.0, 0.6 * side)
     for _ in range(nuclei):

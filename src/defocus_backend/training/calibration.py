@@ -23,7 +23,7 @@ from defocus_backend.training.loss import WHOLE_LEVELS, soft_labels
 from defocus_backend.training.train import training_data
 
 _GRID = 8
-"""Stride in outputs at which a per-pixel network is sampled along both axes: neighbours are nearly equal."""
+"""Stride, in outputs along both axes, at which a per-pixel network is sampled, because neighbours are nearly equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,14 @@ class Verdicts:
     def whole_probabilities(self) -> Tensor:
         """Distribution over the paper's levels of 0 to 19 px (N, 20), so that networks can be compared.
 
-        What lies between two whole levels is shared between them, as `soft_labels` shares a true sigma.
+        Probability between two whole levels is divided between them, as `soft_labels` does for a true sigma.
         """
         return self.probabilities @ soft_labels(torch.tensor(self.levels)[:, None])
 
 
 @torch.inference_mode()
 def collect(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> Verdicts:
-    """Run a network over batches of (picture, sigma, trust) as made for training.
+    """Run a network over batches of (picture, sigma, trust) as used in training.
 
     Raises
     ------
@@ -112,9 +112,9 @@ def calibrate(network: nn.Module, photos: Path, params: TrainingParams, *, batch
     network : nn.Module
         In evaluation mode, on the CPU; its last layer is changed.
     photos : Path
-        Folder of its training photographs: a single number cannot overfit them.
+        Folder of its training photographs; a single parameter cannot overfit them.
     params : TrainingParams
-        Its recipe.
+        Training recipe of the network.
     batches : int
         Number of batches, from the first that was not trained on.
     """

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy and distances between distributions over the levels."""
+"""Training losses: cross-entropy and distances between distributions over the levels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHOLE_LEVELS = tuple(float(n) for n in range(LEVELS))
 
 
 _SHAPELESS = 0.75
-"""Sigma in px up to which the kind of lens cannot be seen."""
+"""Up to this sigma, in px, the kind of lens is not visible."""
 
 
 def soft_labels(sigma: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
@@ -45,8 +45,8 @@ def soft_labels(sigma: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor
 def ranked_score(found: Tensor, target: Tensor, levels: Sequence[float] = WHOLE_LEVELS) -> Tensor:
     """Ranked probability score (Epstein 1969): the summed squared differences of two cumulated distributions.
 
-    Like the cross-entropy it is least on average where `found` is the truth's own distribution, but a wrong
-    level costs by its distance.
+    Like the cross-entropy, its mean is smallest if `found` is the true distribution, but the cost of a wrong level
+    depends on its distance.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def ranked_score(found: Tensor, target: Tensor, levels: Sequence[float] = WHOLE_
     Returns
     -------
     (N, 1, ...) tensor
-        In pixels: the distance where both are certain.
+        Score in pixels; for two certain distributions, it is their distance.
     """
     centres = torch.tensor(levels, dtype=found.dtype, device=found.device)
     squares = (found - target).cumsum(1)[:, :-1].square()
@@ -75,7 +75,7 @@ def training_loss(
     expectation_weight: float = 0.0,
     ranked_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, accuracy of the likeliest level and error of the expectation, all weighted by trust.
+    """Loss, accuracy of the most likely level, and error of the expectation, all weighted by trust.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ def training_loss(
 
 
 class LensHead(nn.Module):
-    """Tells from a per-pixel network's features which kind of lens blurred a scene; used in training alone.
+    """Classifies the kind of lens that blurred a scene, from the features of a per-pixel network; only for training.
 
-    A disc and a Gaussian of the same variance differ in their fine detail. A network that is not asked for the kind
-    takes one for the other and reads a disc a tenth too large.
+    A disc and a Gaussian of the same variance differ in their fine detail. A network that is not trained to distinguish
+    them confuses them and overestimates the blur of a disc by 10 %.
 
     Parameters
     ----------
     channels : int
-        Of the features.
+        Number of channels of the features.
     kinds : int
         Number of kinds.
     """
@@ -123,13 +123,13 @@ class LensHead(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(channels, 32, 1), nn.ReLU(), nn.Conv2d(32, kinds, 1))
 
     def loss(self, features: Tensor, lens: Tensor, sigma: Tensor, trust: Tensor) -> Tensor:
-        """Cross-entropy of the kind, over trusted places with a blur that has a shape.
+        """Cross-entropy of the kind, over trusted pixels whose blur is large enough to have a visible shape.
 
         Parameters
         ----------
         features : (N, C, h, w) tensor
         lens : (N,) integer tensor
-            The kind, or -1 where it is none of them.
+            The kind, or -1 if it is none of them.
         sigma, trust : (N, 1, h, w) tensors
             In pixels, and 0 to 1.
         """

@@ -50,7 +50,7 @@ class StepReport:
 
 
 _EVERY = 2
-"""A per-pixel network learns from the places of every second row and column."""
+"""A per-pixel network is trained on the pixels of every second row and column."""
 
 
 def train(
@@ -74,19 +74,19 @@ def train(
     params : TrainingParams
         The recipe.
     run : Path
-        Folder for the checkpoint; made if absent.
+        Folder for the checkpoint, created if missing.
     resume : bool
-        Go on from the checkpoint in `run` if there is one; its recipe must be the same.
+        Continue from the checkpoint in `run`, if there is one; its recipe must be the same.
     device : torch.device or str
-        The forward pass runs in bfloat16 where `device.computes_bfloat16` says that this is faster.
+        Compute device. The forward pass uses bfloat16 if `device.computes_bfloat16` is True.
     workers : int
-        Processes that prepare data.
+        Number of processes that prepare data.
     checkpoint_seconds : float
         Longest time between two checkpoints.
     report : callable
         Called with a `StepReport` after every step.
     cancel : callable
-        Return True to stop; a checkpoint is written first.
+        Called after every step; it returns True to stop. A checkpoint is written first.
 
     Returns
     -------
@@ -133,7 +133,8 @@ def train(
         sigma, trust = sigma.to(device, non_blocking=True), trust.to(device, non_blocking=True)
         with torch.autocast(device.type, enabled=mixed, dtype=torch.bfloat16):
             if isinstance(model, PixelNet):
-                # Neighbours are alike: a quarter of the places, another one in each step, saves a third of the time.
+                # Neighbours are similar, so only a quarter of the pixels is used, a different one in each step. This
+                # saves a third of the time.
                 first_place = (step % _EVERY, step // _EVERY % _EVERY)
                 features = model.joint_features(pictures, _EVERY, first_place)
                 logits = model.classify(features)
@@ -151,8 +152,8 @@ def train(
         if lens_head:
             loss = loss + params.lens_weight * lens_head.loss(features.float(), lens[0].to(device), sigma, trust)
         if not torch.isfinite(loss):
-            # Nothing is saved: one such step makes every weight NaN, and the checkpoint on disk is still good.
-            raise DefocusError(f"the loss at step {step} is not finite: begin anew with a lower learning rate")
+            # Nothing is saved, because one such step makes every weight NaN, and the checkpoint on disk is still valid.
+            raise DefocusError(f"the loss at step {step} is not finite; start again with a lower learning rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -171,7 +172,7 @@ def train(
 
 
 def read_average(run: Path) -> tuple[nn.Module, int]:
-    """The averaged network of a run that was stopped, as it stands in its checkpoint, and the steps it has made.
+    """The averaged network in the checkpoint of a stopped run, and its number of steps.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def read_average(run: Path) -> tuple[nn.Module, int]:
     Raises
     ------
     FileError
-        If there is no checkpoint, or none that can be read.
+        If there is no readable checkpoint.
     """
     path = run / "checkpoint.pt"
     try:
@@ -202,11 +203,11 @@ def score(model: nn.Module, photos: Path, *, per_photo: int = 12) -> dict[str, S
     Raises
     ------
     InputError
-        For a per-pixel network: it needs surroundings that a 32x32 patch does not have, and its score
-        would say nothing of it. `defocus_backend.evaluation.benchmark` measures those on whole scenes.
+        For a per-pixel network: it needs a larger neighbourhood than a 32x32 patch, so its score would be meaningless.
+        `defocus_backend.evaluation.benchmark` measures such networks on whole scenes.
     """
     if isinstance(model, PixelNet):
-        raise InputError("network", "a per-pixel network", "one for windows; measure this one on whole scenes instead")
+        raise InputError("network", "a per-pixel network", "a window network; measure this one on whole scenes instead")
     paths = list_photos(photos)
     return {p: evaluate(model, held_out_patches(paths, p, per_photo=per_photo)) for p in PROTOCOLS}
 
@@ -221,7 +222,7 @@ def _initial(params: TrainingParams) -> nn.Module:
 
 
 def _lens_head(model: nn.Module, params: TrainingParams, device: torch.device) -> LensHead | None:
-    """The head for the kind of lens, where the recipe asks for it."""
+    """Head for the kind of lens, if the recipe uses it."""
     if not params.lens_weight:
         return None
     if not isinstance(model, PixelNet):
@@ -240,10 +241,10 @@ def training_data(photos: list[Path], params: TrainingParams) -> Dataset[tuple[T
 
 
 def _rate_of(steps: int) -> Callable[[int], float]:
-    """Share of the learning rate at every step: up, level, and down over the second half.
+    """Factor of the learning rate at every step: it rises, is constant, and falls over the second half.
 
-    Up to the fall it does not depend on the number of steps, so that a run can be prolonged or cut short
-    and still be repeated exactly by its final recipe.
+    Before the fall, it does not depend on the number of steps. A run can therefore be extended or shortened and still
+    be repeated exactly from its final recipe.
     """
     warm_up, fall = min(100, steps // 5), steps - _falling(steps)
 
@@ -261,12 +262,12 @@ def _falling(steps: int) -> int:
 
 
 def _at_places(labels: Tensor, first: tuple[int, int]) -> Tensor:
-    """Labels (N, 1, H, W) at the places of a per-pixel network's logits, from `first` on."""
+    """Labels (N, 1, H, W) at the positions of a per-pixel network's logits, starting at `first`."""
     return functional.avg_pool2d(labels, 2)[:, :, first[0] :: _EVERY, first[1] :: _EVERY]
 
 
 def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential average that starts short: the first weights and variances are far from any later ones."""
+    """Exponential average with a short window at the start, because the first weights differ from later ones."""
 
     def average(mean: Tensor, value: Tensor, seen: Tensor | int) -> Tensor:
         if not mean.is_floating_point():
@@ -290,7 +291,7 @@ class _RunningMeans:
 
 
 def _save(path: Path, state: dict[str, Any], params: TrainingParams, step: int) -> None:
-    """Write the checkpoint beside its target and rename it: a killed run leaves the previous one whole."""
+    """Write the checkpoint beside its target and rename it, so that a killed run leaves the previous one intact."""
     part = path.with_suffix(".part")
     torch.save({k: v.state_dict() for k, v in state.items()} | {"params": asdict(params), "step": step}, part)
     part.replace(path)
@@ -298,7 +299,8 @@ def _save(path: Path, state: dict[str, Any], params: TrainingParams, step: int) 
 
 def _restore(path: Path, state: dict[str, Any], params: TrainingParams) -> int:
     try:
-        # On the CPU first, from where each part goes to the device of this run, whichever wrote the file.
+        # Load on the CPU first; each part is then moved to the device of this run, which may differ from that of the
+        # file.
         stored = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise FileError(f"resume: {path} cannot be read ({type(error).__name__})") from error

@@ -65,15 +65,15 @@ def test_a_folder_that_no_batch_made_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "photo.jpg").write_text("mine")
     with Journal(tmp_path) as journal:
-        with pytest.raises(FileError, match="exists and is not a batch's"):
+        with pytest.raises(FileError, match="exists and was not written by a batch"):
             journal.check_target("a")
-        with pytest.raises(FileError, match="exists and is not a batch's"):
+        with pytest.raises(FileError, match="exists and was not written by a batch"):
             make(journal, "a", "one")
     assert (tmp_path / "a" / "photo.jpg").read_text() == "mine"
 
 
 def test_two_batches_do_not_share_a_folder(tmp_path: Path) -> None:
-    with Journal(tmp_path), pytest.raises(FileError, match="another batch writes there"), Journal(tmp_path):
+    with Journal(tmp_path), pytest.raises(FileError, match="another batch is writing there"), Journal(tmp_path):
         pass
     with Journal(tmp_path):
         pass

@@ -45,7 +45,7 @@ def test_half_precision_halves_the_file(tmp_path: Path) -> None:
 def test_truncated_file(random_weights: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "cut.safetensors"
     path.write_bytes(random_weights["blurnet"].read_bytes()[:-100])
-    with pytest.raises(WeightsError, match=r"damaged or no safetensors"):
+    with pytest.raises(WeightsError, match=r"damaged or not a safetensors"):
         load_network(path)
 
 
@@ -70,7 +70,7 @@ def test_wrong_contents(random_weights: dict[str, Path], tmp_path: Path, harm: s
     tensors[key] = torch.zeros(3) if harm == "shape" else tensors[key] * torch.nan
     path = tmp_path / "wrong.safetensors"
     save_file(tensors, path, metadata={"format": weights.FORMAT, "network": "blurnet"})
-    with pytest.raises(WeightsError, match="does not fit" if harm == "shape" else "not finite"):
+    with pytest.raises(WeightsError, match="does not match" if harm == "shape" else "not finite"):
         load_network(path)
 
 

@@ -237,7 +237,7 @@ def test_a_batch_notices_another_network(tmp_path: Path) -> None:
         (GRAY | {"multiple_of": 10**9}, "multiple_of is"),
         (GRAY | {"output": "none"}, "no output 'none'; expected in its sidecar output: y"),
         (GRAY | {"channels": "rgb"}, "1 channels .* expected 3 channels"),
-        ([1], "no JSON object"),
+        ([1], "not a JSON object"),
     ],
 )
 def test_a_wrong_sidecar_is_refused_by_its_key(tmp_path: Path, card: Any, message: str) -> None:
@@ -291,7 +291,7 @@ def test_weights_beside_the_model_are_read_and_nowhere_else(tmp_path: Path) -> N
     name = save(tmp_path / "in", graph(add, tensors=[tensor_outside("weights")]))
     assert map_with(name, np.zeros((4, 4))) == pytest.approx(2)
     for where in ("../secret", str(tmp_path / "secret"), "link", "", "absent"):
-        with pytest.raises(WeightsError, match="no file in its folder"):
+        with pytest.raises(WeightsError, match="not a file in its folder"):
             map_with(save(tmp_path / "in", graph(add, tensors=[tensor_outside(where)])), np.zeros((4, 4)))
     with pytest.raises(WeightsError, match="ends beyond weights"):
         map_with(save(tmp_path / "in", graph(add, tensors=[tensor_outside("weights", 400)])), np.zeros((4, 4)))
