@@ -174,7 +174,7 @@ def test_maps_are_float_and_keep_nan(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"sigma\.png"):
         write_map(tmp_path / "sigma.png", values)
     write_image(tmp_path / "gray.tif", pixels("uint8", 1))
-    with pytest.raises(FileError, match="no map"):
+    with pytest.raises(FileError, match="not a map"):
         read_map(tmp_path / "gray.tif")
 
 

@@ -70,7 +70,7 @@ class TestRefusals:
         given = ("--map", tmp_path / "mine.tif")
         refused(defocus("sharpen", picture, *given, weights=False), "mine.tif", "79x64", "80x64")
         refused(defocus("sharpen", picture, picture, *given, weights=False), "--map: got 2 pictures")
-        refused(defocus("shallow", picture, "--map", picture, weights=False), "no map")
+        refused(defocus("shallow", picture, "--map", picture, weights=False), "not a map")
         assert names(picture.parent) == {"photo.png"}
 
     @pytest.mark.parametrize(
