@@ -1,8 +1,8 @@
 """Alignment of focal stacks: accuracy on drifting frames, time and memory on files.
 
-python benchmarks/alignment.py                 a hundred frames whose motion is known, three sets
+python benchmarks/alignment.py                 three sets of a hundred frames with known motion
 python benchmarks/alignment.py --opencv        the same beside OpenCV's findTransformECC, pair by pair
-python benchmarks/alignment.py --files a.jpg b.jpg ...   time, memory, correlation and what is left, of a real stack
+python benchmarks/alignment.py --files a.jpg b.jpg ...   time, memory, correlation and remaining shift of a real stack
 
 Prints Markdown tables.
 """
@@ -61,7 +61,7 @@ def drifting_frames(
         turn = np.exp(size) * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = np.eye(3)
         matrix[:2, :2], matrix[:2, 2] = turn, middle + np.array([x, y]) - turn @ [middle, middle]
-        back = np.linalg.inv(matrix)[::-1, ::-1]  # rows first, as SciPy has them
+        back = np.linalg.inv(matrix)[::-1, ::-1]  # rows first, as in SciPy
         linear, shift = back[1:, 1:], back[1:, 0] + corner
         values = ndimage.affine_transform(seen, linear, shift, output_shape=(SIDE, SIDE), order=3, mode="nearest")
         frames.append(np.clip(np.rint(values + noise * rng.standard_normal(values.shape)), 0, 255).astype(np.uint8))
@@ -109,7 +109,7 @@ def synthetic(count: int, opencv: bool) -> None:
 
 
 def left_over(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Median over blocks of 128 px of the shift (x, y) that is left between two aligned gray frames."""
+    """Remaining shift (x, y) between two aligned gray frames, as the median over blocks of 128 px."""
     window = np.outer(np.hanning(128), np.hanning(128))
     sharp = [cv2.GaussianBlur(f, (0, 0), 1.5) - cv2.GaussianBlur(f, (0, 0), 6) for f in (before, after)]
     shifts = []

@@ -1,8 +1,8 @@
 """Throughput of `defocus batch` by jobs and threads: python benchmarks/batch.py [--stacks 6] [--side 384]
 
-Small generated stacks (nine slices, 8-bit RGB, in files) are fused by the command in every setting in turn, several
-rounds of it, so that a machine that does other things too is unfair to none. Prints a Markdown table; of the rounds
-the fastest counts. The processes' own start is in the times, as it is in a user's.
+Small generated stacks (nine slices, 8-bit RGB, in files) are fused by the command with every setting in turn, in
+several rounds, so that other load on the machine affects all settings equally. Prints a Markdown table with the fastest
+round of each. The times include the start of the processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from defocus_backend.io import write_image
 
 SLICES = 9
 SETTINGS = ((1, None), (1, 1), (2, None), (2, 1))
-"""Jobs, and threads of each (OMP_NUM_THREADS); None leaves it to the command."""
+"""Number of jobs, and threads of each (OMP_NUM_THREADS); None for the default of the command."""
 
 
 def write_stacks(folder: Path, count: int, side: int) -> None:

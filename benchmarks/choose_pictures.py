@@ -1,14 +1,14 @@
-"""Choose sharp, photographic pictures to train on out of folders full of pictures, such as unpacked packages.
+"""Choose sharp photographs for training from folders of pictures, such as unpacked packages.
 
     python benchmarks/choose_pictures.py FOLDER ... --out pictures [--most 28] [--skies]
 
-A picture is halved until it is at most 2400 px long and three quarters of its structure are sharp. It is kept, in
-gray, if at least half of that structure is sharp then, if it has structure on two fifths of its area and many gray
-values (drawings, icons and screenshots have not), and if no picture like it has been kept before. Wide parts of a
-photograph may be out of focus all the same: training trusts them less (`defocus_backend.synthetic.compositions`).
+A picture is halved until it is at most 2400 px long and three quarters of its structure are sharp. It is kept, in gray,
+if at least half of its structure is then sharp, if it has structure on two fifths of its area and many gray values
+(unlike drawings, icons and screenshots), and if no similar picture was kept before. Large parts of a photograph may
+still be out of focus; they have less weight in training (`defocus_backend.synthetic.compositions`).
 
-With --skies photographs with wide flat parts are kept too, and some drawings and screenshots with them, to be sorted
-out by hand. A network that has seen few sharp pictures with a sky calls the sky blurred.
+With --skies, photographs with large flat areas are also kept, together with some drawings and screenshots that must be
+removed by hand. A network that has seen few sharp pictures with a sky calls the sky blurred.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def shares(gray: np.ndarray) -> tuple[float, float, float]:
 
 
 def choose(path: Path, limits: Limits) -> np.ndarray | None:
-    """The picture as it would be trained on (H, W) uint8, or None."""
+    """The picture for training (H, W) uint8, or None if it is not suitable."""
     try:
         gray = load_gray(path)
     except FileError:

@@ -9,8 +9,9 @@ On rendered stacks and pictures whose truth is known, at noise of 0, 10, 20 and 
 - defocus: nuclei at known z under a simulated widefield microscope, another specimen than the one that calibrated it;
   the error of `ChannelCalibration.distance` at the median sigma of the picture.
 
-A standard error that holds has 68 % of the deviations within one and 95 % within two of it. "Ratio" is the robust size
-of the deviations over the stated error: above 1 the product is too sure, below 1 too cautious.
+If a standard error is right, 68 % of the deviations are within one and 95 % within two standard errors. "Ratio" is the
+robust size of the deviations divided by the stated error: above 1, the stated errors are too small; below 1, they are
+too large.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def defocus_errors(noise: float, side: int, stacks: int) -> Floats:
     planes = microscope(1, noise, side).stack(stack_z)
     try:
         channel = db.calibrate_defocus(planes, z=stack_z, device="cpu").channel()
-    except db.InputError:  # the noise leaves too little to calibrate by: nothing is stated
+    except db.InputError:  # too noisy for a calibration, so no error is stated
         return np.empty(0)
     estimator = db.quality.QualityEstimator(device="cpu")
     found = []

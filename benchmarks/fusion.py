@@ -1,4 +1,4 @@
-"""Fusion where the truth is known: python benchmarks/fusion.py PHOTOS [--stacks 6] [--pairs 6] [--side 256]
+"""Fusion on stacks with ground truth: python benchmarks/fusion.py PHOTOS [--stacks 6] [--pairs 6] [--side 256]
 
 PHOTOS is a folder of sharp photographs that no network was trained on. Stacks are those of `truth.py` beside this file
 (nine slices; tilted, bumpy and terraced ground, an object and thin bars before it, a part that is never in focus;
@@ -102,7 +102,7 @@ def middle(files: list[Path], number: int, side: int, *, gray: bool = True) -> G
 
 
 def auc(high: NDArray[Any], low: NDArray[Any]) -> float:
-    """Chance that a value of the first kind exceeds one of the second (area under the ROC curve)."""
+    """Probability that a value of the first kind exceeds one of the second (area under the ROC curve)."""
     from scipy.stats import rankdata
 
     order = rankdata(np.concatenate([high, low]))

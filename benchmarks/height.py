@@ -1,9 +1,9 @@
-"""Height where the depth is known: python benchmarks/height.py [--side 288] [--stacks 15]
+"""Height on stacks with a known depth: python benchmarks/height.py [--side 288] [--stacks 15]
 
 Stacks of nine slices rendered from photographs that scikit-image has installed: a tilted plane, a hill, steps, thin
 bars before wavy ground, and a plane with a side that is never in focus; each with noise of 0, 2 and 5 gray values, by
 a disc and a Gaussian in turn. Prints Markdown tables: errors of the height in slices (RMSE) by noise, at edges that
-occlude, over the stated standard error; and how well the least sigma tells what is never in focus.
+occlude, over the stated standard error; and how well the smallest sigma detects areas that are never in focus.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Height in slices with its standard error and the least sigma, where there are such."""
+    """Height in slices, with its standard error and the smallest sigma, if available."""
 
     height: NDArray[Any]
     error: NDArray[Any] | None = None
@@ -108,7 +108,7 @@ def known_stacks(count: int, side: int) -> Iterator[Known]:
 
 
 def estimates(stack: FocalStack, fast: bool) -> dict[str, Estimate]:
-    """What each way of judging makes of a stack; heights are NaN where `fuse` says that nothing is in focus."""
+    """Results of each method for a stack; heights are NaN where nothing is in focus according to `fuse`."""
     by_sigma, default = db.fuse(stack.slices, decision="sigma"), db.fuse(stack.slices)
     found = {
         "slice of the least sigma": Estimate(by_sigma.index),

@@ -1,7 +1,7 @@
 """Memory of the fusion against the number of slices: python benchmarks/memory.py [--side PX] [--large N]
 
-Every point is a process of its own that fuses a stack which is generated while it is read, slice by slice, so that
-nothing but the fusion is measured. Prints a Markdown table of peak resident memory and time.
+Every measurement is a separate process. It fuses a stack that is generated slice by slice while it is read, so that
+only the fusion is measured. Prints a Markdown table of peak resident memory and time.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def auc(low: list[float], high: list[float]) -> float:
 
 
 def starts(calibration: db.DefocusCalibration, side: int, count: int) -> dict[str, Any]:
-    """What autofocus makes of random starts on fields of their own."""
+    """Results of autofocus from random starts on different fields."""
     near = calibration.channel().depth_of_field / 2
     failed, refused, off, pictures = 0, [], [], []
     for seed in range(800, 800 + count):
@@ -130,7 +130,7 @@ def share(right: Any) -> float:
 
 
 def rms(values: list[float]) -> float:
-    """Root mean square of what is known."""
+    """Root mean square of the known values."""
     return round(float(np.sqrt(np.nanmean(np.square(values)))), 3)
 
 

@@ -1,4 +1,5 @@
-"""Does the least sigma lie where microscopes' stacks are sharpest? Tile by tile, beside the energy of fine detail.
+"""Is the slice with the smallest sigma also the sharpest slice of microscope stacks? Compared for each tile with the
+energy of fine detail.
 
     python benchmarks/microscopy.py FOLDER
 

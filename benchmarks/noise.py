@@ -1,4 +1,4 @@
-"""What does a defocus map say under noise, and of pictures that hold nothing but noise?
+"""Defocus maps of noisy pictures, and of pictures that contain only noise.
 
     python benchmarks/noise.py PHOTOS [--weights NAME] [--plot FILE.png] [--json FILE]
 

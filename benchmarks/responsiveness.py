@@ -1,9 +1,9 @@
 """How long the window is blocked while a stack fuses: python benchmarks/responsiveness.py (under xvfb where needed)
 
-A timer of 5 ms notes the gaps between its ticks in napari's event loop, first without work, then while 14 frames
-of five megapixels in colour are fused by the widget, then while the layers are made. On a machine that others use too,
-a gap also holds their time: the processor time that the window's own thread took within it is given beside it.
-`--instant` puts arrays of the same sizes in the place of the fusion, which leaves what the window itself has to do.
+A timer of 5 ms notes the gaps between its ticks in napari's event loop, first without work, then while 14 frames of
+five megapixels in colour are fused by the widget, then while the layers are made. On a shared machine, a gap also
+includes the time of other programs, so the processor time of the window's own thread is given as well. `--instant`
+replaces the fusion by arrays of the same sizes, so that only the work of the window remains.
 """
 
 from __future__ import annotations

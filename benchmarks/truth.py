@@ -1,7 +1,7 @@
-"""Focal stacks that hold every difficulty of fusion at once, with truth and with masks of where each lies.
+"""Focal stacks with all difficulties of fusion, with ground truth and a mask of each difficulty.
 
-One scene has tilted, bumpy and terraced ground, an object before it whose edge occludes, thin bars in front of both,
-and a hole through which something is seen that no slice has in focus.
+A scene has tilted, bumpy and terraced ground, an object in front of it with an occluding edge, thin bars in front of
+both, and a hole with a background that is never in focus.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BEYOND = 4.0
 
 @dataclass(frozen=True)
 class SceneWithTruth:
-    """A rendered focal stack and where its difficulties lie.
+    """A rendered focal stack with masks of its difficulties.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def scene_with_truth(
     blur_per_slice, noise, psf
         See `synthetic.scenes.focal_stack`.
     seed : int
-        Seeds the shapes and the noise.
+        Seed of the shapes and the noise.
 
     Returns
     -------

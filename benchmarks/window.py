@@ -1,4 +1,4 @@
-"""How long the window is blocked by what is not a run: python benchmarks/window.py (under xvfb where needed)
+"""How long the window is blocked by actions other than runs: python benchmarks/window.py (under xvfb where needed)
 
 Opens the widgets and a sample, then moves the sliders of the overlay, of sharpening and of shallow depth of field on a
 picture of five megapixels. A timer of 5 ms notes gaps in the event loop. A second thread looks every 5 ms what the

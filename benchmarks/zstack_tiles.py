@@ -2,14 +2,14 @@
 
     python benchmarks/zstack_tiles.py STACKS [--stack scorpion ...] [--out FOLDER]
 
-STACKS holds one folder a stack, one picture a slice in the order of their names. The median sigma of a tile
-is followed through the slices. A minimum is clear if sigma rises on both of its sides (or on one, at the end of the
-stack) by a quarter of the tile's range and by half a pixel. A tile with several such minima is not V-shaped, nor is
-one whose sigma changes by less than a pixel. Left out are tiles without texture above the noise in any slice, and
-those that no slice holds below `--sharp` pixels: what is never in focus has no minimum inside the stack.
+STACKS holds one folder a stack, one picture a slice in the order of their names. The median sigma of a tile is followed
+through the slices. A minimum is clear if sigma rises on both of its sides (or on one, at the end of the stack) by a
+quarter of the tile's range and by half a pixel. A tile with several such minima is not V-shaped, nor is one whose sigma
+changes by less than a pixel. Tiles without texture above the noise are left out. Tiles whose sigma is not below
+`--sharp` pixels in any slice are left out too, because a tile that is never in focus has no minimum inside the stack.
 
-Printed for all slices, and for those alone in which the median confidence of the tile is at least `--confidence`: a
-tile that is blurred away in a slice has no texture there, and its sigma is a guess which the map says not to trust.
+The result is printed for all slices, and for the slices in which the median confidence of the tile is at least
+`--confidence`. A strongly blurred tile has no texture, and the map marks its sigma as unreliable.
 """
 
 from __future__ import annotations

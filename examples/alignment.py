@@ -1,7 +1,7 @@
 """Align the frames of a handheld series.
 
-Each frame is shifted and a little larger than the one before, as focusing does. Alignment finds the transforms;
-the fused image is sharp only with them.
+Each frame is shifted and slightly larger than the previous one, as happens when focusing. Alignment estimates the
+transforms; without them, the fused image is not sharp.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Render a stack, move its frames, align, fuse with and without, draw."""
+    """Render a stack, move its frames, fuse them with and without alignment, and draw the results."""
     photo = data.brick()[:320, :320]
     scene = scenes.focal_stack(photo, scenes.tilted_depth(photo.shape, 5), slices=5, noise=1.0)
     moved = [

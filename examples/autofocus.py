@@ -1,7 +1,8 @@
 """Focus in three pictures.
 
-A calibrated sigma gives the distance to the focus from one picture, its side from a second; a third confirms. `snap`
-and `move` are any camera's and stage's; here they are a simulated microscope's, whose specimen lies 14 um away.
+With a calibrated sigma, one picture gives the distance to the focus, a second one gives the side, and a third one
+confirms the position. `snap` and `move` can be functions of any camera and stage; here they are those of a simulated
+microscope with a specimen at a distance of 14 um.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Calibrate on one field, focus on another, draw the pictures that it took."""
+    """Calibrate on one field, focus on another, and draw the pictures."""
     z = np.arange(-54.0, 55.0, 6.0)
     known = SimulatedMicroscope(draw_nuclei(192, np.random.default_rng(1)))
     calibration = db.calibrate_defocus(known.stack(z), z=z)

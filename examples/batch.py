@@ -1,6 +1,7 @@
 """Many stacks in two processes.
 
-Three rendered stacks are fused at once. Each result comes as soon as it is ready, and is compared with its truth.
+Three rendered stacks are fused at once. Each result is returned as soon as it is ready, and is compared with the ground
+truth.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from defocus_backend.synthetic import scenes
 
 
 def main(jobs: int = 2) -> None:
-    """Render, fuse, print one line a stack."""
+    """Render and fuse the stacks, and print one line per stack."""
     rng = np.random.default_rng(0)
     photo = np.kron(rng.uniform(0, 255, (24, 30)), np.ones((4, 4))).astype(np.uint8)
     depths = {

@@ -1,7 +1,7 @@
 """Defocus in micrometres from one picture.
 
-A stack of nuclei with known z calibrates sigma. Then single pictures of other nuclei say how far they are from focus,
-with an error bar. The microscope is simulated: a 10x/0.3 objective.
+Sigma is calibrated with a stack of nuclei at known z. The distance from focus of other nuclei is then measured from
+single pictures, with an error bar. The microscope, with a 10x/0.3 objective, is simulated.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ PIXEL = 0.65
 
 
 def nuclei(seed: int) -> SimulatedMicroscope:
-    """Another field of the same kind for every seed."""
+    """Simulate a field of nuclei, a different one for each seed."""
     return SimulatedMicroscope(draw_nuclei(192, np.random.default_rng(seed)), pixel_size=PIXEL, seed=seed)
 
 
 def main(out: Path = OUT) -> None:
-    """Calibrate, measure other fields, compare with the true distance, draw."""
+    """Calibrate, measure other fields, compare with the true distance, and draw the results."""
     z = np.arange(-40.0, 41.0, 8.0)
     calibration = db.calibrate_defocus(nuclei(1).stack(z), z=z, pixel_size=PIXEL)
     one = calibration.channel()

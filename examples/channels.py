@@ -1,7 +1,7 @@
 """Several channels and times, focus from one channel.
 
 A time series of z-stacks with two channels. Focus is estimated in the first channel, which has structure everywhere.
-Both channels take the same slices, so that they stay registered.
+The same slices are used for both channels, so that they stay registered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Render two times, two channels and five slices, fuse, draw."""
+    """Render two times, two channels and five slices, fuse them, and draw the results."""
     structure, sparse = data.gravel()[:192, :192], data.cell()[200:392, 150:342]
     depths = [scenes.bump_depth(structure.shape, 5), scenes.tilted_depth(structure.shape, 5)]
     times = [

@@ -1,4 +1,4 @@
-"""Where a map is confident, and where it cannot know.
+"""Where a map is confident, and where the image is uninformative.
 
 The right half is blurred by 4 px, and two squares are filled evenly. A filled area looks the same in focus and out of
 focus: inside it the confidence is 0 and sigma is filled in from the surroundings. Its outline is informative again.
@@ -19,7 +19,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Fill two squares of a half blurred photograph, estimate, draw."""
+    """Fill two squares of a half-blurred photograph, estimate the blur, and draw the results."""
     photo = data.gravel()[:288, :288].astype(float)
     photo[:, 144:] = gaussian_filter(photo, 4)[:, 144:]
     squares = {"gray": (slice(100, 190), slice(20, 110)), "white": (slice(100, 190), slice(180, 270))}

@@ -19,7 +19,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Blur, estimate, draw."""
+    """Blur a photograph, estimate the blur, and draw the results."""
     sharp = data.chelsea()[:288, 60:380]
     truth = np.broadcast_to(np.linspace(0, 8, sharp.shape[1]), sharp.shape[:2])
     blurred = [gaussian_filter(sharp.astype(float), (s, s, 0)) if s else sharp for s in range(9)]

@@ -1,7 +1,8 @@
-"""All in focus from a focal stack.
+"""An all-in-focus image from a focal stack.
 
-Nine slices of a table that recedes, each in focus elsewhere. The decision map says which slice is the sharpest at every
-pixel; the fused image takes its detail from there. It is compared with the sharp photograph behind the slices.
+Nine slices of a receding table, each focused at another distance. The decision map is the number of the sharpest slice
+at every pixel, from which the fused image takes its detail. The fused image is compared with the sharp photograph from
+which the slices were rendered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Render, fuse, draw."""
+    """Render a stack, fuse it, and draw the results."""
     photo = data.coffee()[::1, 150:][:320, :320]
     scene = scenes.focal_stack(photo, scenes.tilted_depth(photo.shape[:2], 9), slices=9, noise=1.0)
 

@@ -1,6 +1,7 @@
 """Height in micrometres with error bars.
 
-A z-stack of a bump, 0.5 um between slices. The height lies between the slices, and every height has a standard error.
+A z-stack of a bump, with 0.5 um between slices. The height is interpolated between slices and has a standard error at
+every pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ STEP = 0.5
 
 
 def main(out: Path = OUT) -> None:
-    """Render, fuse, compare the height with the true one, draw."""
+    """Render a stack, fuse it, compare the height with the true height, and draw the results."""
     photo = data.gravel()[:256, :256]
     scene = scenes.focal_stack(photo, scenes.bump_depth(photo.shape, 9), slices=9, noise=2.0, psf="gaussian")
 

@@ -1,8 +1,9 @@
-"""A network of others as a map method.
+"""A network from another source as a map method.
 
-A network that was trained elsewhere is exported to ONNX and named like any map method. The one here is written by hand
-in place of a trained one: two band-pass filters, whose energies it compares. Its sidecar says that it has no unit, so
-that its map is an order: larger is more blurred. What it lacks is seen where the photograph is flat.
+A network that was trained elsewhere can be exported to ONNX and used like any map method. Instead of a trained network,
+this example writes one by hand: it compares the energies of two band-pass filters. Its sidecar states that the map has
+no unit, so that only its order is meaningful: larger is more blurred. Its weakness is visible where the photograph is
+flat.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ OUT = Path(__file__).parent / "output"
 
 
 def kernel(sigma: float, side: int = 49) -> np.ndarray:
-    """A Gaussian of unit sum."""
+    """Gaussian kernel with a sum of 1."""
     impulse = np.zeros((side, side))
     impulse[side // 2, side // 2] = 1
     return gaussian_filter(impulse, sigma)
 
 
 def write_network(path: Path) -> None:
-    """Log ratio of the energies of coarse and fine detail, as a network with its sidecar."""
+    """Write a network for the log ratio of the energies of coarse and fine detail, and its sidecar."""
     bands = np.stack([kernel(1.5) - kernel(3), kernel(4) - kernel(8)])[:, None]
     tensors = {"bands": bands, "window": np.stack([kernel(8)] * 2)[:, None], "signs": np.array([[[[-1.0]], [[1.0]]]])}
     tensors["floor"] = np.array([1e-7])
@@ -56,7 +57,7 @@ def write_network(path: Path) -> None:
 
 
 def main(out: Path = OUT) -> None:
-    """Write the network, blur a photograph from left to right, map it by the network and by ours."""
+    """Write the network, blur a photograph from left to right, and map it with this network and with ours."""
     sharp = data.camera()[100:356, :384].astype(float)
     truth = np.broadcast_to(np.linspace(0, 8, sharp.shape[1]), sharp.shape)
     levels = np.round(truth).astype(int)

@@ -1,7 +1,7 @@
 """Focus of many pictures as a table.
 
-A folder of fields at several distances from focus, one of them empty, becomes a table with a verdict for each and an
-HTML report from worst to best. It is what `defocus qc FOLDER --out focus.csv` does.
+A folder of fields at several distances from focus, one of them empty, is measured. The result is a table with a verdict
+for each field, and an HTML report ordered from worst to best, as with `defocus qc FOLDER --out focus.csv`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Write the pictures, measure them, draw them in the order of the table."""
+    """Write the pictures, measure them, and draw them in the order of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, z in enumerate((0.0, 6.0, 14.0, 30.0)):

@@ -1,7 +1,7 @@
 """A shallower depth of field.
 
-What is slightly out of focus is blurred further, with the disc of a lens, as if the aperture had been wider. What is in
-focus stays untouched.
+Areas that are slightly out of focus are blurred more, with the disc of a lens, as if the aperture had been wider. Areas
+in focus are not changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Render a photograph that is soft behind, blur it further, draw."""
+    """Render a photograph with a soft background, blur it more, and draw the results."""
     sharp = data.astronaut()[:320, 60:380]
     scene = scenes.focal_stack(sharp, scenes.tilted_depth(sharp.shape[:2], 5), slices=5)
     photo = scene.slices[1]

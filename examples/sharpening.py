@@ -1,7 +1,8 @@
 """Sharpen only what is slightly soft.
 
-Unsharp masking amplifies everything, also noise in a blurred background and edges that are sharp already. Adaptive
-sharpening takes its gain from the defocus map: much where sigma is small but not zero, none elsewhere.
+Unsharp masking amplifies everything, including noise in a blurred background and edges that are already sharp. In
+adaptive sharpening, the gain depends on the defocus map: it is high where sigma is small but not zero, and zero
+elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ OUT = Path(__file__).parent / "output"
 
 
 def main(out: Path = OUT) -> None:
-    """Render a photograph with a shallow depth of field, sharpen it, draw."""
+    """Render a photograph with a shallow depth of field, sharpen it, and draw the results."""
     sharp = data.astronaut()[:320, 60:380]
     scene = scenes.focal_stack(sharp, scenes.tilted_depth(sharp.shape[:2], 9), slices=9, noise=2.0)
     photo = scene.slices[3]

@@ -1,6 +1,6 @@
-"""What a height map is good for: roughness, a profile, another focus, a view from the side.
+"""Uses of a height map: roughness, a profile, another focus, a view from the side.
 
-A stack of a wavy, tilted surface is rendered and fused, and its roughness compared with that of the true surface.
+A stack of a wavy, tilted surface is rendered and fused. Its roughness is compared with that of the true surface.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from defocus_backend.synthetic.scenes import focal_stack
 
 OUT = Path(__file__).parent / "output"
 STEP, PIXEL = 0.5, 0.2
-"""Micrometres from slice to slice and from pixel to pixel."""
+"""Distance between slices and between pixels, in micrometres."""
 
 
 def main(out: Path = OUT) -> None:
-    """Render, fuse, measure, refocus, draw."""
+    """Render a stack, fuse it, measure its roughness, refocus it, and draw the results."""
     photo = data.gravel()[:224, :224]
     y, x = np.mgrid[:224, :224]
     depth = 4 + 1.6 * np.sin(2 * np.pi * x / 90) + (y - 112) / 112

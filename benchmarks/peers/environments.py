@@ -1,4 +1,4 @@
-"""An environment of its own for every peer, outside the repository, built once and found again."""
+"""A separate environment for every peer, outside the repository, which is built once and reused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READY = "ready"
 
 
 class Unavailable(Exception):
-    """A peer cannot be had; the message says why."""
+    """A peer is not available; the message states the reason."""
 
 
 @dataclass(frozen=True)

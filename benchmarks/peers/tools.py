@@ -1,4 +1,4 @@
-"""What is run: every peer and ours, each as the command that its user would type, without alignment."""
+"""The compared tools: every peer and ours, each with the command that a user would type, without alignment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_TO_BE_HAD = {
     "Fiji: EDF, Stack Focuser, LocalZProjector": "plugins of Fiji's own update sites; Debian has ImageJ without them",
     "Helicon Focus, Zerene Stacker": "commercial, closed",
 }
-"""Peers that no package index has, and why."""
+"""Peers that are not in a package index, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run took, and its results, which are None where it failed."""
+    """Time and memory of a run, and its results, which are None if it failed."""
 
     seconds: float
     processor: float

@@ -57,8 +57,8 @@ class TrainingParams(Params):
     )
     lens_weight: float = option(
         0.0,
-        "Weight of telling Gaussian, disc and mixed blurs apart, a second task on which per-pixel networks learn, "
-        "relative to the cross-entropy.",
+        "Weight of a second task of per-pixel networks, relative to the cross-entropy: to classify the blur as "
+        "Gaussian, disc or mixed.",
         low=0.0,
     )
     weight_decay: float = option(1e-4, "Weight decay of the optimiser.", low=0.0)
