@@ -67,6 +67,13 @@ class _Command(SectionCommand):
     help="Train each of them first for this processor time; earlier runs are resumed.",
 )
 @option(
+    "--train-patches",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    section="Data",
+    help="End the training of a network earlier, after so many patches.",
+)
+@option(
     "--leaderboard",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -95,6 +102,7 @@ def main(
     pictures: str,
     networks: Path | None,
     train_minutes: float,
+    train_patches: int | None,
     leaderboard: Path | None,
     only: tuple[str, ...],
     out: Path,
@@ -110,7 +118,12 @@ def main(
     """
     keep_freed_memory()
     inputs = Inputs(
-        data=data, pictures=pictures, networks=networks, train_seconds=60 * train_minutes, leaderboard=leaderboard
+        data=data,
+        pictures=pictures,
+        networks=networks,
+        train_seconds=60 * train_minutes,
+        train_patches=train_patches,
+        leaderboard=leaderboard,
     )
     started, done = time.perf_counter(), []
     with _progress(quiet) as progress, stop_on_interrupt() as stopped:

@@ -58,6 +58,8 @@ class Inputs:
         Folder of the networks trained for Table 2.
     train_seconds : float
         Processor time in seconds for which each of them is trained first; 0 trains none.
+    train_patches : int or None
+        Patches after which the training of a network ends earlier.
     leaderboard : Path or None
         Scores of other methods on the Lytro pairs, JSON: method -> pair -> metric -> value.
     """
@@ -66,6 +68,7 @@ class Inputs:
     pictures: str = "skimage"
     networks: Path | None = None
     train_seconds: float = 0.0
+    train_patches: int | None = None
     leaderboard: Path | None = None
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from defocus_backend.classifier.weights import ModelCard, load_network, load_tra
 from defocus_backend.errors import FileError, InputError
 from defocus_backend.evaluation.patch_scores import evaluate
 from defocus_backend.synthetic.patches import PROTOCOLS, PatchSet, held_out_patches
+from paper.inputs import Inputs
 from paper.recipe import PAPER, Trained, read_trained, train_for
 from paper.result import Cell, Context, Item, ItemResult, Table
 
@@ -125,17 +126,24 @@ def _train_all(context: Context) -> None:
     for name in TRAINED:
         context.check()
         weights = folder / f"{name}.safetensors"
-        if weights.is_file() and read_trained(weights).seconds >= context.inputs.train_seconds:
+        if weights.is_file() and _trained_enough(read_trained(weights), context.inputs):
             continue
         train_for(
             name,
             photos,
             folder,
             seconds=context.inputs.train_seconds,
+            patches=context.inputs.train_patches,
             device=context.device,
             progress=context.progress,
             cancel=context.cancel,
         )
+
+
+def _trained_enough(made: Trained, inputs: Inputs) -> bool:
+    """Whether a network has used up its time or seen its patches."""
+    seen = made.steps * PAPER.batch_size
+    return made.seconds >= inputs.train_seconds or (inputs.train_patches is not None and seen >= inputs.train_patches)
 
 
 def _origin(name: str, card: ModelCard) -> str:

@@ -34,6 +34,10 @@ PAPER = TrainingParams(
 More steps than any run reaches: the clock ends it before the rate falls, as the paper's rate never does.
 """
 
+_SECONDS = "seconds.json"
+_NOTE_EVERY = 30.0
+"""Processor time after which it is written to `_SECONDS`, so that a killed run does not start its budget again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -76,11 +80,15 @@ def train_for(
     folder: Path,
     *,
     seconds: float,
+    patches: int | None = None,
     device: torch.device | str = "cpu",
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Trained:
-    """Train a network by the paper's recipe until its time is up.
+    """Train a network by the paper's recipe until its time is up, or it has seen enough patches.
+
+    The forward pass runs in bfloat16 where the processor has units for it. A run that was killed goes on from its last
+    checkpoint, with the time that it had spent.
 
     Parameters
     ----------
@@ -93,6 +101,8 @@ def train_for(
         more seconds goes on.
     seconds : float
         Processor time in all, that of earlier calls included.
+    patches : int or None
+        Patches in all, each batch of 128 counted; None for no limit.
     device : torch.device or str
     progress : callable or None
         Called with seconds done and seconds in all.
@@ -108,42 +118,51 @@ def train_for(
     params = replace(PAPER, network=name)
     before = _seconds_so_far(run)
     last, watch, up = StepReport(0, math.nan, math.nan, math.nan), _Stopwatch(device), False
+    noted = before
+
+    def note() -> None:
+        nonlocal noted
+        noted = before + watch.seconds
+        write_whole(run / _SECONDS, json.dumps(noted).encode())
 
     def report(step: StepReport) -> None:
         nonlocal last, watch
         if not last.step:
             watch = _Stopwatch(device)  # the time to read the photographs does not count
         last = step
+        if before + watch.seconds - noted > _NOTE_EVERY:
+            note()
         if progress is not None:
             progress(min(round(before + watch.seconds), round(seconds)), round(seconds), f"s of {name}")
 
     def stop() -> bool:
         nonlocal up
         up = before + watch.seconds >= seconds
+        up |= patches is not None and last.step * params.batch_size >= patches
         return up or (cancel is not None and cancel())
 
     try:
         train(photos, params, run, resume=True, device=device, workers=0, report=report, cancel=stop)
     except Cancelled:
-        write_whole(run / "seconds.json", json.dumps(before + watch.seconds).encode())
+        note()
         if not up:
             raise
     model, steps = read_average(run)
-    patches = len(sharp_patches(list_photos(photos)))
+    sharp = len(sharp_patches(list_photos(photos)))
     made = Trained(
         steps=steps,
-        epochs=round(steps * params.batch_size / (patches * LEVELS), 2),
+        epochs=round(steps * params.batch_size / (sharp * LEVELS), 2),
         seconds=round(before + watch.seconds, 1),
         loss=round(last.loss, 4),
         accuracy=round(last.accuracy, 4),
     )
-    save_network(model, folder / f"{name}.safetensors", _card(params, photos, patches, made))
+    save_network(model, folder / f"{name}.safetensors", _card(params, photos, sharp, made))
     return made
 
 
 def _seconds_so_far(run: Path) -> float:
     try:
-        return float(json.loads((run / "seconds.json").read_text(encoding="utf-8")))
+        return float(json.loads((run / _SECONDS).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return 0.0
 

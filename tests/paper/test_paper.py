@@ -121,6 +121,30 @@ def test_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
         recipe.read_trained(tmp_path / "other.safetensors")
 
 
+def test_training_ends_after_a_number_of_patches(data: Path, tmp_path: Path) -> None:
+    made = recipe.train_for("blurnet", data / "photos" / "train", tmp_path, seconds=600, patches=3 * 128)
+    assert made.steps == 3
+    again = recipe.train_for("blurnet", data / "photos" / "train", tmp_path, seconds=600, patches=5 * 128)
+    assert again.steps == 5
+    inputs = Inputs(train_seconds=600, train_patches=5 * 128)
+    assert networks._trained_enough(again, inputs)
+    assert not networks._trained_enough(made, inputs)
+
+
+def test_a_killed_run_knows_the_time_it_had_spent(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "_NOTE_EVERY", 0.0)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        recipe.train_for("blurnet", data / "photos" / "train", tmp_path, seconds=600, progress=kill)
+    assert recipe._seconds_so_far(tmp_path / "blurnet-run") > 0
+
+
 def test_the_recipe_is_the_printed_one() -> None:
     p = recipe.PAPER
     assert (p.protocol, p.batch_size, p.learning_rate, p.expectation_weight) == ("isolated", 128, 1e-3, 0.0)
