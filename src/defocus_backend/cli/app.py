@@ -28,7 +28,7 @@ _INTERRUPTED = "interrupted; nothing was written"
 _COMMANDS = {
     "map": ("pictures", "Estimate the blur of every pixel, as a sigma in pixels."),
     "sharpen": ("pictures", "Sharpen only the areas that are slightly soft."),
-    "shallow": ("pictures", "Blur areas that are out of focus even more."),
+    "shallow": ("pictures", "Increase the blur of areas that are out of focus."),
     "fuse": ("stacks", "Fuse a focal stack into one all-in-focus picture."),
     "info": ("info", "Show what image files contain and how fuse would read them."),
     "batch": ("batch", "Run one of these commands on many stacks or pictures, and write a report."),
@@ -129,5 +129,5 @@ def main() -> None:
     \b
     defocus map photo.jpg                 writes photo_sigma.tif, photo_sigma.png
     defocus fuse stack/*.jpg --out made   writes made/stack_fused.jpg and its maps
-    defocus COMMAND --help                options of a command, with unit and default
+    defocus COMMAND --help                options of a command; --help-all lists all of them
     """

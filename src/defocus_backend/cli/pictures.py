@@ -50,7 +50,7 @@ def sharpen_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **optio
 @params_options(ShallowFiles)
 @show_options
 def shallow_command(files: tuple[Path, ...], quiet: bool, as_json: bool, **options: Any) -> None:
-    """Make the depth of field shallower: blur areas that are out of focus even more.
+    """Make the depth of field shallower: increase the blur of areas that are out of focus.
 
     For each FILE, writes NAME_shallow, NAME_weights (1 where the picture stays sharp, 0 where it is blurred,
     .tif and .png) and NAME_sigma (the defocus map, .tif and .png, unless --map is given).

@@ -16,12 +16,12 @@ def disc_kernel(radius: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
     Parameters
     ----------
     radius : float
-        In pixels; its variance is that of a Gaussian with sigma = radius / 2.
+        Radius in pixels. The variance of the disc is that of a Gaussian with sigma = radius / 2.
 
     Returns
     -------
     (K, K) tensor
-        K = 2 ceil(radius) + 1, sum 1.
+        Kernel with a sum of 1; K = 2 ceil(radius) + 1.
     """
     if not radius > 0:
         raise InputError("radius", repr(radius), "more than 0 pixels")

@@ -182,7 +182,7 @@ class TiffPlanes:
                 return self._read(self._tiff, number)
         except DefocusError:
             raise
-        except Exception as error:  # damaged files raise whatever their damage leads to
+        except Exception as error:  # damaged files can raise any exception
             raise unreadable(self.path, error) from error
 
     def _read(self, tiff: TiffFile, number: int) -> NDArray[Any]:

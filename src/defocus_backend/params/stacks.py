@@ -132,7 +132,8 @@ class FusionParams(InputParams, RunParams):
     )
     keep_slices: bool = option(
         False,
-        "Also return the maps of sigma, decision and weight of every slice. Memory grows with the number of slices.",
+        "Also return or write the maps of sigma, decision and weight of every slice. Memory grows with the number of "
+        "slices.",
         heading="Output",
     )
     map_settings: SliceMapParams = group(SliceMapParams)

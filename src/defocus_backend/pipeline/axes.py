@@ -55,7 +55,7 @@ def fuse_axes(path: Path, settings: FuseFiles, relief: ReliefPlan, listener: Lis
         facts: list[dict[str, Any]] = []
         for image, part, alone in _images(path, chosen):
             if not alone and not is_stack(image):
-                run.tell(f"{path.name} {image.scene}: left out, because {_shape(image)} is no focal stack")
+                run.tell(f"{path.name} {image.scene}: left out, because {_shape(image)} is not a focal stack")
                 continue
             plan = _plan(image, chosen)
             said = describe_plan(image, plan)

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 RANGE_SLICES = 9
 """Most slices from which the value range is found."""
 _SAMPLE_SLICES = 3
-"""Most slices of which some rows are kept, unless more fit in memory; they are among those of the value range."""
+"""Number of slices of which some rows are stored, unless more fit in memory; they are among those of the value
+range."""
 _SAMPLE_PIXELS = 1 << 19
-"""About how many pixels of each: a median of so many is settled."""
+"""Approximate number of stored pixels per slice, which is enough for a reliable median."""
 SAMPLE_ROWS = 32
-"""Rows of the strips in which they are kept: detail of cells of several pixels shows in them too."""
+"""Number of rows of the stored strips, so that they also show the detail of cells of several pixels."""
 _KEPT_BYTES = 64 << 20
-"""Most memory for whole slices, which the first reading then takes from here."""
+"""Largest memory for whole slices, which the first pass then reads from this cache, in bytes."""
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most so many numbers below `count`, evenly spread, both ends included."""
+    """At most `most` evenly spaced numbers below `count`, including both ends."""
     return [int(n) for n in np.unique(np.linspace(0, count - 1, most).round())]
 
 

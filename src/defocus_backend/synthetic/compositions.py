@@ -31,7 +31,7 @@ from defocus_backend.synthetic.patches import MAX_SIGMA, load_gray, shrink, text
 
 KINDS = ("uniform", "ramp", "step", "layered")
 LENSES = ("gaussian", "disc", "mixed")
-"""Point spread functions that a per-pixel network learns to tell apart, see `degrade.transfer`."""
+"""Point spread functions that a per-pixel network learns to distinguish, see `degrade.transfer`."""
 
 _BORDER = 32
 _TONE = 2.2
@@ -182,8 +182,8 @@ def compose(
     degradation : Degradation
         Applied after the blur.
     kind, psf, sigmas : optional
-        One of `KINDS`; one of `degrade.transfer`; sigma of the front and the back layer (for a
-        uniform scene the first). Drawn where not given.
+        Kind in `KINDS`; point spread function of `degrade.transfer`; sigma of the front and of the back layer (the
+        first for a uniform scene). Values that are not given are drawn at random.
 
     Returns
     -------

@@ -85,7 +85,7 @@ def training_loss(
     levels : sequence of L floats
         Sigma of each level in pixels.
     expectation_weight, ranked_weight : float
-        As in `defocus_backend.training.train.TrainingParams`.
+        See `defocus_backend.params.TrainingParams`.
     """
     logits = logits.reshape(*logits.shape[:2], *(logits.shape[2:] or (1, 1)))
     sigma, trust = (functional.adaptive_avg_pool2d(t, (logits.shape[2], logits.shape[3])) for t in (sigma, trust))
