@@ -94,8 +94,25 @@ class CellGrid:
         """
         if self.subsample == 1:
             return cells[..., start:stop, :]
+        side, (rows, columns) = self.subsample, self.shape
+        first, last = max(0, start // side - 1), min(rows, (stop - 1) // side + 2)
+        some = cells[..., first:last, :].reshape(1, -1, last - first, columns)
+        out = functional.interpolate(some, scale_factor=side, mode="bilinear", align_corners=False)
+        out = out[..., start - first * side : stop - first * side, : self.width]
+        out = out.reshape(*cells.shape[:-2], stop - start, self.width).contiguous()
+        # Beyond the centres of the last whole cells, where the last ones are narrower.
+        if self.height % side and rows > 1 and stop > (top := (rows - 2) * side + side // 2):
+            top = max(top, start)
+            out[..., top - start :, :] = self._between(cells, top, stop, 0)
+        if self.width % side and columns > 1:
+            left = (columns - 2) * side + side // 2
+            out[..., left:] = self._between(cells, start, stop, left)
+        return out
+
+    def _between(self, cells: Tensor, start: int, stop: int, left: int) -> Tensor:
+        """`interpolate` from column `left` on, for cells of any size."""
         y0, y1, ty = self._neighbours(self.height, start, stop, cells)
-        x0, x1, tx = self._neighbours(self.width, 0, self.width, cells)
+        x0, x1, tx = self._neighbours(self.width, left, self.width, cells)
         first = int(y0[0])
         # Along x on the few rows of cells first, then along y: only the second pass has full size.
         some = cells[..., first : int(y1[-1]) + 1, :]

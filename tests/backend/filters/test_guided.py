@@ -144,6 +144,16 @@ def test_cell_means_and_their_interpolation(shape, subsample, device):
         torch.testing.assert_close(full, reference[0, 0])
 
 
+@pytest.mark.parametrize("subsample", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(3, 5), (21, 13), (24, 36)])
+def test_interpolated_rows_are_those_of_the_whole(shape, subsample, device):
+    grid = CellGrid(*shape, subsample)
+    cells = rand(2, *grid.shape).to(device)
+    whole = grid.interpolate(cells, 0, shape[0])
+    for start, stop in ((0, 2), (1, 3), (shape[0] // 2, shape[0]), (shape[0] - 1, shape[0])):
+        torch.testing.assert_close(grid.interpolate(cells, start, stop), whole[:, start:stop])
+
+
 @pytest.mark.parametrize("subsample", [2, 3, 4, 8])
 @pytest.mark.parametrize("length", [40, 41, 45, 47])
 def test_a_ramp_is_not_shifted(length, subsample, device):
