@@ -20,7 +20,7 @@ for the height it is an error of many slices. In a window that includes the edge
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,8 @@ _WITHIN = 1.0
 """Sigma of the Gaussian over which the energy of an octave is averaged, in pixels of the octave."""
 _WITHIN_HEIGHT = 2.5
 """Sigma of the Gaussian over which the energies for the height are averaged, in pixels."""
+_WITHIN_TYPICAL, _TYPICAL = 2.0, 0.4
+"""Sigma of the Gaussian over which logarithms of energies are averaged for the height, and the weight of this mean."""
 _CORRELATED = 1.85
 """Number of cells of an octave per independent value of the noise energy (sum of its squared autocorrelation)."""
 _UNTOLD = 4.0
@@ -67,6 +69,7 @@ class Detail:
     octaves: tuple[tuple[Tensor, Tensor], ...]
     signal: Tensor
     fine: Tensor
+    _scores: dict[tuple[int, float], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, gray: Tensor, noise: NoiseModel) -> Detail:
@@ -80,18 +83,31 @@ class Detail:
         return range(self.noise.finest, self.noise.finest + _OCTAVES)
 
     def score(self, octave: int, noise_floor: float) -> Tensor:
-        """Logarithm of the energy around every cell of an octave, multiplied by the weight of the octave."""
-        intensity, energy = self.octaves[octave]
-        return self._weighted_log(gaussian_blur(energy, _WITHIN), intensity, octave, noise_floor)
+        """Logarithm of the energy around every cell of an octave, multiplied by the weight of the octave.
+
+        It is computed once; do not change it in place.
+        """
+        key = octave, noise_floor
+        if key not in self._scores:
+            intensity, energy = self.octaves[octave]
+            energy = gaussian_blur(energy, _WITHIN)
+            self._scores[key] = self._weighted_log(energy, intensity, octave, noise_floor)
+        return self._scores[key]
 
     def on_cells(self, octave: int, pooling: int, noise_floor: float) -> Tensor:
         """Weighted logarithm of the energy on cells of `pooling` pixels, in the window for the height."""
         side, parts = 2**octave, self.octaves[octave]
         intensity, energy = (self._on(part, side, pooling) for part in parts)
+        total = self._weighted_log(self._average(energy, _WITHIN_HEIGHT, pooling), intensity, octave, noise_floor)
+        # One strong edge in the window does not hide the rest in the mean of logarithms.
+        logarithms = self._on(self.score(octave, noise_floor), side, pooling)
+        return total.lerp_(self._average(logarithms, _WITHIN_TYPICAL, pooling), _TYPICAL)
+
+    def _average(self, values: Tensor, within: float, pooling: int) -> Tensor:
+        """Mean over a Gaussian of `within` cells of the finest octave, on cells of `pooling` pixels."""
         # The averaging over the cells is a part of the window.
-        window = (_WITHIN_HEIGHT * 2**self.noise.finest) ** 2
-        within = max(0.0, window - (pooling**2 - 1) / 12) ** 0.5 / pooling
-        return self._weighted_log(gaussian_blur(energy, within), intensity, octave, noise_floor)
+        window = (within * 2**self.noise.finest) ** 2
+        return gaussian_blur(values, max(0.0, window - (pooling**2 - 1) / 12) ** 0.5 / pooling)
 
     def deviation_on_cells(self, pooling: int) -> Tensor:
         """Standard deviation of `height_score` due to noise, on cells of `pooling` pixels.
@@ -101,8 +117,7 @@ class Detail:
         """
         side = 2**self.noise.finest
         intensity, energy = (self._on(part, side, pooling) for part in self.octaves[self.noise.finest])
-        window = _WITHIN_HEIGHT * side
-        energy = gaussian_blur(energy, max(0.0, window**2 - (pooling**2 - 1) / 12) ** 0.5 / pooling)
+        energy = self._average(energy, _WITHIN_HEIGHT, pooling)
         expected = self.noise.energy(self.noise.finest, intensity)
         detail = (energy - expected).clamp_min_(expected * 0.1)
         count = 4 * np.pi * _WITHIN_HEIGHT**2 / _CORRELATED
