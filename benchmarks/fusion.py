@@ -34,7 +34,7 @@ Gray = NDArray[np.uint8]
 NOISE = (0.0, 2.0, 5.0)
 OURS: dict[str, dict[str, Any]] = {
     "ours": {},
-    "ours, fast": {"fast": True},
+    "ours, sigma on 4 px": {"pooling": 4},
     "ours, first slice in front": {"front": "first"},
     "ours, decision maps (eqs 15, 16)": {"blend": "decision"},
     "paper": {

@@ -1,4 +1,4 @@
-"""Height on stacks with a known depth: python benchmarks/height.py [--side 288] [--stacks 15]
+"""Height on stacks with a known depth: python benchmarks/height.py [--side 288] [--stacks 15] [--pooling 4]
 
 Stacks of nine slices rendered from photographs that scikit-image has installed: a tilted plane, a hill, steps, thin
 bars before wavy ground, and a plane with a side that is never in focus; each with noise of 0, 2 and 5 gray values, by
@@ -107,7 +107,7 @@ def known_stacks(count: int, side: int) -> Iterator[Known]:
         yield Known(stack, noise, detail & ~near & ~never, detail & near & ~never, never & ~outline, detail & ~outline)
 
 
-def estimates(stack: FocalStack, fast: bool) -> dict[str, Estimate]:
+def estimates(stack: FocalStack, pooling: int | None) -> dict[str, Estimate]:
     """Results of each method for a stack; heights are NaN where nothing is in focus according to `fuse`."""
     by_sigma, default = db.fuse(stack.slices, decision="sigma"), db.fuse(stack.slices)
     found = {
@@ -116,9 +116,9 @@ def estimates(stack: FocalStack, fast: bool) -> dict[str, Estimate]:
         "smoothed Laplacian with a parabola": Estimate(height_by_laplacian(stack.slices)),
         OURS: Estimate(default.height, default.height_error, default.sigma),
     }
-    if fast:
-        quick = db.fuse(stack.slices, fast=True)
-        found["height of `fuse`, fast"] = Estimate(quick.height, quick.height_error, quick.sigma)
+    if pooling is not None:
+        other = db.fuse(stack.slices, map_settings=db.SliceMapParams(pooling=pooling))
+        found[f"the same, sigma on {pooling} px"] = Estimate(other.height, other.height_error, other.sigma)
     return found
 
 
@@ -154,10 +154,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stacks", type=int, default=15, help="fewer: the first of them")
     parser.add_argument("--side", type=int, default=288, help="height and width in px, at most 300")
-    parser.add_argument("--fast", action="store_true", help="also the fast mode of `fuse`")
+    parser.add_argument("--pooling", type=int, choices=(1, 2, 4), help="also with sigma on cells of so many pixels")
     options = parser.parse_args()
     stacks = list(known_stacks(options.stacks, options.side))
-    found = [estimates(known.stack, options.fast) for known in stacks]
+    found = [estimates(known.stack, options.pooling) for known in stacks]
     heads = ["all", *(f"noise {n:g}" for n in NOISE), "median", "beside edges", "median there", "error/stated", "told"]
     print(f"### Height on {len(stacks)} stacks of {SLICES} slices of {options.side} px, errors in slices\n")
     print(f"| estimate | {' | '.join(heads)} |\n|---|" + "---:|" * len(heads))

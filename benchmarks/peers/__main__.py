@@ -72,7 +72,7 @@ def main() -> int:
     bench, tables = Bench(options.environments, options.limit, options.cores), Tables()
     if options.gate:
         return gate(bench, tables)
-    tools = [tool for tool in all_tools(options.fast) if not options.only or _named(tool, options.only)]
+    tools = [tool for tool in all_tools() if not options.only or _named(tool, options.only)]
     for folder in options.stacks:
         frames = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in FRAMES] if folder.is_dir() else []
         if len(frames) < 2:
@@ -95,7 +95,7 @@ def gate(bench: Bench, tables: Tables) -> int:
     from skimage import data
 
     photos = [Path(data.__file__).parent / f"{name}.png" for name in GATE_PHOTOS]
-    truth_table(bench, all_tools("--fast")[:1], scenes_with_truth(photos, len(photos), 192), tables, peers=False)
+    truth_table(bench, all_tools()[:1], scenes_with_truth(photos, len(photos), 192), tables, peers=False)
     ours, *others = tables.found[-1]["rows"]
     wrong = [ours["failure"]] if ours["failure"] else []
     for name, (least, most) in GATE.items():
@@ -227,7 +227,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=1, help="runs of each, of which the fastest counts")
     parser.add_argument("--limit", type=int, default=900, help="seconds that a run may take (default: 900)")
     parser.add_argument("--cores", type=int, default=0, help="cores that a run may use (default: all)")
-    parser.add_argument("--fast", default="--fast", help="options that make ours fast, as one word")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only tools with one of these in name or options")
     parser.add_argument("--gate", action="store_true", help="ours alone, small and fast; 1 if a score is too low")
     parser.add_argument("--json", type=Path, help="write all figures to this file")

@@ -151,8 +151,8 @@ def _enfuse(folder: Path, frames: list[Path], out: Path, _: bool) -> Run:
     return Run([*command, *map(str, frames)], "fused.*", variables={"LD_LIBRARY_PATH": libraries})
 
 
-def all_tools(fast: str) -> list[Tool]:
-    """Every tool; `fast` is the option of `defocus fuse` that trades quality for time."""
+def all_tools() -> list[Tool]:
+    """Every tool."""
     own = version("napari-defocus")
     openfocus_rows = [
         ("stackmffv3", "its default, a network", True),
@@ -166,7 +166,6 @@ def all_tools(fast: str) -> list[Tool]:
     ]
     return [
         Tool("**ours**", "default", own, None, ours()),
-        Tool("**ours, fast**", fast, own, None, ours(*fast.split())),
         *(
             Tool("OpenFocus", f"`{method}`, {kind}", "1.72.0", OPENFOCUS, openfocus(method, height))
             for method, kind, height in openfocus_rows

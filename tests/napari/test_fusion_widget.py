@@ -56,7 +56,7 @@ def test_every_option_of_the_library_has_a_control(opened):
     shown |= widget.settings.refinement.values()
     for group in (DecisionParams, BlendParams, SliceMapParams):
         assert set(group.names()) - set(shown) <= {"never_above", "weights", "tile"}
-    assert {"decision", "blend", "fast"} <= set(shown) <= set(FusionParams.names())
+    assert {"decision", "blend"} <= set(shown) <= set(FusionParams.names())
     assert widget.never_above.value() == DecisionParams.never_above
     widget.params["blend"].value = "decision"
     assert not widget.details["firmness"].enabled

@@ -28,7 +28,6 @@ def fuse(
     channel_axis: int | None = None,
     decision: str = _F.decision,
     blend: str = _F.blend,
-    fast: bool = _F.fast,
     z: ArrayLike | None = None,
     z_step: float | None = None,
     value_range: tuple[float, float] | None = None,
@@ -59,9 +58,6 @@ def fuse(
         How slices are mixed: as a mean weighted by the scores, with separate weights for each octave of detail and the
         result clipped to the range of the slices, see `defocus_backend.fusion.octaves`; as a weighted sum with filtered
         decision maps (eq 13); or with every pixel from the chosen slice.
-    fast : bool
-        Estimate sigma, and all maps that depend on it, on squares of at least 4 pixels. Detail is still compared at
-        every pixel.
     z : (N,) array_like or None
         Position of each slice, increasing or decreasing, in any unit. The height has the same unit.
     z_step : float or None
@@ -107,7 +103,6 @@ def fuse(
     settings = FusionSettings(
         decision=decision,
         blend=blend,
-        fast=fast,
         z=z,
         z_step=z_step,
         value_range=value_range,

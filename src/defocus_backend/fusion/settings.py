@@ -13,8 +13,6 @@ from defocus_backend.methods import BLENDS, DECISIONS
 from defocus_backend.options import unknown_option
 from defocus_backend.params import FusionParams
 
-_FAST_POOLING = 4
-"""Smallest pooling in the fast mode."""
 _FINEST_HEIGHT = 2
 """Side of the cells of the height in pixels; smaller only if the pooling of sigma is smaller."""
 
@@ -64,8 +62,7 @@ class FusionSettings(FusionParams):
     @property
     def pooling(self) -> int:
         """Side of the squares on which sigma is estimated, in pixels."""
-        side = self.map_settings.pooling
-        return max(side, _FAST_POOLING) if self.fast else side
+        return self.map_settings.pooling
 
     @property
     def cells(self) -> int:

@@ -152,7 +152,7 @@ class SliceMapParams(SigmaParams):
     pooling: int = option(
         2,
         "Side of the pixel squares that are averaged before the blur of a slice is estimated. Noisy slices use larger "
-        "squares.",
+        "squares. 4 is faster, but finds less of what is never in focus. Detail is still compared at every pixel.",
         unit="px",
         choices=(1, 2, 4),
     )

@@ -101,12 +101,6 @@ class FusionParams(InputParams, RunParams):
         choices=BLENDS,
         common=True,
     )
-    fast: bool = option(
-        False,
-        "Estimate the blur on a coarser grid, of at least 4 px, which saves time. Detail is still compared at every "
-        "pixel.",
-        common=True,
-    )
     z: ArrayLike | None = option(
         None,
         "Position of each slice, increasing or decreasing, in any unit. The height has the same unit.",

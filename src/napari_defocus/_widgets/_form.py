@@ -22,7 +22,6 @@ _LABELS = {
     "decision": "choose slices by",
     "fall_at": "gain falls at",
     "fall_width": "width of the fall",
-    "fast": "faster, coarser maps",
     "fill_subject": "no colour bleeding",
     "firmness": "prefer one slice",
     "front": "nearest to the viewer",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _MAIN = ("decision", "blend")
-_DETAILS = ("fast", *(name for name in DecisionParams.names() if name != "never_above"), *BlendParams.names())
+_DETAILS = (*(name for name in DecisionParams.names() if name != "never_above"), *BlendParams.names())
 _OUTPUTS = {
     "height": ("height map", "Place of best focus between the slices, in the unit of the z axis.", True),
     "height error": ("height error", "Standard error of the height, in the unit of the z axis.", False),

@@ -19,7 +19,7 @@ from defocus_backend.fusion import fuse, fuse_by_index
 from defocus_backend.fusion.blend import Blend, WeightedSum, guided_weight
 from defocus_backend.fusion.decision import Decision, Detail
 from defocus_backend.methods import BLENDS, DECISIONS, Method
-from defocus_backend.params import DecisionParams, FusionParams
+from defocus_backend.params import DecisionParams, FusionParams, SliceMapParams
 from defocus_backend.synthetic.scenes import focal_stack, tilted_depth
 
 
@@ -219,20 +219,13 @@ def test_what_no_slice_has_does_not_change_the_maps_beside_it(run: Callable[...,
     assert found.sigma[~hole].min() > found.sigmas[:, ~hole].min() - 0.1
 
 
-def test_fast_is_a_coarser_judgement_of_sigma(run: Callable[..., Any], stack: np.ndarray) -> None:
-    fast, coarse, finer = run(stack, fast=True), run(stack, pooling=4), run(stack, pooling=2)
-    np.testing.assert_array_equal(fast.sigma, coarse.sigma)
-    np.testing.assert_array_equal(fast.image, coarse.image)
-    assert (fast.sigma != finer.sigma).any()
-
-
 def test_blurs_below_half_a_cell_do_not_decide_on_the_height_under_noise() -> None:
     """Noise says which of them is less: with their squares as they are the errors are .182 and .345 slices."""
     photo = data.astronaut()[100:292, 100:292]
     scene = focal_stack(photo, tilted_depth(photo.shape[:2], 7), slices=7, noise=5.0, seed=2)
     errors = []
-    for fast in (False, True):
-        found = fuse(scene.slices, channel_axis=-1, fast=fast, device="cpu")
+    for pooling in (2, 4):
+        found = fuse(scene.slices, channel_axis=-1, map_settings=SliceMapParams(pooling=pooling), device="cpu")
         off = np.abs(found.height - scene.depth)[np.isfinite(found.height) & ~found.inferred]
         errors.append(float(np.sqrt(np.mean(off**2))))
     assert errors[0] < 0.17

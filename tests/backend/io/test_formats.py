@@ -111,7 +111,7 @@ def test_a_format_with_axes_from_outside_is_read_fused_and_written(
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), focal_series)
 
     assert "npy" in STACK_FORMATS
-    settings = FuseFiles.of({"axes": "TZYX", "format": "npy", "out": tmp_path / "made", "fast": True})
+    settings = FuseFiles.of({"axes": "TZYX", "format": "npy", "out": tmp_path / "made"})
     made = db.fuse_files([tmp_path / "cells.npy"], settings)
     assert tmp_path / "made" / "cells_fused.npy" in [Path(o.path) for o in made.outputs]
     assert np.load(tmp_path / "made" / "cells_fused.npy").shape == (2, 64, 64)
