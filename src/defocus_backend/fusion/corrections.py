@@ -131,8 +131,8 @@ def pack_corrections(corrections: ArrayLike) -> str:
     >>> import numpy as np
     >>> corrections = np.full((3, 4), -1)
     >>> corrections[1, 2] = 5
-    >>> (unpack_corrections(pack_corrections(corrections)) == corrections).all()
-    np.True_
+    >>> bool((unpack_corrections(pack_corrections(corrections)) == corrections).all())
+    True
     """
     values = np.asarray(corrections)
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):

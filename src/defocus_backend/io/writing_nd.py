@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -284,11 +284,29 @@ def _mapped(part: Path, sizes: dict[str, int], dtype: np.dtype[Any], known: Cali
         shape=tuple(sizes.values()),
         dtype=stored,
         ome=True,
-        metadata={k: v for k, v in metadata.items() if v is not None},
+        metadata=xml_safe({k: v for k, v in metadata.items() if v is not None}),
         **options,
     )
     _reserve(part)
     return mapped
+
+
+def xml_safe(metadata: Any) -> Any:
+    """OME metadata that tifffile can write: older releases do not escape `"`, which becomes `'` for them."""
+    if isinstance(metadata, dict):
+        return {key: xml_safe(value) for key, value in metadata.items()}
+    if isinstance(metadata, list):
+        return [xml_safe(value) for value in metadata]
+    return metadata.replace('"', "'") if isinstance(metadata, str) and not _tifffile_escapes() else metadata
+
+
+@cache
+def _tifffile_escapes() -> bool:
+    import tifffile
+
+    document = tifffile.OmeXml()
+    document.addimage("uint8", (1, 1, 1), (1, 1, 1, 1, 1, 1), axes="CYX", Channel={"Name": ['"']})
+    return "&quot;" in document.tostring()
 
 
 def _acquired(known: Acquisition, axes: str, sizes: dict[str, int], dtype: np.dtype[Any]) -> dict[str, Any]:

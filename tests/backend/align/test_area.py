@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-
-pytest.importorskip("cv2")
 
 from defocus_backend.align import Alignment, align_stack, alignment_needed, apply_alignment
 from defocus_backend.align.area import common_window, covered_lines, covered_mask
@@ -66,8 +65,10 @@ def test_no_invented_pixel_within_the_common_area(scene: np.ndarray, make: Make)
         rows, columns = (slice(s.start + 20, s.stop + 20) for s in found.crop)
         whole.append(np.stack([f[rows, columns] for f in stack]))
     np.testing.assert_array_equal(*whole)
-    # OpenCV counts positions in float32: 1e-5 px between the two ways to cut the same window.
-    np.testing.assert_allclose(np.stack(list(apply_alignment(drift.frames, found))), whole[0], atol=1e-4)
+    # OpenCV counts positions in float32: 1e-5 px between the two ways to cut the same window. Before release 5 it also
+    # rounds them to 1/32 px.
+    atol = 1e-4 if int(cv2.__version__.split(".")[0]) >= 5 else 0.03
+    np.testing.assert_allclose(np.stack(list(apply_alignment(drift.frames, found))), whole[0], atol=atol)
 
 
 def test_marked_borders(scene: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from defocus_backend.io import open_nd, read_image
+from defocus_backend.io.writing_nd import xml_safe
 from defocus_backend.stacks import open_stack
 
 generated = settings(
@@ -26,7 +28,17 @@ generated = settings(
 sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
 seeds = st.integers(0, 2**32 - 1)
 
-PACKED = (1, 2, 4, 6, 8, 10, 12, 14, 16)
+
+def _tifffile_packs_bits() -> bool:
+    """Whether the installed imagecodecs can write samples of 4 or 12 bits, which tifffile leaves to it."""
+    try:
+        imagecodecs.packints_encode(np.zeros(2, np.uint8), 4)
+    except NotImplementedError:
+        return False
+    return True
+
+
+PACKED = (1, 2, 4, 6, 8, 10, 12, 14, 16) if _tifffile_packs_bits() else (1, 8, 16)
 
 
 @generated
@@ -260,7 +272,7 @@ def test_ome_tiff_of_any_order_of_axes(
     compression: str | None,
     byteorder: str,
 ) -> None:
-    axes = leading + "YX"
+    axes, names = leading + "YX", xml_safe(names)
     shape = (*counts[: len(leading)], 17, 18)
     array = (np.random.default_rng(seed).random(shape) * 250).astype(dtype)
     about: dict[str, Any] = {"axes": axes, "Channel": {"Name": names[: shape[axes.index("C")] if "C" in axes else 1]}}
@@ -324,7 +336,8 @@ def test_ome_zarr_of_any_axes_and_scale(
         multiscale["coordinateTransformations"] = [{"type": "scale", "scale": [2.0 if s else 1.0 for s in space]}]
     path = tmp_path / f"{seed}-{version}-{axes}-{chunk}.zarr"
     group = zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
-    group.create_array("deep/0", data=array, chunks=tuple(min(n, chunk) for n in shape))
+    stored = group.create_array("deep/0", shape=shape, dtype=array.dtype, chunks=tuple(min(n, chunk) for n in shape))
+    stored[...] = array
     found = {"multiscales": [multiscale]}
     group.attrs.update(found if version == "0.4" else {"ome": {"version": "0.5", **found}})
     image = open_nd(path)

@@ -21,10 +21,14 @@ Sizes = namedtuple("Sizes", "Z Y X")
 
 @pytest.mark.filterwarnings("ignore")  # those of bioio's own dependencies are not ours
 def test_through_bioio_itself(tmp_path: Path) -> None:
-    pytest.importorskip("bioio")
+    bioio = pytest.importorskip("bioio")
     pytest.importorskip("bioio_tifffile")
     array = np.random.default_rng(0).integers(0, 9999, (2, 3, 4, 13, 17), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", array, imagej=True, metadata={"axes": "TZCYX"})
+    try:
+        bioio.BioImage(tmp_path / "a.tif").dask_data.compute()
+    except TypeError as error:
+        pytest.skip(f"the installed releases of bioio's reader, dask and zarr do not fit together: {error}")
     found = open_bioio(tmp_path / "a.tif", 0)
     assert sorted(found.axes) == sorted("TZCYX")
     assert found.axes.endswith("YX")
