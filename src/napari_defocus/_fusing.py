@@ -363,18 +363,9 @@ def _alignment_notes(need: Any, stack: FusedStack) -> list[str]:
     if not stack.aligned:
         return [f"Not aligned: {need.reason}." if need is not None else "Not aligned."]
     found = stack.aligned[0].alignment
-    parts = [found.parts(n) for n in range(len(found))]
-    shift = max(float(np.hypot(*p.shift)) for p in parts)
-    scale = max((p.scale - 1 for p in parts), key=abs)
-    turn = max((np.degrees(p.rotation) for p in parts), key=abs)
     rows, columns = stack.aligned[0].window
-    whole = found.shape
-    text = f"Aligned ({found.model}): shifted by up to {shift:.1f} px, scaled by up to {scale:+.2%}"
-    text += f", turned by up to {turn:+.2f}°" if abs(turn) >= 0.005 else ""
-    size = (rows.stop - rows.start, columns.stop - columns.start)
-    if size != tuple(whole):
+    size, whole = (rows.stop - rows.start, columns.stop - columns.start), tuple(found.shape)
+    text = f"Aligned ({found.describe()})"
+    if size != whole:
         text += f"; cropped from {whole[0]} x {whole[1]} to {size[0]} x {size[1]} px"
-    gains = found.gains / found.gains.mean()
-    if np.ptp(found.gains) > 0.005:
-        text += f"; exposure differed by {np.ptp(gains):.0%}"
     return [text + ".", *(f"Warning: {w}." for w in found.warnings)]

@@ -14,26 +14,13 @@ from napari_defocus._widgets._plot import SIGMA_MAX
 
 
 def never_again(fused: Fused, above: float) -> NDArray[np.uint8]:
-    """Mask of what was never in focus, by another bound, from the maps of a run.
-
-    At the run's own bound it is the run's mask, which a lower bound only adds to and a higher one only takes from. What
-    the run left out at its bound, because the object itself is soft there, stays out.
-    """
-    if above == fused.never_above:
-        return fused.never_in_focus.copy()
-    import torch
-
-    from defocus_backend.fusion.coverage import never_in_focus
+    """Mask of what was never in focus, by another bound, from the maps of a run."""
+    from defocus_backend.fusion.coverage import never_in_focus_again
 
     mask = np.empty(fused.sigma.shape, np.uint8)
-    for where in np.ndindex(fused.sigma.shape[:-2]):
-        sigma, confidence = (torch.from_numpy(values[where]) for values in (fused.sigma, fused.confidence))
-        blurred, own = never_in_focus(sigma, confidence, above).numpy(), fused.never_in_focus[where] > 0
-        if above > fused.never_above:
-            mask[where] = own & blurred
-        else:
-            soft = never_in_focus(sigma, confidence, fused.never_above).numpy() & ~own
-            mask[where] = own | (blurred & ~soft)
+    for at in np.ndindex(fused.sigma.shape[:-2]):
+        run = fused.never_in_focus[at] > 0, fused.sigma[at], fused.confidence[at]
+        mask[at] = never_in_focus_again(*run, fused.never_above, above)
     return mask
 
 

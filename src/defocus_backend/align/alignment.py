@@ -20,6 +20,8 @@ _SUPPORT = {"cubic": 2, "lanczos": 4}
 """Radius of each interpolation kernel in pixels."""
 _STILL = 1e-6
 """A frame that moves by less than this, in pixels, is copied instead of resampled."""
+_TURN, _EXPOSURE = 0.005, 0.005
+"""Smallest rotation in degrees, and smallest relative difference of exposure, that are described."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,23 @@ class Alignment:
         unit = max(self.shape) / 2
         shift = (found.shift[0] * unit, found.shift[1] * unit)
         return Parts(shift, found.scale, found.rotation, found.shear, found.perspective)
+
+    def describe(self) -> str:
+        """Largest shift, scaling, rotation and difference of exposure of all frames, in one line.
+
+        >>> import numpy as np
+        >>> still = Alignment(np.stack([np.eye(3)] * 2), np.ones((2, 1)), np.ones(1), (40, 60), 0)
+        >>> still.describe()
+        'similarity: shifted by up to 0.0 px, scaled by up to +0.00%'
+        """
+        parts = [self.parts(number) for number in range(len(self))]
+        shift = max(float(np.hypot(*part.shift)) for part in parts)
+        scale = max((part.scale - 1 for part in parts), key=abs)
+        turn = max((float(np.degrees(part.rotation)) for part in parts), key=abs)
+        text = f"{self.model}: shifted by up to {shift:.1f} px, scaled by up to {scale:+.2%}"
+        text += f", rotated by up to {turn:+.2f}°" if abs(turn) >= _TURN else ""
+        differ = float(np.ptp(self.gains / self.gains.mean()))
+        return text + (f"; exposure differs by {differ:.0%}" if differ > _EXPOSURE else "")
 
     def _frame_lines(self, number: int) -> NDArray[np.float64]:
         support = 0 if self.is_still(number) else _SUPPORT[self.interpolation]

@@ -61,6 +61,38 @@ def never_in_focus(sigma: Tensor, confidence: Tensor, above: float, *, subsample
     return seen & (around > above) & (total > _TELLS)
 
 
+def never_in_focus_again(
+    mask: NDArray[np.bool_], sigma: NDArray[np.float32], confidence: NDArray[np.float32], before: float, above: float
+) -> NDArray[np.bool_]:
+    """Mask of pixels that are not sharp in any slice, for another threshold than the one of a fusion.
+
+    A lower threshold only adds to the mask and a higher one only removes from it. Pixels that the fusion left out at
+    its threshold, because the object itself is soft there, stay out.
+
+    Parameters
+    ----------
+    mask, sigma, confidence : (H, W) arrays
+        `Fusion.never_in_focus`, `Fusion.sigma` and `Fusion.confidence`.
+    before : float
+        Threshold of the fusion, px.
+    above : float
+        New threshold, px.
+
+    Returns
+    -------
+    (H, W) bool array
+    """
+    own = np.asarray(mask, dtype=bool)
+    if above == before:
+        return own.copy()
+    values, weight = torch.from_numpy(sigma), torch.from_numpy(confidence)
+    blurred: NDArray[np.bool_] = never_in_focus(values, weight, above).numpy()
+    if above > before:
+        return np.asarray(own & blurred)
+    left_out: NDArray[np.bool_] = never_in_focus(values, weight, before).numpy() & ~own
+    return np.asarray(own | (blurred & ~left_out))
+
+
 @dataclass(frozen=True)
 class Gap:
     """A position along z where a slice is missing.
