@@ -212,7 +212,7 @@ def test_layers_that_lie_elsewhere_are_refused(opened, stack):
     for n, picture in enumerate(stack):
         viewer.add_image(picture, name=f"shot {n}", scale=(1 + (n == 1), 1))
     widget = open_widget()
-    assert "3 images of two axes are open" in widget.box.hint.text()
+    assert "3 2-D images are open" in widget.box.hint.text()
     widget.box.hint_button.click()
     widget.run()
     assert widget.current_run is None
@@ -259,3 +259,29 @@ def test_two_positions_are_not_aligned_together(opened, stack):
     assert widget.current_run is None
     assert "the position in view" in widget.status.text()
     assert "the position in view" in widget.failure, "the reason stays readable"
+
+
+def test_seven_open_pictures_are_offered_as_slices(opened, finish):
+    viewer, open_widget = opened
+    pictures = focal_stack(count=7)
+    for number, picture in enumerate(pictures):
+        viewer.add_image(picture, name=f"picture {number}")
+    widget = open_widget()
+    box = widget.box
+    assert box.hint.isVisible()
+    assert box.hint.text() == "7 2-D images are open: fuse them?"
+    assert not widget.run_button.isEnabled()
+    box.hint_button.click()
+    assert [layer.name for layer in box.ticked()] == [f"picture {n}" for n in range(7)]
+    assert not box.hint.isVisible()
+    made = finish(widget)
+    np.testing.assert_array_equal(made["fused"].data, db.fuse(pictures).image)
+
+
+def test_one_picture_or_a_stack_needs_no_hint(opened, stack):
+    viewer, open_widget = opened
+    viewer.add_image(stack[0])
+    widget = open_widget()
+    assert not widget.box.hint.isVisible()
+    viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"))
+    assert not widget.box.hint.isVisible()

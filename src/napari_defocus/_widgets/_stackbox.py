@@ -149,7 +149,7 @@ class StackBox(QWidget):
         self.rows.setRowVisible(self.list, not stack)
         flat = len(self.ticked())
         offer = stack and self.stack.layer is None and flat > 1
-        self.hint.setText(f"{flat} images of two axes are open: fuse them?")
+        self.hint.setText(f"{flat} 2-D images are open: fuse them?")
         self.hint.setVisible(offer)
         self.hint_button.setVisible(offer)
         self._stack_changed()
