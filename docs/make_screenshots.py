@@ -175,7 +175,34 @@ def surface() -> None:
     viewer.close()
 
 
+def measure() -> None:
+    """The height measured along a line, and the picture refocused."""
+    viewer, widget = open_with("z_stack", "Focus fusion")
+    run(widget)
+    for section in widget.findChildren(QCollapsible):
+        section.collapse(animate=False)
+    for part in (widget.measure, widget.refocus):
+        section = next(s for s in widget.findChildren(QCollapsible) if s.isAncestorOf(part))
+        section.expand(animate=False)
+    widget.measure.draw_line()
+    widget.measure.measure()
+    wait(lambda: not widget.measure.busy)
+    for layer in viewer.layers:
+        layer.visible = "levelled" in layer.name or layer.name == "profile line"
+    wait(seconds=0.3)
+    widget.scroll_area.ensureWidgetVisible(widget.refocus)
+    take(viewer, "measure")
+    widget.refocus.on.setChecked(True)
+    wait(lambda: not widget.refocus._work.busy)
+    widget.refocus.focus.setValue(widget.refocus.focus.minimum())
+    wait(lambda: not widget.refocus._work.busy)
+    for layer in viewer.layers:
+        layer.visible = "refocused" in layer.name
+    take(viewer, "refocus")
+    viewer.close()
+
+
 if __name__ == "__main__":
-    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion, surface, journeys)}
+    known = {f.__name__: f for f in (defocus, sharpen, shallow, fusion, surface, measure, journeys)}
     for wanted in sys.argv[1:] or known:
         known[wanted]()

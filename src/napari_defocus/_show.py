@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _DISPLAY = ("name", "visible", "opacity", "blending", "colormap", "contrast_limits", "gamma", "interpolation2d")
 
+_DERIVED = {"fuse": ("audit", "surface")}
+"""Operations on the results of another one; their results are of the same run."""
+
 
 def show(
     viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any], *, new_layers: bool = False
@@ -63,13 +66,14 @@ def show_stepwise(
 def clear_earlier(viewer: Viewer, results: Sequence[Result], made: Mapping[str, Any]) -> None:
     """Take away what an earlier run of the same operation made and this one does not.
 
-    A height beside the fused image of another run would be taken for its height. Maps of other methods say so in their
-    names and stay.
+    A height beside the fused image of another run would be taken for its height; so would what was measured of it. Maps
+    of other methods say so in their names and stay.
     """
     roles = {result.role for result in results} | {"sigma"}
+    operations = {made["operation"], *_DERIVED.get(made["operation"], ())}
     for layer in list(viewer.layers):
         about = made_by(layer)
-        same = about.get("source_id") == made["source_id"] and about.get("operation") == made["operation"]
+        same = about.get("source_id") == made["source_id"] and about.get("operation") in operations
         role = str(about.get("role"))
         if same and role not in roles and not role.startswith(("relative ", "raw ")):
             viewer.layers.remove(layer)

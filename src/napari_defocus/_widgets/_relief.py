@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from defocus_backend.errors import DefocusError
+from defocus_backend.io.formats import MESH_FORMATS, Suffixes
+from napari_defocus._heights import HeightMap, height_of
 from napari_defocus._layers import identity, provenance
 from napari_defocus._show import show
 from napari_defocus._surface import VIEW, height_surface
@@ -40,13 +42,14 @@ class ReliefBox(Owned, QWidget):
 
     def update_state(self) -> None:
         """Enable what can be used now, and say why something cannot."""
-        missing = self._missing()
+        missing = self.missing()
         self.surface_button.setEnabled(not missing)
         self.mesh_button.setEnabled(not missing)
         self.flat_button.setEnabled(bool(self._seen))
         self.surface_button.setToolTip(missing or "Show the height map as a surface with the fused image on it.")
 
-    def _missing(self) -> str:
+    def missing(self) -> str:
+        """Why there is no height to show; empty where there is one."""
         repainter = self._owner.repainter
         if repainter is None or repainter.labels not in self._owner.viewer.layers:
             return "Run a fusion first."
@@ -62,6 +65,12 @@ class ReliefBox(Owned, QWidget):
         else:
             return None
         return height[repainter.stack.map_at(repainter.frame_in_view(self._owner.viewer))]
+
+    def height_in_view(self) -> HeightMap | None:
+        """The height of the stack in view with what was painted; None where there is none."""
+        repainter = self._owner.repainter
+        height = None if repainter is None or self.missing() else self._height(repainter)
+        return None if height is None else height_of(repainter, height, self._owner.viewer)
 
     def show_surface(self) -> None:
         """Show the height of the stack in view, and it alone."""
@@ -108,30 +117,20 @@ class ReliefBox(Owned, QWidget):
 
     def ask_and_export(self) -> None:
         """Ask for a file and write the mesh."""
-        path, _ = QFileDialog.getSaveFileName(self, "Export mesh", "height.ply", "Meshes (*.ply *.obj)")
+        kinds = " ".join(f"*{suffix}" for suffix in Suffixes(MESH_FORMATS, "encode"))
+        path, _ = QFileDialog.getSaveFileName(self, "Export mesh", "height.ply", f"Meshes ({kinds})")
         if path:
             self.export(Path(path))
 
     def export(self, path: Path) -> None:
         """Write the height of the stack in view, by the library."""
-        repainter, viewer = self._owner.repainter, self._owner.viewer
-        height = None if repainter is None else self._height(repainter)
-        if repainter is None or height is None:
+        height = self.height_in_view()
+        if height is None:
             return
         import defocus_backend as db
 
-        stack, frame = repainter.stack, repainter.frame_in_view(viewer)
-        pixels = np.asarray(repainter.image.data[stack.image_at(frame, stack.choice.judge)])
-        where = stack.map_at(frame)
-        labels, z = np.asarray(repainter.labels.data)[where], stack.choice.z()
-        painted = labels != repainter.automatic[where]
-        places = np.arange(len(stack.choice)) if z is None else z
-        height = np.where(painted, places[np.clip(stack.choice.place_of(labels), 0, None)], height)
-        size = None if z is None else float(np.abs(stack.choice.source.transforms["scale"][-1]))
-        if stack.choice.z_unit == "slices":
-            size = None
         try:
-            db.write_mesh(path, height.astype(np.float32), pixels, pixel_size=size)
+            db.write_mesh(path, height.values, height.image, pixel_size=height.pixel_size)
         except DefocusError as error:
             self._owner._fail(error)
             return

@@ -14,7 +14,7 @@ from defocus_backend.progress import CancelCallback, ProgressCallback, Share
 from napari_defocus._corrections import Corrections, correction_calls
 from napari_defocus._fusing import Fused, FusedStack, fusion_recipe, run_fusion
 from napari_defocus._fusion_layers import fusion_layers, never_again, never_layer
-from napari_defocus._layers import KEY, Result, identity, made_by, provenance
+from napari_defocus._layers import KEY, Result, identity, made_by, position, provenance
 from napari_defocus._maps import place_in
 from napari_defocus._recipe import Recipe
 from napari_defocus._show import prepare_drawing, show
@@ -26,8 +26,10 @@ from napari_defocus._widgets._continue import Earlier, find_earlier, missing_sta
 from napari_defocus._widgets._form import Form
 from napari_defocus._widgets._growing import Growing, Intake
 from napari_defocus._widgets._mapsettings import MapSettings, chosen_device
+from napari_defocus._widgets._measure import MeasureBox
 from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled, wrapped
 from napari_defocus._widgets._profile import ProfileBox
+from napari_defocus._widgets._refocus import RefocusBox
 from napari_defocus._widgets._relief import ReliefBox
 from napari_defocus._widgets._repaint import Repainter
 from napari_defocus._widgets._retouch import Retouch
@@ -79,9 +81,13 @@ class FusionWidget(OperationWidget):
         self._build_outputs()
         self.retouch, self.growing = Retouch(self.viewer), Growing(self.viewer, self)
         self.relief = ReliefBox(self)
+        self.measure, self.refocus = MeasureBox(self), RefocusBox(self)
         self.profile, self.audit = ProfileBox(self), AuditBox(self)
+        self.forms += [self.measure.form, self.refocus.form]
         self.add_section("Correct the decision", self.retouch, opened=True)
         self.add_section("Height", self.relief, opened=True)
+        self.add_section("Measure the height", self.measure)
+        self.add_section("Refocus", self.refocus)
         self.add_section("Blur along z", self.profile)
         self.add_section("How far to trust it", self.audit)
         self.add_section("Part of the stack", self.box.part)
@@ -152,9 +158,8 @@ class FusionWidget(OperationWidget):
     def update_state(self, *args: Any) -> None:
         """Enable what can be used now."""
         super().update_state(*args)
-        self.retouch.update_state()
-        self.relief.update_state()
-        self.audit.update_state()
+        for part in (self.retouch, self.relief, self.measure, self.refocus, self.audit):
+            part.update_state()
 
     def problem(self) -> str:
         """Why nothing can run now."""
@@ -169,8 +174,6 @@ class FusionWidget(OperationWidget):
         layer, choice = self.box.stack.layer, self.box.safe_choice()
         if layer is None or choice is None or choice.several:
             return {}
-        from napari_defocus._layers import position
-
         here = place_in(choice.source, position(layer, self.viewer.dims.point))
         names = {choice.source.axis_name(a) for a in choice.others}
         return {name: n for name, n in here.items() if name in names}
@@ -284,6 +287,10 @@ class FusionWidget(OperationWidget):
         super()._on_progress(done, total, what)
         self.growing.at(done, total)
 
+    def _on_returned(self, value: Any) -> None:
+        self.relief.show_flat()  # a surface is of the run before
+        super()._on_returned(value)
+
     def _settle(self) -> None:
         self.growing.stop()
         super()._settle()
@@ -330,6 +337,9 @@ class FusionWidget(OperationWidget):
         self.repainter = Repainter(stack, labels, image, automatic, original, self)
         self.repainter.failed.connect(tell)
         self.retouch.follow(self.repainter)
+        for part in (self.measure, self.refocus):
+            self.repainter.repainted.connect(part.forget)
+            part.forget()
 
     def _continue(self) -> None:
         """Take up a fusion of an earlier session or of a dock that was closed."""
