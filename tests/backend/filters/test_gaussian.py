@@ -79,3 +79,13 @@ def test_bad_arguments_are_named(arguments, argument):
     arguments = {"x": torch.zeros(3, 3), "sigma": 1.0} | arguments
     with pytest.raises(InputError, match=f"^{argument}:"):
         gaussian_blur(arguments.pop("x"), arguments.pop("sigma"), **arguments)
+
+
+def test_an_image_tracks_gradients_after_one_that_was_filtered_in_inference_mode():
+    flat = torch.full((9, 11), 2.0)
+    with torch.inference_mode():
+        gaussian_blur(flat, 1.7)
+    tracked = flat.clone().requires_grad_()
+    gaussian_blur(tracked, 1.7).sum().backward()
+    # The kernel sums to one and the border reflects: every pixel gives away as much as it has.
+    assert torch.allclose(tracked.grad, torch.ones_like(flat), atol=1e-5)
