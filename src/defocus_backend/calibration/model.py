@@ -266,11 +266,6 @@ class DefocusCalibration:
             math.degrees(math.atan(one.tilt_y / self.pixel_size)),
         )
 
-    def sag(self, name: str | int = 0) -> float:
-        """Height of the focal surface in a corner of the field above its centre, without the tilt, in units of z."""
-        height, width = self.shape
-        return self.channel(name).bowl * ((height / 2) ** 2 + (width / 2) ** 2)
-
 
 @names_bad_arguments
 def write_calibration(path: str | Path, calibration: DefocusCalibration) -> None:
