@@ -18,7 +18,7 @@ from defocus_backend.filters.box import accumulation_dtype
 from defocus_backend.fusion.parabola import fit_parabola
 from defocus_backend.fusion.peak import SCORE_NOISE, peak_height
 from defocus_backend.fusion.positions import mean_step
-from defocus_backend.fusion.regularise import Height, combine, regularise, stated_error
+from defocus_backend.fusion.regularise import Height, combine, regularise
 from defocus_backend.fusion.running import RunningBest
 from defocus_backend.fusion.strips import spread_cells, strips
 
@@ -305,10 +305,11 @@ def find_height(
     if empty is not None:
         found = replace(found, height=found.height.masked_fill(empty, torch.nan), inferred=found.inferred | empty)
     smooth = regularise(found, cell_mean(guide, subsample), step, radius=grid.radius(_SMOOTH))
-    # This only changes the stated error. In the weights, it would increase the influence of the neighbourhood and
-    # reduce the accuracy.
-    noise = None if score_noise is None else score_noise / SCORE_NOISE
-    stated = stated_error(smooth.error, step, noise)
+    stated = smooth.error
+    if score_noise is not None:
+        # This only changes the stated error. In the weights, it would increase the influence of the neighbourhood and
+        # reduce the accuracy.
+        stated = stated * (score_noise / SCORE_NOISE).square().add(1).sqrt()
     height, error = grid.interpolate(torch.stack([smooth.height, stated]), 0, shape[0])
     nowhere = spread_cells(never, subsample, shape)
     unknown = nowhere | ~(spread_cells(accumulator.seen, subsample, shape) if seen is None else seen)

@@ -15,9 +15,6 @@ from defocus_backend.fusion.strips import strips
 _MISFIT_SCORE, _MISFIT_SIGMA = 0.07, 1.0
 """Error in steps that averaging cannot reduce, because neither curve is exactly a parabola; measured on stacks with
 ground truth."""
-_STATED_MISFIT, _REPEATED = 0.05, 3.0
-"""Misfit of the stated error in steps, and the factor by which errors that neighbours share increase the variance of
-their mean; fitted to rendered stacks of photographs, see docs/history/error-bars.md."""
 _GUIDE_EPS = 1e-2
 """Regularisation of the linear prediction of the height from the guide, in squared units of the guide."""
 _INDEPENDENT = 7
@@ -64,26 +61,6 @@ def combine(by_score: Height, by_sigma: Height, step: float) -> Height:
     value.div_(total)
     error = total.rsqrt_().masked_fill_(unknown, torch.nan)
     return Height(height=value, error=error, inferred=unknown | (error > step / 2))
-
-
-def stated_error(error: Tensor, step: float, noise: Tensor | None = None) -> Tensor:
-    """Standard error to report for a regularised height, in the unit of the height.
-
-    Only the part of the variance that comes from the measurements grows with the noise. The misfit does not.
-
-    Parameters
-    ----------
-    error : (H, W) tensor
-        Error of the regularised height.
-    step : float
-        Mean distance between neighbouring slices.
-    noise : (H, W) tensor or None
-        Noise of the score relative to that without noise in the slices; None if unknown.
-    """
-    measured = (error / step).square().sub_(_MISFIT_SCORE**2).clamp_min_(0).mul_(_REPEATED)
-    if noise is not None:
-        measured = measured * (noise.square() + 1)
-    return (measured + _STATED_MISFIT**2).sqrt_() * step
 
 
 def regularise(found: Height, guide: Tensor, step: float, *, radius: int) -> Height:

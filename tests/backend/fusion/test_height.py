@@ -13,7 +13,7 @@ from defocus_backend.fusion.height import HeightAccumulator, find_height
 from defocus_backend.fusion.parabola import fit_parabola
 from defocus_backend.fusion.peak import SCORE_NOISE, peak_height
 from defocus_backend.fusion.positions import z_positions
-from defocus_backend.fusion.regularise import Height, combine, regularise, stated_error
+from defocus_backend.fusion.regularise import Height, combine, regularise
 
 CPU = torch.device("cpu")
 SHAPE = (48, 64)
@@ -288,15 +288,3 @@ def test_positions() -> None:
 def test_bad_positions_are_refused(z: Any, step: Any, named: str) -> None:
     with pytest.raises(InputError, match=rf"^{named}\b"):
         z_positions(z, step, 3)
-
-
-def test_the_misfit_of_a_stated_error_does_not_grow_with_the_noise() -> None:
-    """Exact measurements leave the misfit, whatever the noise; the error of others grows with it."""
-    error = torch.tensor([[0.07, 0.2]])
-    quiet, noisy = (stated_error(error, 1.0, torch.full((1, 2), noise)) for noise in (0.0, 3.0))
-    assert quiet[0, 0] == pytest.approx(float(noisy[0, 0]), rel=1e-4)
-    assert 0 < quiet[0, 0] < error[0, 0]
-    assert quiet[0, 1] > error[0, 1]  # values that neighbours share are averaged less
-    assert 2 * quiet[0, 1] < noisy[0, 1] < 10**0.5 * quiet[0, 1]
-    # The error has the unit of the height.
-    torch.testing.assert_close(stated_error(4 * error, 4.0), 4 * stated_error(error, 1.0))
