@@ -2,4 +2,5 @@
 
 from defocus_backend.cli.app import main
 
-main(prog_name="defocus")
+if __name__ == "__main__":
+    main(prog_name="defocus")

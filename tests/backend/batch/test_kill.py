@@ -85,7 +85,8 @@ def test_a_batch_whose_terminal_goes_leaves_a_report(
     out = tmp_path / "out"
     command = ["batch", str(tmp_path / "in"), "--out", str(out), "--json", "--weights", str(random_weights["blurnet"])]
     # Whoever runs the tests may ignore SIGHUP, as nohup does, and a child inherits that.
-    program = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); import defocus_backend.cli.__main__"
+    run = "import runpy; runpy.run_module('defocus_backend.cli', run_name='__main__', alter_sys=True)"
+    program = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL); {run}"
     running = subprocess.Popen(
         [sys.executable, "-c", program, *command],
         stdout=subprocess.PIPE,
