@@ -45,10 +45,15 @@ def test_maps_have_the_images_shape_and_units(random_weights: dict[str, Path], n
 
 
 def usable(image: np.ndarray, channel_axis: int | None) -> bool:
-    """What the documentation promises to accept: 1 to 4 channels, a finite pixel, values within 1e30 of zero."""
+    """What the documentation promises to accept: 1 to 4 channels, a finite pixel, values within 1e30 of zero.
+
+    Pixels that alpha makes wholly transparent may hold anything.
+    """
     if channel_axis is not None and image.shape[-1] > 4:
         return False
     values = image.astype(np.float64)
+    if channel_axis is not None and image.shape[-1] in (2, 4):
+        values[~(image[..., -1] > 0)] = np.nan
     if channel_axis is not None:
         values = values[..., : 3 if image.shape[-1] > 2 else 1]
     finite = np.isfinite(values) if channel_axis is None else np.isfinite(values).all(-1)
