@@ -247,6 +247,14 @@ class Preview(QObject):
     A call returns its result, or an iterator of results from quick to exact; of these each is shown, and the
     rest is left as soon as a newer call waits.
 
+    Parameters
+    ----------
+    parent : QObject or None
+    delay : int
+        Milliseconds between a call and its start.
+    show : callable or None
+        Shows a result in steps: the window handles its events after each item of the iterator that this returns.
+
     Signals
     -------
     ready : object
@@ -257,8 +265,13 @@ class Preview(QObject):
     ready = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, parent: QObject | None = None, delay: int = 20) -> None:
+    def __init__(
+        self, parent: QObject | None = None, delay: int = 20, show: Callable[[Any], Iterator[None]] | None = None
+    ) -> None:
         super().__init__(parent)
+        self._show = show
+        self._steps: Iterator[None] | None = None
+        self._stepping = False
         self._next: Callable[[], Any] | None = None
         self._call: Callable[[], Any] | None = None
         self._thread: threading.Thread | None = None
@@ -291,7 +304,9 @@ class Preview(QObject):
             self._wait.start()
 
     def drop(self) -> None:
-        """Forget what waits and ignore what runs."""
+        """Forget what waits and ignore what runs; a result that is shown in steps is shown to its end."""
+        while self._steps is not None and not self._stepping:
+            self._step()
         self._next = None
         self._closed = self._thread is not None
         self._stop.set()
@@ -325,10 +340,13 @@ class Preview(QObject):
     def _look(self) -> None:
         thread = self._thread
         ended = thread is not None and not thread.is_alive()  # asked first: nothing comes after the end
+        if self._stepping:
+            return  # a step of showing handles events too
+        self._step()
         with contextlib.suppress(queue.Empty):
-            while True:
+            while self._steps is None:
                 self._deliver(self._found.get_nowait())
-        if ended and isalive(self):
+        if ended and self._steps is None and isalive(self):
             self._thread = self._call = None
             self._closed = False
             self._watch.stop()
@@ -340,5 +358,21 @@ class Preview(QObject):
             return
         if outcome.error is not None:
             self.failed.emit(outcome.error)
-        else:
-            self.ready.emit(outcome.value)
+            return
+        if self._show is not None:
+            self._steps = self._show(outcome.value)
+        self.ready.emit(outcome.value)
+
+    def _step(self) -> None:
+        """Show a little more."""
+        steps, self._steps = self._steps, None
+        if steps is None:
+            return
+        self._stepping = True
+        try:
+            next(steps)
+        except StopIteration:
+            return
+        finally:
+            self._stepping = False
+        self._steps = steps

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import QObject, Qt, QTimer
 
 from defocus_backend.errors import Cancelled, InputError
 from napari_defocus._worker import Preview, RunFailed, WorkerRun, advice, guarded
@@ -102,6 +102,39 @@ def test_a_dropped_preview_is_not_shown(qtbot):
     preview.drop()
     qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
     assert seen == []
+
+
+def test_the_window_handles_its_events_between_the_steps_of_showing_a_preview(qtbot):
+    events = []
+
+    def show(value):
+        for step in range(3):
+            events.append((value, step))
+            QTimer.singleShot(0, lambda: events.append("window"))
+            yield
+
+    preview = Preview(show=show)
+    preview.submit(lambda: iter("ab"))
+    qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
+    assert [x for x in events if x != "window"] == [(value, step) for value in "ab" for step in range(3)]
+    assert events[1::2] == ["window"] * 6
+
+
+def test_a_preview_that_is_dropped_while_it_is_shown_is_shown_to_its_end(qtbot):
+    shown = []
+
+    def show(value):  # noqa: ARG001
+        for step in range(3):
+            shown.append(step)
+            yield
+
+    preview = Preview(show=show)
+    preview.submit(lambda: None)
+    qtbot.waitUntil(lambda: bool(shown), timeout=30_000)
+    preview.drop()
+    assert shown == [0, 1, 2]
+    qtbot.waitUntil(lambda: not preview.busy, timeout=30_000)
+    assert shown == [0, 1, 2]
 
 
 def test_a_widget_that_is_closed_takes_its_run_along(qtbot):

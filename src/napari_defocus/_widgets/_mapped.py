@@ -31,7 +31,7 @@ from napari_defocus._mapping import identifier, made_with, map_note, mapped_reci
 from napari_defocus._maps import map_arrays, place_in
 from napari_defocus._preferences import preference
 from napari_defocus._recipe import Recipe
-from napari_defocus._show import show
+from napari_defocus._show import show_stepwise
 from napari_defocus._view import View
 from napari_defocus._widgets._base import OperationWidget, WidgetJob
 from napari_defocus._widgets._layerbox import LayerBox
@@ -66,11 +66,7 @@ class MappedWidget(OperationWidget):
     def build(self) -> None:
         """Make the controls."""
         self.image = LayerBox(is_image, "no image layer", "Image to work on: gray or RGB, any number of axes.")
-        self.map = LayerBox(
-            self._is_offered,
-            "no map of this image",
-            "Defocus map of the image: sigma in pixels.",
-        )
+        self.map = LayerBox(self._is_offered, "no map of this image", "Defocus map of the image: sigma in pixels.")
         self.foreign = QCheckBox("Use any image as the map")
         self.foreign.setToolTip(
             "Also offer gray images that are no defocus maps. Their values are then taken as sigma in pixels."
@@ -101,14 +97,13 @@ class MappedWidget(OperationWidget):
         self._drawing = Preview(self)
         self._drawing.ready.connect(lambda found: self.plot.set_curve(*found))
         self._drawing.failed.connect(self._on_preview_failed)
-        self._preview = Preview(self)
+        self._preview = Preview(self, show=self._show_preview)
         self._ready: tuple[Any, Any] | None = None
         self._watching: list[Layer] = []
         self._edition = 0
         self._drawn: Any = None
         self._previewed: Layer | None = None
         self._shown = PreviewLayers(self.viewer)
-        self._preview.ready.connect(self._show_preview)
         self._preview.failed.connect(self._on_preview_failed)
         self.image.currentIndexChanged.connect(self._image_changed)
         self.map.currentIndexChanged.connect(self._map_changed)
@@ -340,12 +335,16 @@ class MappedWidget(OperationWidget):
             self.plot.set_map(None if sigma is None else LayerSource.of(sigma).plane(index))
         return sigma is not None
 
-    def _show_preview(self, found: Arrays) -> None:
+    def _show_preview(self, found: Arrays) -> Iterator[None]:
         source = self._preview_source
         about = provenance(source, self.function, {**self.arguments(), "preview": True})
         axes = range(source.ndim - 2, source.ndim)
         layers = self._results(found, source, source.spatial(axes), preview=source.ndim > 2)
-        self.made_layers = show(self.viewer, layers, about)
+        shown: dict[str, Layer] = {}
+        for step in show_stepwise(self.viewer, layers, about):
+            shown = step
+            yield
+        self.made_layers = shown
         self._shown.show_again(self.made_layers.values())
         self.say("")
 
