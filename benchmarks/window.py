@@ -50,7 +50,7 @@ class Watcher:
     def _look(self) -> None:
         while True:
             time.sleep(TICK_S)
-            self._look_once()  # a call of its own: a frame that is held on to here would hold its painter in the window
+            self._look_once()  # a separate call: a frame stored here would keep its painter alive
 
     def _look_once(self) -> None:
         frame = sys._current_frames().get(self._main)

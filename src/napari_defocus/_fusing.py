@@ -59,7 +59,7 @@ def fusion_recipe(title: str, choice: StackChoice, options: Mapping[str, Any], a
     Raises
     ------
     InputError
-        If stacks at several positions are to be aligned: each would get an area of its own.
+        If stacks at several positions are to be aligned: each would get another area.
     """
     if alignment.on and choice.looped:
         raise InputError(
@@ -344,7 +344,7 @@ def _per_slice(values: NDArray[np.float32] | None, choice: StackChoice, leading:
 
 
 def _check_still(choice: StackChoice, cancel: CancelCallback) -> list[str]:
-    """A warning where frames that are not aligned are found to be moved; nothing where that cannot be judged."""
+    """A warning where frames that are not aligned are found to be moved; nothing where that cannot be measured."""
     if choice.looped:
         return []
     import defocus_backend as db

@@ -66,7 +66,7 @@ def fusion_layers(fused: Fused, wanted: Sequence[str]) -> list[Result]:
             Result("height", f"height [{name}]", fused.height, maps, show={**depth, "contrast_limits": ends})
         )
     if "never" in wanted:
-        # A copy: whoever paints on the layer leaves alone what a later bound is judged by.
+        # A copy: painting on the layer must not change the data of a later bound.
         results.append(never_layer(fused.never_in_focus.copy(), maps))
     source = choice.source
     image: dict[str, Any] = {"rgb": source.rgb}

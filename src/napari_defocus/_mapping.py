@@ -38,7 +38,7 @@ def mapped_recipe(
     title, function : str
         Of the widget; of the library.
     results : mapping
-        Attributes of the function's result that are kept, and their names.
+        Attributes of the function's result that become layers, and their names.
     source, blur : Source
         The image and its map.
     index, here : sequence of int

@@ -64,7 +64,7 @@ def map_arrays(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, NDArray[A
 def map_layers(
     maps: dict[str, NDArray[Any]], spatial: dict[str, Any], wanted: Sequence[str] = (), method: str = DEFAULT_NETWORK
 ) -> list[Result]:
-    """Layers of a defocus map, the map itself last and so on top; maps without a unit have layers of their own."""
+    """Layers of a defocus map, the map itself last and so on top; maps without a unit get separate layers."""
     relative = unit_of(method) != "px"
     pixels: dict[str, Any] = {"colormap": "viridis", "colorbar": "relative blur" if relative else "sigma [px]"}
     if not relative:

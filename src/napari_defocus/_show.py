@@ -49,7 +49,7 @@ def show_stepwise(
     shown: dict[str, Layer] = {}
     for result in results:
         named: dict[str, Any] = {"role": result.role, "name": name_of(made, result.title)}
-        if result.role == "sigma":  # `made_with` tells by it whether the map was changed
+        if result.role == "sigma":  # `made_with` checks by it whether the map was changed
             named["checksum"] = checksum(result.data)
         about = {**made, **named, **result.about}
         old = None if new_layers else find(viewer, result.role, made["source_id"])

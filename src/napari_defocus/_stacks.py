@@ -61,7 +61,7 @@ def doubtful_channels(source: LayerSource, z: int | None) -> list[int]:
 
 @dataclass(frozen=True)
 class StackChoice:
-    """Which slices are fused, on which channel focus is judged, and where the results lie.
+    """Which slices are fused, in which channel the sharpest slice is found, and where the results lie.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class StackChoice:
     channel_axis : int or None
         Axis of separate channels, all of which are fused by one decision.
     judge : int
-        Channel on which focus is judged.
+        Channel in which the sharpest slice is found.
     fixed : dict or None
         Index on the remaining leading axes; None fuses at all their positions.
     numbers : tuple of int

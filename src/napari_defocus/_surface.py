@@ -18,7 +18,7 @@ VIEW = (0.0, 0.0, -60.0)
 """Angles of the camera that looks at a surface from the front and above."""
 
 _RELIEF = (0.1, 0.5)
-"""Relief in parts of the longer side that is shown as it is; anything else is stretched."""
+"""Relief in parts of the longer side that is shown unstretched; anything else is stretched."""
 _STRETCHED = 0.25
 """Most that a low relief is stretched to."""
 _STEPS = (1.0, 2.0, 5.0, 10.0)
@@ -35,7 +35,7 @@ def height_surface(
 ) -> Result:
     """Surface of the height, seen as a relief: a low one is stretched along z, a high one pressed together.
 
-    Where the user painted, the height is that of the slice that was chosen there, as it is where none is known.
+    Where the user painted, the height is that of the chosen slice; the same holds where none is known.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 The call runs in a plain thread that knows nothing of Qt: what it reports and what it ends with go through queues,
 which a timer in the main thread empties. No signal crosses threads and no Qt object can be deleted in one thread while
 the other uses it, as can happen at the end of Qt's own workers. Cancel frees the window at once, even while the
-library is inside a long operation: the call is told to stop, its result is dropped, and the next call waits until it
+library is inside a long operation: the call is asked to stop, its result is dropped, and the next call waits until it
 has ended.
 """
 
@@ -34,7 +34,7 @@ _ending: set[threading.Thread] = set()
 
 
 class RunFailed(DefocusError):
-    """An error that the library did not raise on purpose, told with what can be done about it."""
+    """An error that the library did not raise on purpose, with advice on what can be done."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ def guarded(error: BaseException) -> BaseException:
         return error
     wrapped = RunFailed(
         f"The run failed inside the library ({type(error).__name__}: {error}).\n"
-        "Try another device, a larger step or the current slice only; the traceback tells the developers where."
+        "Try another device, a larger step or the current slice only; the traceback shows the developers where."
     )
     wrapped.__cause__ = error
     return wrapped
@@ -318,7 +318,7 @@ class Preview(QObject):
             return
         self._closed = False
         self._stop.clear()
-        self._call = call  # kept here, so that what it holds is let go of in the main thread
+        self._call = call  # stored here, so that its objects are freed in the main thread
         found, stop = self._found, self._stop
 
         def work() -> None:

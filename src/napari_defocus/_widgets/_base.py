@@ -33,7 +33,7 @@ _BREATH_MS = 10
 
 @dataclass
 class WidgetJob:
-    """One run: the call for the worker, the layers to make of what it returns, and what is kept about it.
+    """One run: the call for the worker, the layers to make of what it returns, and what is recorded about it.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ class OperationWidget(Panel):
         return super().event(event)
 
     def closed(self) -> None:
-        """Called when the dock is closed: the settings are kept for the next time."""
+        """Called when the dock is closed: saves the settings for the next time."""
         self.tools.compare.end()
         self.memory.save()
 

@@ -1,4 +1,4 @@
-"""A list to choose a layer from, kept in step with the viewer."""
+"""A list to choose a layer from, updated with the viewer."""
 
 from __future__ import annotations
 

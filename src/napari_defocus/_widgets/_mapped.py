@@ -69,13 +69,13 @@ class MappedWidget(OperationWidget):
         self.map = LayerBox(self._is_offered, "no map of this image", "Defocus map of the image: sigma in pixels.")
         self.foreign = QCheckBox("Use any image as the map")
         self.foreign.setToolTip(
-            "Also offer gray images that are no defocus maps. Their values are then taken as sigma in pixels."
+            "Also offer gray images that are not defocus maps. Their values are then taken as sigma in pixels."
         )
         self.map_note = wrapped("")
         self.map_note.setVisible(False)
         self.compute_button = button(
             "Compute the map",
-            "Make the defocus map with default settings; the widget Defocus map offers all of them.",
+            "Make the defocus map with the default settings. The widget Defocus map has all settings.",
             self.compute_map,
         )
         self.which = Choice(
@@ -92,7 +92,7 @@ class MappedWidget(OperationWidget):
         self.add_section("Advanced", *advanced, device, self.foreign)
         self.live = QCheckBox("Live preview")
         self.live.setChecked(True)
-        self.live.setToolTip("Redo the slice in view whenever a control moves; the map is kept.")
+        self.live.setToolTip("Redo the slice in view whenever a control moves. The map stays the same.")
         self.add(self.live)
         self._drawing = Preview(self)
         self._drawing.ready.connect(lambda found: self.plot.set_curve(*found))
@@ -164,7 +164,7 @@ class MappedWidget(OperationWidget):
         return is_map_of(layer, image, self.viewer.layers) or (self.foreign.isChecked() and has_shape_of(layer, image))
 
     def _say_what_the_map_is(self) -> None:
-        """Say of an image that is no defocus map in what unit its values are taken."""
+        """Say in what unit the values are taken if the image is not a defocus map."""
         layer = self.map.layer
         text = "" if layer is None else map_note(layer, self.image.layer, self.viewer.layers)
         self.map_note.setText(text)
@@ -299,7 +299,7 @@ class MappedWidget(OperationWidget):
         self._preview.submit(lambda: self._follow(key, planes, arguments))
 
     def _follow(self, key: Any, planes: tuple[View, View], arguments: dict[str, Any]) -> Iterator[Arrays]:
-        """Results of the preview; what does not depend on the controls is kept from call to call."""
+        """Results of the preview; what does not depend on the controls is cached between calls."""
         db = load_library()
 
         if self._ready is None or self._ready[0] != key:

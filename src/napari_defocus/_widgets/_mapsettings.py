@@ -19,7 +19,7 @@ from napari_defocus._widgets._panel import LABEL_WIDTH, button, group, labelled
 
 _MAIN = ("map_method", "step", "refine")
 _ELSEWHERE = ("weights", "tile")
-"""Weights have a list of their own; tiles are for Preferences."""
+"""Weights have a separate list; tiles are set in Preferences."""
 _PREFERRED = "preferred"
 _ONNX = "onnx:"
 """Before the name of a file, this makes the name of a method."""

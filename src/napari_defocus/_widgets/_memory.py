@@ -1,4 +1,4 @@
-"""The settings of a widget by name: kept between openings of the dock and sessions, and as presets."""
+"""The settings of a widget by name: remembered between openings of the dock and sessions, and saved as presets."""
 
 from __future__ import annotations
 

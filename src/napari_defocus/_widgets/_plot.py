@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPen, QPolyg
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 SIGMA_MAX = 19.0
-"""Largest sigma that the networks tell apart, in pixels: the end of every sigma axis."""
+"""Largest sigma that the networks distinguish, in pixels: the end of every sigma axis."""
 
 _BINS = 76
 _SAMPLE = 60_000
@@ -80,7 +80,7 @@ class SigmaPlot(Drawing):
         self.unit = "px"
 
     def set_map(self, sigma: NDArray[Any] | None, unit: str = "px") -> None:
-        """Take the map whose histogram is drawn; NaN left out. Maps without a unit have an axis of their own."""
+        """Take the map whose histogram is drawn; NaN left out. Maps without a unit have another axis."""
         self.unit, self.span, self.counts = unit, (0.0, SIGMA_MAX), np.zeros(_BINS)
         if sigma is not None:
             step = max(1, math.ceil(math.sqrt(sigma.size / _SAMPLE)))

@@ -1,4 +1,4 @@
-"""Keeps the fused image in step with its decision map while the user paints on it, undo and redo included."""
+"""Updates the fused image with its decision map while the user paints on it, undo and redo included."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTLE_MS = 30
 class Repainter(QObject):
     """Watches one decision map and fuses anew where it was changed.
 
-    napari tells of strokes, of fills and of undo by different events; what changed is therefore found by
+    napari reports strokes, fills and undo by different events; what changed is therefore found by
     comparison with the map as it was fused last, which holds for all of them.
 
     Parameters
@@ -107,7 +107,7 @@ class Repainter(QObject):
         self._preview.drop()
 
     def touch(self) -> None:
-        """Look soon; napari tells nothing of an undo on a hidden layer."""
+        """Look soon; napari reports no undo on a hidden layer."""
         self._timer.start()
 
     def catch_up(self, fused: NDArray[Any]) -> None:

@@ -60,7 +60,7 @@ class StackBox(QWidget):
         self.z_axis = Choice({}, "Axis along which the focus changes. No unit.")
         self.channel_axis = Choice({}, "Axis of separate channels; all are fused by one decision. No unit.")
         self.judge = QSpinBox()
-        self.judge.setToolTip("Number of the channel on which focus is judged, from 0. No unit.")
+        self.judge.setToolTip("Channel in which the sharpest slice is found, counted from 0. No unit.")
         self.which = Choice(
             {"the position in view": "view", "all positions": "all"},
             "Of further axes (time, position): fuse at the place of the sliders, or everywhere. No unit.",

@@ -186,7 +186,7 @@ class FusionWidget(OperationWidget):
         if choice is None:
             return True
         now, then = dict(self._about(choice)), dict(made.arguments)
-        # The place of the sliders is told by itself; the bound of "never in focus" moves after the run.
+        # A change of the sliders has a separate message; the bound of "never in focus" moves after the run.
         for name in ("position", "never_above"):
             now.pop(name), then.pop(name)
         return now != then
@@ -262,7 +262,7 @@ class FusionWidget(OperationWidget):
             return run_fusion(recipe, choice, options, alignment, Share(progress, intake), cancel)
 
         def layers(fused: Fused) -> list[Result]:
-            # The layer must not be the array that corrections are told from.
+            # A copy: corrections are found by comparison with this array.
             found = fusion_layers(fused, wanted)
             self._kept = None if corrections is None or self.new_layers.isChecked() else corrections.on(fused)
             if self._kept is not None:
@@ -296,7 +296,7 @@ class FusionWidget(OperationWidget):
         super()._settle()
 
     def _leave_earlier(self) -> None:
-        """Leave layers with corrections that do not fit the new run as they are, as results of their own."""
+        """Leave layers with corrections that do not fit the new run unchanged, as separate results."""
         assert self.repainter is not None
         run = made_by(self.repainter.labels).get("run")
         for layer in self.viewer.layers:

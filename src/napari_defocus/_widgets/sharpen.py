@@ -1,4 +1,4 @@
-"""Adaptive sharpening: more where an image is slightly soft, none where it is sharp or far out of focus."""
+"""Adaptive sharpening: strong in slightly soft areas, none in sharp or far out-of-focus areas."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SharpenWidget(MappedWidget):
         return {**self.params.values(), **self.advanced.values(), "device": chosen_device(self.device)}
 
     def render(self, ready: Any, arguments: dict[str, Any]) -> Iterator[dict[str, NDArray[Any]]]:
-        """The sharpened image; its low pass is kept."""
+        """The sharpened image; its low pass is cached."""
         found = ready.apply(SharpenParams(**{name: arguments[name] for name in SharpenParams.describe()}))
         yield {name: getattr(found, name) for name in self.results}
 
