@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import subprocess
@@ -101,3 +102,17 @@ def test_every_promise_names_a_test_that_exists() -> None:
             source = ROOT / file
             assert source.is_file(), name
             assert f"def {function or 'test_'}" in source.read_text(encoding="utf-8"), name
+
+
+def test_the_first_of_the_choices_in_a_docstring_is_the_default() -> None:
+    """As numpydoc has it: pages made from the docstring state the first one as the default."""
+    for name in db.__all__:
+        public = getattr(db, name)
+        if not inspect.isfunction(public):
+            continue
+        parameters = inspect.signature(public).parameters
+        for names, choices in re.findall(r"^ *(\w+(?:, \w+)*) : \{([^}]*)\}", inspect.getdoc(public) or "", re.M):
+            for parameter in names.split(", "):
+                default = parameters[parameter].default
+                first = choices.split(",")[0].strip(" \"'")
+                assert default is inspect.Parameter.empty or str(default) == first, (name, parameter)

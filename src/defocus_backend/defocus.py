@@ -274,7 +274,7 @@ def defocus_map(
     weights : str, Path or None
         Other shipped weights by name, or a ``.safetensors`` file from ``defocus train``; their network replaces
         `map_method`. None with a method that has no network.
-    step : {4, 8, 16, 32}
+    step : {8, 4, 16, 32}
         Distance between neighbouring windows in pixels; not used by the per-pixel network.
     refine : bool
         Refine the map with the iterated weighted guided filter.

@@ -51,7 +51,7 @@ def align_stack(
         The frames in the order of their focus, of any dtype.
     channel_axis : int or None
         Channel axis of one frame; None for gray, or for a stack that already has one.
-    model : {"translation", "similarity", "affine", "homography"}
+    model : {"similarity", "translation", "affine", "homography"}
         Model of the motion between frames. Focusing shifts, scales and rotates the picture, so "similarity" is enough
         for most stacks.
     lock : str or iterable of str
