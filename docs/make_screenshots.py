@@ -160,6 +160,8 @@ def fusion() -> None:
     wait(lambda: not widget.profile.busy)
     widget.audit.run()
     wait(lambda: not widget.audit.busy)
+    wait(seconds=0.3)  # the text of the check has its height only now
+    widget.scroll_area.ensureWidgetVisible(widget.audit)
     take(viewer, "trust")
     viewer.close()
 
