@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_defocus._units import short_unit
+
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -171,8 +173,7 @@ class LayerSource:
 
     def unit(self, axis: int) -> str:
         """Unit of an axis in short: "µm", "px"."""
-        unit = t if isinstance(t := self.transforms["units"][axis], str) else f"{t:~P}"
-        return "px" if unit in ("pixel", "pix") else unit
+        return {"pixel": "px", "pix": "px"}.get(unit := short_unit(self.transforms["units"][axis]), unit)
 
 
 @dataclass(frozen=True)

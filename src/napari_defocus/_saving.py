@@ -18,6 +18,7 @@ from defocus_backend.errors import FileError, InputError
 from defocus_backend.io import Calibration, open_nd, write_image, write_nd, write_whole
 from defocus_backend.io import read_image as load_picture
 from napari_defocus._layers import KEY
+from napari_defocus._units import short_unit
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -249,7 +250,7 @@ def _letters(meta: Mapping[str, Any], ndim: int) -> str:
 def _calibration(meta: Mapping[str, Any], axes: str) -> Calibration:
     spatial = axes.removesuffix("S")
     scale = [float(s) for s in meta.get("scale", ())]
-    units = [f"{u:~P}" if not isinstance(u, str) else u for u in meta.get("units", ())]
+    units = [short_unit(u) for u in meta.get("units", ())]
     spacing = {a: abs(s) for a, s in zip(spatial, scale, strict=False) if s and a in "TZYX"}
     named = {a: {"um": "µm"}.get(u, u) for a, u in zip(spatial, units, strict=False)}
     named = {a: u for a, u in named.items() if a in spacing and u not in ("pixel", "px", "pix", "")}
@@ -261,7 +262,7 @@ def _place_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     affine = meta.get("affine")
     if affine is not None:
         place["affine"] = np.asarray(getattr(affine, "affine_matrix", affine)).tolist()
-    place["units"] = [f"{u:~P}" if not isinstance(u, str) else u for u in meta.get("units", ())]
+    place["units"] = [short_unit(u) for u in meta.get("units", ())]
     place["axis_labels"] = list(meta.get("axis_labels", ()))
     return place
 
