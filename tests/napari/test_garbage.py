@@ -23,9 +23,9 @@ class Ring:
 
 @pytest.fixture(autouse=True)
 def thawed():
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() < 1000  # Python 3.12 begins with some 400
     yield
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() < 1000
 
 
 def test_old_garbage_waits_and_new_garbage_goes():
@@ -44,14 +44,14 @@ def test_the_last_of_overlapping_runs_lets_go():
     first, second = spare_what_is_there(), spare_what_is_there()
     first()
     first()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() > 1000
     second()
 
 
 def test_what_somebody_else_has_frozen_stays_so():
     gc.freeze()
     spare_what_is_there()()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() > 1000
     gc.unfreeze()
 
 
@@ -62,7 +62,7 @@ def test_a_run_lets_go_at_its_end_and_when_its_widget_is_closed(gray, library, s
     widget = show_widget(DefocusWidget(viewer))
     library.pause = 0.05
     widget.run()
-    assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() > 1000
     if closed:
         widget.deleteLater()
         qtbot.waitUntil(lambda: gc.get_freeze_count() == 0, timeout=30_000)
