@@ -158,7 +158,7 @@ class MeasureBox(Owned, QWidget):
 
 
 def _profile(height: HeightMap, ends: Any, form: str, known: tuple[Any, Any]) -> Any:
-    """The height along a line after the form is subtracted; the levelled height serves the next line too."""
+    """The height along a line after the form is subtracted; the levelled height is reused for the next line."""
     from defocus_backend.surface import height_profile, level_height
 
     key, level = known

@@ -8,12 +8,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packed_bits import tifffile_packs_bits
 from PIL import Image, ImageOps
 
 from defocus_backend.io import open_nd, read_image
@@ -29,16 +29,7 @@ sizes = st.tuples(st.integers(1, 19), st.integers(1, 23))
 seeds = st.integers(0, 2**32 - 1)
 
 
-def _tifffile_packs_bits() -> bool:
-    """Whether the installed imagecodecs can write samples of 4 or 12 bits, which tifffile leaves to it."""
-    try:
-        imagecodecs.packints_encode(np.zeros(2, np.uint8), 4)
-    except NotImplementedError:
-        return False
-    return True
-
-
-PACKED = (1, 2, 4, 6, 8, 10, 12, 14, 16) if _tifffile_packs_bits() else (1, 8, 16)
+PACKED = (1, 2, 4, 6, 8, 10, 12, 14, 16) if tifffile_packs_bits() else (1, 8, 16)
 
 
 @generated

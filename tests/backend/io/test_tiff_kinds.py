@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packed_bits import tifffile_packs_bits
 from PIL import Image
 
 from defocus_backend.errors import DefocusWarning, FileError
@@ -24,16 +24,7 @@ GRAY8 = RNG.integers(0, 256, SHAPE, dtype=np.uint8)
 RGB = RNG.integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
 
 
-def _tifffile_packs_bits() -> bool:
-    """Whether the installed imagecodecs can write samples of 4 or 12 bits, which tifffile leaves to it."""
-    try:
-        imagecodecs.packints_encode(np.zeros(2, np.uint8), 4)
-    except NotImplementedError:
-        return False
-    return True
-
-
-packs_bits = pytest.mark.skipif(not _tifffile_packs_bits(), reason="this imagecodecs writes whole bytes alone")
+packs_bits = pytest.mark.skipif(not tifffile_packs_bits(), reason="this imagecodecs writes whole bytes alone")
 
 
 def values(dtype: str, *shape: int) -> np.ndarray:
